@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The account record: what happened in one exchange, written once at its end.
+ *
+ * Plain data filled by forward/; texts are spans that need to live only until account_exchange
+ * returns. Times are microseconds; a phase that was not reached is 0.
+ *
+ *   |-- queue --|-- connect --|-- response (to its first byte) --| … |
+ *   |------------------------------ total ---------------------------|
+ */
+
+#include "account/reason.h"
+#include "base/address.h"
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct record {
+    uint64_t start_wall_ms; /* since 1970, when the request's first byte came */
+    struct address client;
+    struct span listener, route, pool, backend; /* empty where none */
+    bool http;
+    struct span method, target, host; /* target as received */
+    struct span user_agent, referer, request_id;
+    uint8_t version_minor;
+    uint16_t status;   /* sent to the client; 0 = none (TCP, or gone before) */
+    uint64_t bytes_in; /* from the client: heads and bodies */
+    uint64_t bytes_out;
+    uint64_t queue_us, connect_us, response_us, total_us;
+    uint32_t retries;
+    bool made_here; /* the answer is ours, not a backend's */
+    enum reason reason;
+};

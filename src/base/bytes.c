@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parts of spans and writers that are too long to be inlined. No state, no allocation; every
+ * write goes through w_reserve(), which is where overflow is caught.
+ */
+#include "base/bytes.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+
+bool span_eq_nocase(struct span a, struct span b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+            return false;
+    return true;
+}
+
+int span_cmp(struct span a, struct span b)
+{
+    size_t common = MIN(a.n, b.n);
+    int order = common ? memcmp(a.p, b.p, common) : 0;
+    return order ? order : (a.n > b.n) - (a.n < b.n);
+}
+
+size_t span_find_span(struct span s, struct span needle)
+{
+    if (needle.n == 0)
+        return 0;
+    const uint8_t *hit = s.n ? memmem(s.p, s.n, needle.p, needle.n) : NULL;
+    return hit ? (size_t)(hit - s.p) : SPAN_NOT_FOUND;
+}
+
+bool span_to_u64(struct span s, uint64_t *ret_value)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (!ascii_is_digit(s.p[i]) || __builtin_mul_overflow(v, 10u, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v))
+            return false;
+    }
+    if (s.n == 0)
+        return false;
+    *ret_value = v;
+    return true;
+}
+
+bool span_to_u64_hex(struct span s, uint64_t *ret_value)
+{
+    if (s.n == 0 || s.n > 16)
+        return false;
+    uint64_t v = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        int digit = ascii_hex_value(s.p[i]);
+        if (digit < 0)
+            return false;
+        v = v << 4 | (uint64_t)digit;
+    }
+    *ret_value = v;
+    return true;
+}
+
+bool span_to_cstr(struct span s, char *buf, size_t buf_size)
+{
+    CHECK(buf_size > 0);
+    buf[0] = '\0';
+    if (s.n >= buf_size || span_find(s, 0) != SPAN_NOT_FOUND)
+        return false;
+    if (s.n > 0)
+        memcpy(buf, s.p, s.n);
+    buf[s.n] = '\0';
+    return true;
+}
+
+void w_u64_dec(struct writer *w, uint64_t v)
+{
+    uint8_t digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (uint8_t)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    w_bytes(w, digits + at, sizeof(digits) - at);
+}
+
+void w_i64_dec(struct writer *w, int64_t v)
+{
+    if (v < 0)
+        w_u8(w, '-');
+    w_u64_dec(w, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+void w_u64_padded(struct writer *w, uint64_t v, unsigned digits)
+{
+    CHECK(digits >= 1 && digits <= 20);
+    uint8_t *to = w_reserve(w, digits);
+    if (!to)
+        return;
+    for (unsigned i = digits; i > 0; i--) {
+        to[i - 1] = (uint8_t)('0' + v % 10);
+        v /= 10;
+    }
+    CHECK(v == 0);
+}
+
+static const char hex_digits[] = "0123456789abcdef";
+
+void w_hex(struct writer *w, uint64_t v, unsigned digits_min)
+{
+    CHECK(digits_min <= 16);
+    uint8_t digits[16];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (uint8_t)hex_digits[v & 15];
+        v >>= 4;
+    } while (v > 0 || sizeof(digits) - at < digits_min);
+    w_bytes(w, digits + at, sizeof(digits) - at);
+}
+
+void w_vprintf(struct writer *w, const char *format, va_list args)
+{
+    size_t left = w_left(w);
+    if (left == 0) {
+        w->failed = true;
+        return;
+    }
+    int n = vsnprintf((char *)w->at, left, format, args);
+    if (n < 0 || (size_t)n >= left)
+        w->failed = true;
+    else
+        w->at += n;
+}
+
+void w_printf(struct writer *w, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    w_vprintf(w, format, args);
+    va_end(args);
+}
+
+/* The letter after a backslash for the control bytes that have one, or 0. */
+static uint8_t escape_letter(uint8_t c)
+{
+    switch (c) {
+    case '\n': return 'n';
+    case '\r': return 'r';
+    case '\t': return 't';
+    case '\\': return '\\';
+    default: return 0;
+    }
+}
+
+void w_escaped(struct writer *w, struct span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        uint8_t c = s.p[i];
+        uint8_t letter = escape_letter(c);
+        if (letter)
+            w_bytes(w, (uint8_t[]){'\\', letter}, 2);
+        else if (ascii_is_printable(c))
+            w_u8(w, c);
+        else
+            w_bytes(
+                w, (uint8_t[]){'\\', 'x', (uint8_t)hex_digits[c >> 4], (uint8_t)hex_digits[c & 15]},
+                4);
+    }
+}
+
+/* Length of the well-formed UTF-8 character at the start of `s` (RFC 3629, 4: no overlong forms, no
+ * surrogates, nothing above U+10FFFF), or 0. */
+static size_t utf8_char_len(struct span s)
+{
+    uint8_t c = s.p[0];
+    size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+    if (n == 0 || n > s.n)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s.p[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (c == 0xe0 && s.p[1] < 0xa0) || (c == 0xf0 && s.p[1] < 0x90);
+    bool surrogate = c == 0xed && s.p[1] > 0x9f;
+    bool too_high = c == 0xf4 && s.p[1] > 0x8f;
+    return overlong || surrogate || too_high ? 0 : n;
+}
+
+static void w_json_ascii(struct writer *w, uint8_t c)
+{
+    uint8_t letter = c == '"' ? '"' : escape_letter(c);
+    if (letter) {
+        w_bytes(w, (uint8_t[]){'\\', letter}, 2);
+    } else if (ascii_is_control(c)) {
+        uint8_t code[] = {
+            '\\', 'u', '0', '0', (uint8_t)hex_digits[c >> 4], (uint8_t)hex_digits[c & 15]};
+        w_bytes(w, code, sizeof(code));
+    } else {
+        w_u8(w, c);
+    }
+}
+
+void w_json_escaped(struct writer *w, struct span s)
+{
+    while (s.n > 0) {
+        size_t n = utf8_char_len(s);
+        if (n == 1)
+            w_json_ascii(w, s.p[0]);
+        else if (n > 1)
+            w_bytes(w, s.p, n);
+        else
+            w_str(w, "\xef\xbf\xbd");
+        s = span_from(s, n ? n : 1);
+    }
+}
+
+const char *w_cstr(struct writer *w)
+{
+    CHECK(w->end > w->begin);
+    if (w->at == w->end) {
+        w->failed = true;
+        w->at--;
+    }
+    *w->at = '\0';
+    return (const char *)w->begin;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every named maximum of the program, in one place. Each line ends with what happens at the
+ * limit: a reason name (account/reason.def) where a peer meets it, "config error" where the
+ * operator does, "dropped, counted" or "evicts" where nobody is refused.
+ *
+ * Append freely: one line each, number, why, refusal.
+ *
+ * A limit is a promise about memory and time: raise one only together with the arithmetic of the
+ * structures that rely on it (the static_asserts at the end).
+ */
+#pragma once
+
+#include <assert.h>
+
+/* HTTP heads: a request or response larger than this is far outside what real software sends. */
+#define HTTP_FIELDS_MAX            100   /* a flat field table, linear parsing: head_too_large */
+#define HTTP_LINE_MAX              8192  /* one line: uri_too_long, head_too_large */
+#define HTTP_HEAD_MAX              32768 /* all of it; offsets fit 16 bits: head_too_large */
+#define HTTP_NAME_MAX              255   /* a field name; its length fits 8 bits: head_too_large */
+#define HTTP_METHOD_MAX            32  /* the longest registered method has 17 bytes: bad_request */
+#define HTTP_HOST_MAX              261 /* a DNS name of 255 and ":65535": bad_request */
+#define HTTP_TRAILER_BYTES_MAX     8192 /* trailers carry checksums, statuses: head_too_large */
+#define HTTP_TRAILER_FIELDS_MAX    32   /* as above, by number: head_too_large */
+#define HTTP_INTERIM_MAX           16   /* 1xx responses before a final one: bad_response */
+#define HTTP_CHUNK_EXT_MAX         1024 /* legal, useless, and a way to stall us: bad_chunk */
+#define CHUNK_SIZE_DIGITS_MAX      16 /* 16 hex digits are 64 bits; more is an attack: bad_chunk */
+#define HTTP_CONNECTION_TOKENS_MAX 32 /* names listed in Connection: bad_request */
+
+/* Request targets. */
+#define URI_MAX               HTTP_LINE_MAX /* raw target bytes: uri_too_long */
+#define URI_PATH_MAX          4096 /* canonical path; PATH_MAX of systems behind us: uri_too_long */
+#define URI_PATH_SEGMENTS_MAX 256  /* bounds dot-segment removal: uri_too_long */
+
+/* HTTP/2. */
+#define H2_STREAMS_MAX        100     /* at once, as SETTINGS says: refused_stream */
+#define H2_CONTINUATIONS_MAX  8       /* per header block: head_too_large */
+#define H2_RESETS_MAX         100     /* per window of 10 s, theirs and ours: too_many_resets */
+#define H2_CONTROL_FRAMES_MAX 1000    /* per second; each costs us a reply: flood */
+#define H2_STREAM_WINDOW      65536   /* bytes in flight per stream: flow control */
+#define H2_CONNECTION_WINDOW  1048576 /* the same per connection: flow control */
+
+/* PROXY protocol and TLS. */
+#define PROXY_V1_LINE_MAX  107  /* the specification's own worst case: bad_proxy_header */
+#define PROXY_V2_BYTES_MAX 4096 /* 16, addresses and TLVs: bad_proxy_header */
+#define TLS_SNI_MAX        255  /* a DNS name: tls_handshake_failed */
+
+/* Names and addresses. */
+#define NAME_MAX_LEN     64  /* listeners, pools, backends, routes; metric labels: config error */
+#define ADDRESS_TEXT_MAX 300 /* "name:port", "[v6%scope]:port", "unix:path": config error */
+
+/* What one configuration may hold. */
+#define LISTENERS_MAX         1024   /* each holds a socket per worker: config error */
+#define POOLS_MAX             10000  /* pool numbers fit 16 bits: config error */
+#define ROUTES_MAX            10000  /* per listener; route numbers fit 16 bits: config error */
+#define BACKENDS_MAX          100000 /* per pool; the size picking is measured at: config error */
+#define BACKEND_WEIGHT_MAX    256    /* bounds weighted schedules: config error */
+#define MATCH_VALUES_MAX      64     /* methods, headers or hosts in one match: config error */
+#define WORKERS_MAX           256    /* per-worker counters are summed on each read: config error */
+#define CONFIG_FILE_BYTES_MAX (64 * 1024 * 1024) /* 100,000 backends, roomy: config error */
+#define CONFIG_DEPTH_MAX      32   /* nesting; bounds the readers' stack: config error */
+#define CONFIG_ERRORS_MAX     50   /* shown per check; more are counted, not shown */
+#define CONFIG_VALUE_MAX      4096 /* one scalar after ${} expansion, bytes: config error */
+
+/* Forwarding. */
+#define RETRY_ATTEMPTS_MAX 10    /* "already tried" is a small flat array: config error */
+#define QUEUE_WAITING_MAX  65536 /* exchanges waiting per pool: queue_full */
+
+/* Admin. */
+#define ADMIN_BODY_MAX       (1024 * 1024) /* a request to the admin API: payload_too_large */
+#define ADMIN_JSON_DEPTH_MAX 16            /* nesting of a JSON body: bad_request */
+#define ADMIN_CLIENTS_MAX    64            /* looking in must not starve forwarding: overload */
+
+/* Logs. */
+#define LOG_LINE_MAX      2048         /* event line with its newline; cut with "..." */
+#define LOG_AREA_MAX      16           /* area names are ours: CHECK */
+#define LOG_RING_BYTES    (256 * 1024) /* of the event log; full: dropped, counted */
+#define LOG_SINKS_MAX     16           /* open log files: config error */
+#define LOG_RINGS_MAX     (LOG_SINKS_MAX * (WORKERS_MAX + 4)) /* each thread into each: no log */
+#define ACCESS_RECORD_MAX 16384 /* one escaped access line; cut with "..." */
+
+/* Ground. */
+#define MAP_ENTRIES_MAX  (1u << 30) /* slot numbers fit 32 bits at 7/8 full: put fails */
+#define SUGGEST_WORD_MAX 64         /* longer words get no did-you-mean */
+
+static_assert(HTTP_HEAD_MAX <= 65535, "head offsets are 16 bits");
+static_assert(HTTP_NAME_MAX <= 255, "name lengths are 8 bits");
+static_assert(HTTP_LINE_MAX <= HTTP_HEAD_MAX, "a line must fit the head");
+static_assert(URI_PATH_MAX <= URI_MAX, "a path is part of a target");
+static_assert(POOLS_MAX <= 65535 && ROUTES_MAX <= 65535, "pool and route numbers are 16 bits");
+static_assert(ACCESS_RECORD_MAX < LOG_RING_BYTES, "a record must fit an empty ring");

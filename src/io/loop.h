@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The loop: the contract between everything that moves bytes and the kernel.
+ *
+ * It is completion-shaped: you ask, and later you are told. epoll, io_uring and the simulator are
+ * three files behind this one header, and nothing of theirs (descriptor, clock, errno) shows here.
+ *
+ *      you                          loop                              you
+ *      stream_connect  ──────────▶  …                 ──────────▶  ops->connected | ops->failed
+ *      stream_read(true) ────────▶  bytes arrive      ──────────▶  ops->data … ops->eof
+ *      stream_send(slices) ──────▶  SEND_DONE, or SEND_PENDING ─▶  ops->sent | ops->failed
+ *      stream_close  ────────────▶  (nothing more is ever called for this stream)
+ *
+ * Rules that every engine keeps
+ *  1. No callback runs inside a call of yours: whatever you ask is answered from the loop's turn.
+ *     stream_send may say at once that all is sent; then `sent` is not called for it.
+ *  2. Received bytes are delivered in a buffer the loop owns, valid until `data` returns, unless you
+ *     keep a reference (slice_keep). An idle stream holds no buffer.
+ *  3. One send is in flight per stream. Sending while SEND_PENDING is a bug (CHECK).
+ *  4. Back-pressure is credit: after stream_read(s, false) no `data` and no `eof` comes until
+ *     stream_read(s, true); bytes wait in the kernel. A reset may be reported even then.
+ *  5. `failed` and stream_close end a stream: after `failed` you must still call stream_close,
+ *     nothing else is allowed. After stream_close no callback of it runs; memory outlives the last
+ *     completion, so a stream may be closed inside any callback, its own included.
+ *  6. Work per turn and stream is capped, so one hot connection cannot starve the rest.
+ *  7. Time stands still within a turn: loop_now is read once per turn.
+ *
+ * Thread rule: a loop and everything made from it belong to the thread that runs it. The only calls
+ * for other threads are loop_post and loop_stop.
+ */
+
+#include "account/reason.h"
+#include "base/address.h"
+#include "base/compiler.h"
+#include "base/list.h"
+#include "io/buf.h"
+#include "io/timer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct stream;
+struct listener; /* io/listener.h */
+
+/* ---- the loop itself ---- */
+
+enum loop_engine { LOOP_ENGINE_AUTO, LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING };
+
+struct loop_options {
+    enum loop_engine engine;
+    uint32_t streams_max; /* limit of open streams; 0 = what the file limit allows */
+};
+
+/* A new loop, or a negative reason (system_error, out_of_files). */
+NODISCARD int loop_new(const struct loop_options *options, struct loop **ret_loop);
+
+/* Frees the loop; every stream, timer and acceptor must be closed before. Leaves NULL. */
+void loop_free(struct loop **loop);
+
+/* Runs turns until loop_stop. */
+void loop_run(struct loop *loop);
+
+/* Makes loop_run return at the end of the turn. Any thread. */
+void loop_stop(struct loop *loop);
+
+/* Monotonic time of this turn in nanoseconds. */
+uint64_t loop_now(const struct loop *loop);
+
+/* What a loop counted since it began; its own thread reads it. */
+struct loop_stats {
+    uint64_t turns;
+    uint64_t accepted;
+    uint64_t accepts_starved; /* times an acceptor had to wait for descriptors or streams */
+    uint64_t connects;
+    uint64_t receives_starved; /* turns cut short because every buffer was held */
+    uint32_t streams_open;
+    uint32_t streams_peak;
+};
+const struct loop_stats *loop_stats(const struct loop *loop);
+
+/* Wall-clock time of this turn in milliseconds since 1970, for logs. */
+uint64_t loop_wall_ms(struct loop *loop);
+
+/* Arms, moves or disarms timers of io/timer.h; milliseconds from now. Pushing an armed timer's
+ * deadline back costs one store. */
+void loop_timer_set(struct loop *loop, struct timer *t, uint64_t delay_ms);
+void loop_timer_stop(struct loop *loop, struct timer *t);
+
+/* ---- messages between threads ---- */
+
+struct message;
+typedef void message_fn(struct loop *loop, struct message *m);
+
+/* Embed it in what you send. Owned by the loop from loop_post until `fn` is entered. */
+struct message {
+    struct message *next;
+    message_fn *fn;
+};
+
+/* Runs m->fn(loop, m) on the loop's thread, in order of posting per sender. Any thread. Messages
+ * still waiting when the loop is freed are dropped without a call. */
+void loop_post(struct loop *loop, struct message *m);
+
+/* ---- streams ---- */
+
+struct stream_ops {
+    void (*connected)(struct stream *s);                 /* only after stream_connect */
+    void (*data)(struct stream *s, struct slice in);     /* in.n > 0 */
+    void (*eof)(struct stream *s);                       /* the peer will send no more; once */
+    void (*sent)(struct stream *s);                      /* the pending send is complete */
+    void (*failed)(struct stream *s, enum reason why);   /* connect_*, or backend_reset for a reset */
+};
+
+/* The head of every engine's stream. */
+struct stream {
+#define STREAM_MAGIC 0x57e4a001u
+    uint32_t magic;
+    uint32_t engine_bits; /* the engine's own */
+    const struct stream_ops *ops;
+    void *user;
+    struct loop *loop;
+};
+
+/*
+ * Starts a connection. Answers with `connected` or with `failed(connect_refused, connect_unreachable,
+ * connect_failed, out_of_files)`. There is no time limit here: arm a timer and close. Sending before
+ * `connected` is allowed: the bytes go out as soon as the connection stands (then both `connected`
+ * and `sent` are called, in that order). Returns NULL when streams_max is reached or no descriptor
+ * is left (nothing is called then). Reading is off until asked for.
+ */
+struct stream *stream_connect(struct loop *loop, const struct address *to,
+                              const struct stream_ops *ops, void *user);
+
+/* Changes who is called; used when a connection changes hands (idle pool, upgrade). */
+static inline void stream_set_ops(struct stream *s, const struct stream_ops *ops, void *user) {
+    s->ops = ops;
+    s->user = user;
+}
+
+/* Credit: whether `data` and `eof` may come. Cheap to toggle: costs no system call by itself. */
+void stream_read(struct stream *s, bool want);
+
+enum send_result { SEND_DONE, SEND_PENDING };
+
+#define SEND_SLICES_MAX 64
+
+/*
+ * Sends all the slices in order (count 1..SEND_SLICES_MAX, none empty). The loop takes references
+ * of its own for what it cannot send at once; bytes without a buffer must stay unchanged until
+ * `sent`, `failed` or stream_close. SEND_PENDING also stands for a failure found now: `failed`
+ * follows from the turn.
+ */
+enum send_result stream_send(struct stream *s, const struct slice *slices, size_t count);
+
+/* Half-close: no more will be sent (FIN after a pending send). Reading goes on. */
+void stream_shutdown(struct stream *s);
+
+enum stream_close_how {
+    STREAM_CLOSE_NORMAL, /* what was accepted for sending is still delivered by the kernel */
+    STREAM_CLOSE_RESET,  /* the peer sees a reset: a truncated message cannot be taken for whole */
+};
+
+/* Ends the stream and leaves NULL; accepts NULL in *s. A pending send is dropped. */
+void stream_close(struct stream **s, enum stream_close_how how);
+
+/* The other end's address. Valid while the stream lives (cached; no system call after the first). */
+const struct address *stream_peer(struct stream *s);
+
+/* The address on our side. */
+const struct address *stream_local(struct stream *s);
+
+/* Room for `stream_bulk(src, dst, bytes)`, forwarding without user space, is left here on purpose:
+ * it will be one more call with the answers `bulk_done` and `failed`. */
+
+/* ---- accepting ---- */
+
+struct acceptor;
+
+/* A new stream arrived. Give it ops and turn reading on, or close it. */
+typedef void accepted_fn(struct acceptor *a, struct stream *s);
+
+/* Embed it or allocate it; must live until acceptor_stop. */
+struct acceptor {
+    accepted_fn *accepted;
+    void *user;
+    struct loop *loop;
+    struct listener *listener;
+    uint32_t shard;
+    bool paused;       /* by acceptor_pause */
+    bool starved;      /* out of descriptors: tried again by a timer, never spinning */
+    struct timer retry;
+    struct list link;
+    void *engine; /* the engine's own */
+};
+
+/* Starts accepting on this loop's shard of a listener (io/listener.h). 0 or a negative reason. */
+NODISCARD int acceptor_start(struct loop *loop, struct acceptor *a, struct listener *listener,
+                             uint32_t shard, accepted_fn *accepted, void *user);
+
+/* Connections wait in the kernel's queue while paused. */
+void acceptor_pause(struct acceptor *a, bool paused);
+
+/* Stops accepting; the listener itself stays open until listener_close. */
+void acceptor_stop(struct acceptor *a);

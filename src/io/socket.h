@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Between addresses and the kernel's sockets; for files of io/ alone. Any thread.
+ */
+
+#include "account/reason.h"
+#include "base/address.h"
+#include "base/compiler.h"
+
+#include <sys/socket.h>
+
+/* CHECKs that the address is one a socket can have (not a name). */
+socklen_t socket_sockaddr(const struct address *a, struct sockaddr_storage *ret_sa);
+
+/* IPv4-mapped IPv6 becomes IPv4. A unix path is copied into path_buf (may be NULL: path is ""). */
+#define SOCKET_PATH_BYTES 109
+void socket_address(const struct sockaddr_storage *sa, socklen_t len,
+                    char path_buf[SOCKET_PATH_BYTES], struct address *ret_address);
+
+int socket_family(const struct address *a);
+
+/* Non-blocking, closed on exec; TCP without delay. A descriptor, or -1 with errno. */
+NODISCARD int socket_new(int family);
+
+void socket_reset_on_close(int fd);
+
+/* The socket's pending error, taken from it; 0 if none. */
+NODISCARD int socket_error(int fd);
+
+/* What connect() says, in our words. */
+enum reason socket_connect_reason(int err);
+
+/* What a send or receive says, in our words. */
+enum reason socket_stream_reason(int err);

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Streams over edge-triggered epoll.
+ *
+ * Calls and events only note what there is to do (engine_bits) and put the stream on the ready
+ * list; serve() does it, once a turn and stream, and is the only place that calls back. A call
+ * tries the system call at once where that can spare a wake-up, but never reports from there.
+ *
+ * A stream is registered with epoll when something would block for the first time, not before: an
+ * accepted connection is received from at once, and one that lives for a single request may never
+ * be registered at all. What must stay true: while registered, READABLE (WRITABLE) is off only
+ * after the kernel said or showed that it has no more, so that an edge will follow.
+ */
+#include "io/epoll_priv.h"
+#include "io/socket.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Share of one stream in a turn. */
+#define RECEIVES_PER_TURN 4
+#define RECEIVE_BYTES_PER_TURN (512 * 1024)
+
+/* Slices that wait for room, each with a reference of ours if it has a buffer. */
+struct epoll_blocked {
+    uint32_t first;
+    uint32_t count;
+    struct slice slices[SEND_SLICES_MAX];
+};
+
+struct epoll_names {
+    struct address local;
+    char local_path[SOCKET_PATH_BYTES];
+    char peer_path[SOCKET_PATH_BYTES];
+};
+
+static inline struct epoll_loop *loop_of(const struct epoll_stream *e) {
+    return epoll_loop_of(e->s.loop);
+}
+
+static inline bool has(const struct epoll_stream *e, uint32_t bits) {
+    return (e->s.engine_bits & bits) != 0;
+}
+
+static inline void set(struct epoll_stream *e, uint32_t bits) {
+    e->s.engine_bits |= bits;
+}
+
+static inline void clear(struct epoll_stream *e, uint32_t bits) {
+    e->s.engine_bits &= ~bits;
+}
+
+/* ---- life ---- */
+
+void epoll_streams_init(struct epoll_loop *l) {
+    uint32_t max = l->loop.streams_max;
+    /* Twice: those closed in this turn keep their memory until its end. */
+    slab_init(&l->streams, sizeof(struct epoll_stream), CACHE_LINE_BYTES, 2 * (size_t)max);
+    slab_init(&l->blocked, sizeof(struct epoll_blocked), 8, max);
+    slab_init(&l->names, sizeof(struct epoll_names), 8, max);
+    list_init(&l->ready);
+    list_init(&l->ready_next);
+    list_init(&l->closed);
+}
+
+void epoll_streams_fini(struct epoll_loop *l) {
+    epoll_streams_free_closed(l);
+    slab_fini(&l->streams);
+    slab_fini(&l->blocked);
+    slab_fini(&l->names);
+}
+
+static struct epoll_stream *new_stream(struct epoll_loop *l, uint32_t bits) {
+    if (l->loop.stats.streams_open >= l->loop.streams_max)
+        return NULL;
+    struct epoll_stream *e = slab_get(&l->streams);
+    if (!e)
+        return NULL;
+    *e = (struct epoll_stream){
+        .s = {.magic = STREAM_MAGIC, .engine_bits = bits, .loop = &l->loop},
+        .fd = -1,
+        .generation = l->generation++,
+        .turn = (uint16_t)(l->loop.stats.turns - 1),
+    };
+    list_init(&e->link);
+    struct loop_stats *stats = &l->loop.stats;
+    stats->streams_open++;
+    stats->streams_peak = MAX(stats->streams_peak, stats->streams_open);
+    return e;
+}
+
+struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const struct address *peer) {
+    struct epoll_stream *e = new_stream(l, STREAM_READABLE);
+    if (!e)
+        return NULL;
+    e->fd = fd;
+    e->peer = *peer;
+    return e;
+}
+
+static void make_ready(struct epoll_stream *e) {
+    if (list_linked(&e->link))
+        return;
+    struct epoll_loop *l = loop_of(e);
+    bool served = e->turn == (uint16_t)l->loop.stats.turns;
+    list_add_tail(served ? &l->ready_next : &l->ready, &e->link);
+}
+
+/* To be told from the turn. What the peer sent before may still be there to be received. */
+static void fail(struct epoll_stream *e, enum reason why) {
+    if (has(e, STREAM_FAIL_DUE | STREAM_FAILED | STREAM_CLOSED))
+        return;
+    set(e, STREAM_FAIL_DUE | (uint32_t)why << STREAM_REASON_SHIFT);
+    make_ready(e);
+}
+
+static void drop_blocked(struct epoll_stream *e) {
+    if (!e->blocked)
+        return;
+    struct epoll_blocked *b = e->blocked;
+    for (uint32_t i = b->first; i < b->count; i++)
+        slice_put(&b->slices[i]);
+    slab_put(&loop_of(e)->blocked, b);
+    e->blocked = NULL;
+}
+
+void epoll_close(struct stream *s, enum stream_close_how how) {
+    struct epoll_stream *e = epoll_stream_of(s);
+    struct epoll_loop *l = loop_of(e);
+    CHECK(!has(e, STREAM_CLOSED));
+    if (how == STREAM_CLOSE_RESET)
+        socket_reset_on_close(e->fd);
+    (void)close(e->fd); /* leaves epoll with its last descriptor */
+    e->fd = -1;
+    drop_blocked(e);
+    if (e->names)
+        slab_put(&l->names, e->names);
+    e->names = NULL;
+    s->engine_bits = STREAM_CLOSED;
+    s->ops = NULL;
+    list_move_tail(&l->closed, &e->link);
+    l->loop.stats.streams_open--;
+}
+
+void epoll_streams_free_closed(struct epoll_loop *l) {
+    for (struct list *link; (link = list_pop(&l->closed));) {
+        struct epoll_stream *e = list_entry(link, struct epoll_stream, link);
+        e->s.magic = 0;
+        slab_put(&l->streams, e);
+    }
+}
+
+/* ---- epoll ---- */
+
+static void watch(struct epoll_stream *e, uint32_t out) {
+    if (has(e, STREAM_REGISTERED) && (!out || has(e, STREAM_OUT)))
+        return;
+    struct epoll_event event = {
+        .events = EPOLLIN | EPOLLRDHUP | EPOLLET | out,
+        .data.u64 = (uint64_t)(uintptr_t)e | (uint64_t)e->generation << 48,
+    };
+    int op = has(e, STREAM_REGISTERED) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (epoll_ctl(loop_of(e)->epfd, op, e->fd, &event) != 0) {
+        fail(e, REASON_overload); /* no memory, or too many watches for this user */
+        return;
+    }
+    set(e, STREAM_REGISTERED | (out ? STREAM_OUT : 0));
+}
+
+void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events) {
+    struct epoll_stream *e = (struct epoll_stream *)(uintptr_t)(tag << 16 >> 16);
+    /* A descriptor that a child inherited keeps reporting after we closed ours. */
+    if (e->s.magic != STREAM_MAGIC || e->generation != (uint16_t)(tag >> 48))
+        return;
+    CHECK(e->s.loop == &l->loop);
+    if (has(e, STREAM_CLOSED | STREAM_FAILED))
+        return;
+    if (has(e, STREAM_CONNECTING)) {
+        set(e, STREAM_CONNECT_DUE);
+        make_ready(e);
+    }
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        set(e, STREAM_READABLE);
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        set(e, STREAM_PEER_DONE);
+    if (events & EPOLLERR)
+        set(e, STREAM_ERROR);
+    if (e->blocked && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        set(e, STREAM_WRITABLE);
+    if (has(e, STREAM_WANT_READ | STREAM_WRITABLE | STREAM_ERROR))
+        make_ready(e);
+}
+
+/* ---- connecting ---- */
+
+static bool needs_names(const struct address *to) {
+    return to->kind == ADDRESS_UNIX;
+}
+
+/* The path must outlive the caller's address. */
+static bool keep_peer(struct epoll_stream *e, const struct address *to) {
+    e->peer = *to;
+    if (!needs_names(to))
+        return true;
+    e->names = slab_get_zeroed(&loop_of(e)->names);
+    if (!e->names)
+        return false;
+    CHECK(strlen(to->text) < sizeof e->names->peer_path);
+    strcpy(e->names->peer_path, to->text);
+    e->peer.text = e->names->peer_path;
+    return true;
+}
+
+struct stream *epoll_connect(struct loop *loop, const struct address *to,
+                             const struct stream_ops *ops, void *user) {
+    struct epoll_loop *l = epoll_loop_of(loop);
+    struct sockaddr_storage sa;
+    socklen_t sa_len = socket_sockaddr(to, &sa);
+    int fd = socket_new(socket_family(to));
+    if (fd < 0)
+        return NULL;
+    struct epoll_stream *e = new_stream(l, STREAM_CONNECTING);
+    if (!e) {
+        (void)close(fd);
+        return NULL;
+    }
+    e->fd = fd;
+    stream_set_ops(&e->s, ops, user);
+    struct stream *s = &e->s;
+    if (!keep_peer(e, to)) {
+        stream_close(&s, STREAM_CLOSE_NORMAL);
+        return NULL;
+    }
+    loop->stats.connects++;
+    if (connect(fd, (const struct sockaddr *)&sa, sa_len) == 0) {
+        set(e, STREAM_CONNECT_DUE);
+        make_ready(e);
+    } else if (errno == EINPROGRESS || errno == EINTR) {
+        watch(e, EPOLLOUT);
+    } else {
+        fail(e, socket_connect_reason(errno));
+    }
+    return s;
+}
+
+/* ---- sending ---- */
+
+/* Hands slices to the kernel: bytes it took, 0 when it has no room, or -errno. */
+static ssize_t push(int fd, const struct slice *slices, size_t count) {
+    ssize_t n;
+    if (LIKELY(count == 1)) {
+        do {
+            n = send(fd, slices->p, slices->n, MSG_NOSIGNAL);
+        } while (UNLIKELY(n < 0 && errno == EINTR));
+    } else {
+        struct iovec iov[SEND_SLICES_MAX];
+        for (size_t i = 0; i < count; i++)
+            iov[i] = (struct iovec){(void *)(uintptr_t)slices[i].p, slices[i].n};
+        struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
+        do {
+            n = sendmsg(fd, &message, MSG_NOSIGNAL);
+        } while (UNLIKELY(n < 0 && errno == EINTR));
+    }
+    if (LIKELY(n >= 0))
+        return n;
+    return errno == EAGAIN ? 0 : -errno;
+}
+
+/* Keeps what is left after the first `sent` bytes until there is room. */
+static void park(struct epoll_stream *e, const struct slice *slices, size_t count, size_t sent) {
+    struct epoll_blocked *b = slab_get(&loop_of(e)->blocked);
+    if (!b) {
+        fail(e, REASON_overload);
+        return;
+    }
+    b->first = 0;
+    b->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct slice left = slices[i];
+        size_t skip = MIN(sent, (size_t)left.n);
+        sent -= skip;
+        left.p += skip;
+        left.n -= (uint32_t)skip;
+        if (left.n > 0)
+            b->slices[b->count++] = left.buf ? slice_keep(e->s.loop, left) : left;
+    }
+    e->blocked = b;
+}
+
+enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t count) {
+    struct epoll_stream *e = epoll_stream_of(s);
+    CHECK(!has(e, STREAM_SENDING | STREAM_SHUTDOWN | STREAM_FAILED | STREAM_CLOSED));
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        CHECK(slices[i].n > 0);
+        total += slices[i].n;
+    }
+    if (UNLIKELY(has(e, STREAM_CONNECTING | STREAM_FAIL_DUE))) {
+        set(e, STREAM_SENDING);
+        if (!has(e, STREAM_FAIL_DUE))
+            park(e, slices, count, 0);
+        return SEND_PENDING;
+    }
+    ssize_t sent = push(e->fd, slices, count);
+    if (LIKELY(sent == (ssize_t)total))
+        return SEND_DONE;
+    set(e, STREAM_SENDING);
+    if (sent < 0) {
+        set(e, STREAM_READABLE | STREAM_PEER_DONE);
+        fail(e, socket_stream_reason((int)-sent));
+        return SEND_PENDING;
+    }
+    park(e, slices, count, (size_t)sent);
+    clear(e, STREAM_WRITABLE);
+    watch(e, EPOLLOUT);
+    return SEND_PENDING;
+}
+
+static void shut_now(struct epoll_stream *e) {
+    if (shutdown(e->fd, SHUT_WR) != 0 && errno != ENOTCONN)
+        fail(e, socket_stream_reason(errno));
+}
+
+void epoll_shutdown(struct stream *s) {
+    struct epoll_stream *e = epoll_stream_of(s);
+    if (has(e, STREAM_SHUTDOWN | STREAM_FAILED))
+        return;
+    set(e, STREAM_SHUTDOWN);
+    if (!has(e, STREAM_SENDING | STREAM_CONNECTING))
+        shut_now(e);
+}
+
+/* Forgets what the kernel took; true when nothing is left. */
+static bool advance(struct epoll_blocked *b, size_t sent) {
+    while (b->first < b->count) {
+        struct slice *head = &b->slices[b->first];
+        if (sent < head->n) {
+            head->p += sent;
+            head->n -= (uint32_t)sent;
+            return false;
+        }
+        sent -= head->n;
+        slice_put(head);
+        b->first++;
+    }
+    return true;
+}
+
+static void flush(struct epoll_stream *e) {
+    struct epoll_blocked *b = e->blocked;
+    ssize_t sent = push(e->fd, b->slices + b->first, b->count - b->first);
+    if (sent < 0) {
+        drop_blocked(e);
+        set(e, STREAM_READABLE | STREAM_PEER_DONE);
+        fail(e, socket_stream_reason((int)-sent));
+        return;
+    }
+    clear(e, STREAM_WRITABLE);
+    if (!advance(b, (size_t)sent)) {
+        watch(e, EPOLLOUT);
+        return;
+    }
+    drop_blocked(e);
+    clear(e, STREAM_SENDING);
+    if (has(e, STREAM_SHUTDOWN))
+        shut_now(e);
+    e->s.ops->sent(&e->s);
+}
+
+/* ---- receiving ---- */
+
+void epoll_read(struct stream *s, bool want) {
+    struct epoll_stream *e = epoll_stream_of(s);
+    CHECK(!has(e, STREAM_CLOSED));
+    if (!want) {
+        clear(e, STREAM_WANT_READ);
+        return;
+    }
+    if (has(e, STREAM_WANT_READ | STREAM_FAILED))
+        return;
+    set(e, STREAM_WANT_READ);
+    if (!has(e, STREAM_REGISTERED) && !has(e, STREAM_CONNECTING))
+        set(e, STREAM_READABLE); /* nobody watched: have a look */
+    if (has(e, STREAM_READABLE) && !has(e, STREAM_EOF | STREAM_CONNECTING))
+        make_ready(e);
+}
+
+/* Receives once and delivers. False when there is, or may be, no more to receive now. */
+static bool receive_once(struct epoll_stream *e, size_t *received) {
+    struct epoll_loop *l = loop_of(e);
+    struct buf *b = loop_receive_buf(&l->loop);
+    if (UNLIKELY(!b)) {
+        l->starved = true;
+        l->loop.stats.receives_starved++;
+        return true; /* stays readable: again next turn, after a pause */
+    }
+    ssize_t n = recv(e->fd, b->data, b->size, 0);
+    if (LIKELY(n > 0)) {
+        /* Less than asked for shows the kernel is empty; then an edge announces more. But a FIN had
+         * its edge already. */
+        if ((size_t)n < b->size && !has(e, STREAM_PEER_DONE))
+            clear(e, STREAM_READABLE);
+        *received += (size_t)n;
+        e->s.ops->data(&e->s, (struct slice){b->data, (uint32_t)n, b});
+        return true;
+    }
+    if (n < 0 && errno == EINTR)
+        return true;
+    clear(e, STREAM_READABLE);
+    if (n < 0 && errno == EAGAIN) {
+        clear(e, STREAM_PEER_DONE);
+    } else if (n < 0) {
+        fail(e, socket_stream_reason(errno));
+    } else if (!has(e, STREAM_FAIL_DUE)) {
+        /* After an error the kernel says "end" although bytes are missing: that is no eof. */
+        set(e, STREAM_EOF);
+        e->s.ops->eof(&e->s);
+    }
+    return false;
+}
+
+static inline bool may_receive(const struct epoll_stream *e) {
+    const uint32_t needed = STREAM_WANT_READ | STREAM_READABLE;
+    const uint32_t never = STREAM_EOF | STREAM_CONNECTING | STREAM_FAILED | STREAM_CLOSED;
+    return (e->s.engine_bits & (needed | never)) == needed;
+}
+
+static void receive(struct epoll_stream *e) {
+    size_t received = 0;
+    for (int i = 0; i < RECEIVES_PER_TURN && received < RECEIVE_BYTES_PER_TURN; i++) {
+        if (!may_receive(e) || !receive_once(e, &received) || loop_of(e)->starved)
+            break;
+    }
+    if (may_receive(e))
+        make_ready(e);
+}
+
+/* ---- one stream's turn ---- */
+
+static void finish_connect(struct epoll_stream *e) {
+    clear(e, STREAM_CONNECT_DUE);
+    int err = socket_error(e->fd);
+    if (err) {
+        clear(e, STREAM_READABLE);
+        fail(e, socket_connect_reason(err));
+        return;
+    }
+    clear(e, STREAM_CONNECTING);
+    if (e->blocked)
+        set(e, STREAM_WRITABLE);
+    if (has(e, STREAM_SHUTDOWN) && !has(e, STREAM_SENDING))
+        shut_now(e);
+    e->s.ops->connected(&e->s);
+}
+
+/* Looks for a reset that no receive and no send of ours would find. Bytes that came before it are
+ * left for when they are wanted: they may be a complete answer. */
+static void find_reset(struct epoll_stream *e) {
+    clear(e, STREAM_ERROR);
+    if (may_receive(e) || has(e, STREAM_FAIL_DUE | STREAM_CONNECTING))
+        return;
+    int unread = 0;
+    if (!has(e, STREAM_EOF) && ioctl(e->fd, FIONREAD, &unread) == 0 && unread > 0)
+        return;
+    int err = socket_error(e->fd);
+    if (err)
+        fail(e, socket_stream_reason(err));
+}
+
+static void tell_failed(struct epoll_stream *e) {
+    enum reason why = (enum reason)(e->s.engine_bits >> STREAM_REASON_SHIFT);
+    drop_blocked(e);
+    clear(e, STREAM_FAIL_DUE | STREAM_WANT_READ | STREAM_SENDING);
+    set(e, STREAM_FAILED);
+    list_del(&e->link);
+    e->s.ops->failed(&e->s, why);
+}
+
+/* Does all that is due, in an order users can rely on: connected, sent, data, eof, failed. The
+ * stream may be closed in any callback; its memory stays until the turn ends. */
+static void serve(struct epoll_stream *e) {
+    e->turn = (uint16_t)e->s.loop->stats.turns;
+    if (has(e, STREAM_CONNECT_DUE))
+        finish_connect(e);
+    if (e->blocked && has(e, STREAM_WRITABLE) && !has(e, STREAM_CONNECTING))
+        flush(e);
+    if (has(e, STREAM_ERROR))
+        find_reset(e);
+    if (may_receive(e))
+        receive(e);
+    if (has(e, STREAM_FAIL_DUE) && !may_receive(e))
+        tell_failed(e);
+    const uint32_t quiet = STREAM_CLOSED | STREAM_FAILED | STREAM_EOF | STREAM_CONNECTING |
+                           STREAM_READABLE | STREAM_REGISTERED;
+    if (has(e, STREAM_WANT_READ) && !has(e, quiet))
+        watch(e, 0);
+}
+
+void epoll_streams_run(struct epoll_loop *l) {
+    l->starved = false;
+    for (struct list *link; (link = list_pop(&l->ready));)
+        serve(list_entry(link, struct epoll_stream, link));
+    list_splice_tail(&l->ready, &l->ready_next);
+}
+
+/* ---- names ---- */
+
+const struct address *epoll_peer(struct stream *s) {
+    return &epoll_stream_of(s)->peer;
+}
+
+const struct address *epoll_local(struct stream *s) {
+    static const struct address none;
+    struct epoll_stream *e = epoll_stream_of(s);
+    if (!e->names)
+        e->names = slab_get_zeroed(&loop_of(e)->names);
+    if (!e->names)
+        return &none;
+    struct address *local = &e->names->local;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    if (local->kind == ADDRESS_NONE && getsockname(e->fd, (struct sockaddr *)&sa, &len) == 0)
+        socket_address(&sa, len, e->names->local_path, local);
+    return local;
+}

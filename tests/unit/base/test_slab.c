@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "base/rng.h"
+#include "base/slab.h"
+
+static void last_put_is_first_got(void **state)
+{
+    (void)state;
+    struct slab s;
+    slab_init(&s, 100, 8, 0);
+    assert_int_equal(s.object_bytes, 104);
+    void *a = slab_get(&s);
+    void *b = slab_get(&s);
+    assert_int_equal((uint8_t *)b - (uint8_t *)a, 104); /* packed: nothing between objects */
+    slab_put(&s, a);
+    slab_put(&s, b);
+    assert_ptr_equal(slab_get(&s), b);
+    assert_ptr_equal(slab_get(&s), a);
+    slab_put(&s, a);
+    slab_put(&s, b);
+    slab_fini(&s);
+}
+
+static void maximum_is_kept(void **state)
+{
+    (void)state;
+    struct slab s;
+    slab_init(&s, 64, 64, 3);
+    void *objects[3];
+    for (int i = 0; i < 3; i++)
+        assert_non_null(objects[i] = slab_get(&s));
+    assert_null(slab_get(&s));
+    assert_int_equal(slab_used(&s), 3);
+    slab_put(&s, objects[1]);
+    assert_non_null(objects[1] = slab_get_zeroed(&s));
+    for (int i = 0; i < 3; i++)
+        slab_put(&s, objects[i]);
+    assert_int_equal(s.used_peak, 3);
+    slab_fini(&s);
+}
+
+static void every_size_fits_its_chunk(void **state)
+{
+    (void)state;
+    struct rng rng = rng_seed(3);
+    for (int round = 0; round < 300; round++) {
+        size_t align = (size_t)8 << rng_below(&rng, 10);
+        size_t size = 8 + rng_below(&rng, SLAB_OBJECT_BYTES_MAX >> rng_below(&rng, 16));
+        if (size > SLAB_OBJECT_BYTES_MAX)
+            size = SLAB_OBJECT_BYTES_MAX;
+        struct slab s;
+        slab_init(&s, size, align, 0);
+        size_t n = s.chunk_objects + 1;
+        void **objects = test_malloc(n * sizeof(*objects));
+        for (size_t i = 0; i < n; i++) {
+            objects[i] = slab_get(&s);
+            assert_non_null(objects[i]);
+            assert_int_equal((uintptr_t)objects[i] % align, 0);
+            memset(objects[i], 0xa5, i % 64 == 0 || i + 2 >= n ? size : 8);
+        }
+        assert_int_equal(s.capacity, 2 * s.chunk_objects);
+        for (size_t i = 0; i < n; i++)
+            slab_put(&s, objects[i]);
+        slab_fini(&s);
+        test_free(objects);
+    }
+}
+
+struct bad_put {
+    struct slab *slab;
+    void *object;
+};
+
+static void put(void *arg)
+{
+    struct bad_put *bad = arg;
+    slab_put(bad->slab, bad->object);
+}
+
+static void wrong_puts_are_caught(void **state)
+{
+    (void)state;
+    struct slab s, other;
+    slab_init(&s, 48, 16, 0);
+    slab_init(&other, 48, 16, 0);
+    uint8_t *a = slab_get(&s);
+    uint8_t *b = slab_get(&s);
+    uint8_t *foreign = slab_get(&other);
+    slab_put(&s, a);
+    assert_aborts(put, &(struct bad_put){&s, a});       /* twice */
+    assert_aborts(put, &(struct bad_put){&s, b + 16});  /* inside an object */
+    assert_aborts(put, &(struct bad_put){&s, b + 48});  /* never given out */
+    assert_aborts(put, &(struct bad_put){&s, foreign}); /* of another slab */
+    assert_aborts(put, &(struct bad_put){&s, NULL});
+    slab_put(&s, b);
+    slab_put(&other, foreign);
+    slab_fini(&s);
+    slab_fini(&other);
+}
+
+static void reserve_then_get_does_not_grow(void **state)
+{
+    (void)state;
+    struct slab s;
+    slab_init(&s, 256, 64, 0);
+    assert_int_equal(slab_reserve(&s, 1000), 0);
+    size_t held = slab_held_bytes(&s);
+    void *objects[1000];
+    for (int i = 0; i < 1000; i++)
+        assert_non_null(objects[i] = slab_get(&s));
+    assert_int_equal(slab_held_bytes(&s), held);
+    for (int i = 0; i < 1000; i++)
+        slab_put(&s, objects[i]);
+    assert_true(slab_trim(&s) == held);
+    assert_int_equal(slab_held_bytes(&s), 0);
+    slab_fini(&s);
+}
+
+/* Random gets, puts and trims against a plain array: live objects are distinct and keep their
+ * bytes. */
+static void random_use_keeps_objects_apart(void **state)
+{
+    (void)state;
+    enum { LIVE_MAX = 2500, SIZE = 120 };
+    struct rng rng = rng_seed(4);
+    struct slab s;
+    slab_init(&s, SIZE, 8, LIVE_MAX);
+    uint64_t *live[LIVE_MAX];
+    size_t n = 0;
+    for (int step = 0; step < 200000; step++) {
+        /* Swings between growing and shrinking, so that whole chunks become free. */
+        bool grow = rng_chance(&rng, step / 20000 % 2 ? 0.3 : 0.7);
+        if (grow) {
+            uint64_t *object = slab_get(&s);
+            assert_int_equal(object == NULL, n == LIVE_MAX);
+            if (!object)
+                continue;
+            for (size_t i = 0; i < SIZE / 8; i++)
+                object[i] = (uint64_t)(uintptr_t)object + i;
+            live[n++] = object;
+        } else if (n > 0) {
+            size_t at = rng_below(&rng, n);
+            uint64_t *object = live[at];
+            for (size_t i = 0; i < SIZE / 8; i++)
+                assert_true(object[i] == (uint64_t)(uintptr_t)object + i);
+            slab_put(&s, object);
+            live[at] = live[--n];
+        }
+        if (step % 5000 == 0) {
+            size_t held = slab_held_bytes(&s);
+            assert_true(held - slab_trim(&s) == slab_held_bytes(&s));
+            assert_true(s.capacity >= n);
+        }
+        assert_int_equal(slab_used(&s), n);
+    }
+    while (n > 0)
+        slab_put(&s, live[--n]);
+    assert_true(slab_trim(&s) > 0);
+    assert_int_equal(slab_held_bytes(&s), 0);
+    void *again = slab_get(&s);
+    assert_non_null(again);
+    slab_put(&s, again);
+    slab_fini(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(last_put_is_first_got),
+        cmocka_unit_test(maximum_is_kept),
+        cmocka_unit_test(every_size_fits_its_chunk),
+        cmocka_unit_test(wrong_puts_are_caught),
+        cmocka_unit_test(reserve_then_get_does_not_grow),
+        cmocka_unit_test(random_use_keeps_objects_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
