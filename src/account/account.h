@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * Accounting: every exchange ends in exactly one call here. It adds to the worker's own counters and
- * histograms (single writer, read relaxed by others) and, when an access log is configured, puts one
- * record into the worker's ring; a writer thread formats and writes it, so the data path neither
- * formats text nor touches a file.
+ * Accounting: every exchange ends in exactly one call here. It adds to the worker's own counters
+ * and histograms (single writer, read relaxed by others) and, when an access log is configured,
+ * puts one record into the worker's ring; a writer thread formats and writes it, so the data path
+ * neither formats text nor touches a file.
  *
- * Thread rule: a struct account belongs to one worker; account_totals may be called from any thread.
+ * Thread rule: a struct account belongs to one worker; account_totals and account_latency may be
+ * called from any thread.
  */
 
 #include "account/record.h"
@@ -24,12 +25,12 @@ enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED };
 /* Opens the access log; "-" is standard output. 0, or a negative reason with a sentence. */
 NODISCARD int access_log_open(const char *path, enum access_log_format format,
                               struct access_log **ret_log, char *ret_why, size_t why_size);
-/* Drains and closes. Leaves NULL; accepts NULL. */
+/* Drains and closes; every account that used it must be freed before. Leaves NULL; accepts NULL. */
 void access_log_close(struct access_log **log);
 /* Opens the file anew (rotation). Any thread. */
 void access_log_reopen(struct access_log *log);
 
-/* `log` may be NULL. */
+/* `log` may be NULL, else it must outlive the account. NULL without memory or a ring. */
 struct account *account_new(struct access_log *log);
 void account_free(struct account **a);
 
@@ -40,7 +41,7 @@ void account_exchange(struct account *a, const struct record *r);
 struct account_totals {
     uint64_t exchanges;
     uint64_t by_reason[REASON_COUNT];
-    uint64_t by_class[6]; /* status / 100; [0] = none */
+    uint64_t by_class[6]; /* status / 100; [0] = none; [5] from 500 on */
     uint64_t bytes_in, bytes_out, retries;
     uint64_t records_dropped; /* the access log could not keep up */
 };

@@ -14,48 +14,56 @@ struct reason_row {
 };
 
 static const struct reason_row rows[REASON_COUNT] = {
-#define REASON(name, fault, status, retry, sentence)                                               \
+#define REASON(name, fault, status, retry, sentence) \
     [REASON_##name] = {#name, sentence, status, REASON_FAULT_##fault, REASON_RETRY_##retry},
 #include "account/reason.def"
 #undef REASON
 };
 
-static const struct reason_row *row(enum reason r) {
+static const struct reason_row *row(enum reason r)
+{
     CHECK((unsigned)r < REASON_COUNT);
     return &rows[r];
 }
 
-const char *reason_name(enum reason r) {
+const char *reason_name(enum reason r)
+{
     return row(r)->name;
 }
 
-const char *reason_sentence(enum reason r) {
+const char *reason_sentence(enum reason r)
+{
     return row(r)->sentence;
 }
 
-int reason_status(enum reason r) {
+int reason_status(enum reason r)
+{
     return row(r)->status;
 }
 
-enum reason_fault reason_fault(enum reason r) {
+enum reason_fault reason_fault(enum reason r)
+{
     return (enum reason_fault)row(r)->fault;
 }
 
-enum reason_retry reason_retry(enum reason r) {
+enum reason_retry reason_retry(enum reason r)
+{
     return (enum reason_retry)row(r)->retry;
 }
 
-const char *reason_fault_name(enum reason_fault f) {
+const char *reason_fault_name(enum reason_fault f)
+{
     static const char *const names[] = {
-        [REASON_FAULT_NONE] = "none",       [REASON_FAULT_CLIENT] = "client",
-        [REASON_FAULT_BACKEND] = "backend", [REASON_FAULT_US] = "us",
+        [REASON_FAULT_NONE] = "none",         [REASON_FAULT_CLIENT] = "client",
+        [REASON_FAULT_BACKEND] = "backend",   [REASON_FAULT_US] = "us",
         [REASON_FAULT_OPERATOR] = "operator",
     };
     CHECK((unsigned)f < ARRAY_LEN(names));
     return names[f];
 }
 
-bool reason_by_name(const char *name, enum reason *ret_reason) {
+bool reason_by_name(const char *name, enum reason *ret_reason)
+{
     for (unsigned i = 0; i < REASON_COUNT; i++) {
         if (strcmp(rows[i].name, name) == 0) {
             *ret_reason = (enum reason)i;

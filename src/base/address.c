@@ -8,28 +8,32 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
-#define UNIX_PATH_MAX 107  /* sun_path without its NUL */
-#define HOST_TEXT_MAX 253  /* RFC 1035, in text form */
-#define LABEL_MAX 63
+#define UNIX_PATH_MAX 107 /* sun_path without its NUL */
+#define HOST_TEXT_MAX 253 /* RFC 1035, in text form */
+#define LABEL_MAX     63
 
 static const uint8_t v4_mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
-static int refuse(const char **ret_why, const char *why) {
+static int refuse(const char **ret_why, const char *why)
+{
     *ret_why = why;
     return -EINVAL;
 }
 
-static bool parse_v4(struct span text, uint8_t ip[16]) {
+static bool parse_v4(struct span text, uint8_t ip[16])
+{
     char host[INET_ADDRSTRLEN];
     return span_to_cstr(text, host, sizeof host) && inet_pton(AF_INET, host, ip) == 1;
 }
 
-static bool parse_v6(struct span text, uint8_t ip[16]) {
+static bool parse_v6(struct span text, uint8_t ip[16])
+{
     char host[INET6_ADDRSTRLEN];
     return span_to_cstr(text, host, sizeof host) && inet_pton(AF_INET6, host, ip) == 1;
 }
 
-static bool is_host_name(struct span text) {
+static bool is_host_name(struct span text)
+{
     if (span_empty(text) || text.n > HOST_TEXT_MAX)
         return false;
     while (!span_empty(text)) {
@@ -50,14 +54,16 @@ static bool is_host_name(struct span text) {
 }
 
 /* "1.2.3.300" is a mistyped address, not a name: no top-level domain is a number. */
-static bool looks_like_v4(struct span text) {
+static bool looks_like_v4(struct span text)
+{
     size_t dot = span_find_last(text, '.');
     struct span last = dot == SPAN_NOT_FOUND ? text : span_from(text, dot + 1);
     uint64_t number;
     return span_to_u64(last, &number);
 }
 
-static int parse_port(struct span text, uint16_t *ret_port, const char **ret_why) {
+static int parse_port(struct span text, uint16_t *ret_port, const char **ret_why)
+{
     uint64_t port = 0;
     if (span_empty(text))
         return refuse(ret_why, "the port after the colon is missing");
@@ -67,12 +73,14 @@ static int parse_port(struct span text, uint16_t *ret_port, const char **ret_why
     return 0;
 }
 
-static const char *keep_text(address_keep_fn *keep, void *keeper, struct span text) {
+static const char *keep_text(address_keep_fn *keep, void *keeper, struct span text)
+{
     return keep ? keep(keeper, text) : NULL;
 }
 
 static int parse_unix(struct span path, address_keep_fn *keep, void *keeper,
-                      struct address *ret_address, const char **ret_why) {
+                      struct address *ret_address, const char **ret_why)
+{
     if (span_empty(path) || path.p[0] != '/')
         return refuse(ret_why, "a unix socket needs an absolute path, as in unix:/run/app.sock");
     if (path.n > UNIX_PATH_MAX)
@@ -87,7 +95,8 @@ static int parse_unix(struct span path, address_keep_fn *keep, void *keeper,
 }
 
 /* "[ip]:port" and "[ip%scope]:port"; `text` begins with the bracket. */
-static int parse_bracketed(struct span text, struct address *ret_address, const char **ret_why) {
+static int parse_bracketed(struct span text, struct address *ret_address, const char **ret_why)
+{
     struct address a = {.kind = ADDRESS_V6};
     size_t close = span_find(text, ']');
     if (close == SPAN_NOT_FOUND)
@@ -111,7 +120,8 @@ static int parse_bracketed(struct span text, struct address *ret_address, const 
 }
 
 int address_parse(struct span text, address_keep_fn *keep, void *keeper,
-                  struct address *ret_address, const char **ret_why) {
+                  struct address *ret_address, const char **ret_why)
+{
     if (span_empty(text))
         return refuse(ret_why, "the address is empty");
     if (span_starts(text, span_str("unix:")))
@@ -147,17 +157,20 @@ int address_parse(struct span text, address_keep_fn *keep, void *keeper,
     return 0;
 }
 
-static bool is_v4_mapped(const struct address *a) {
+static bool is_v4_mapped(const struct address *a)
+{
     return a->kind == ADDRESS_V6 && memcmp(a->ip, v4_mapped_prefix, 12) == 0;
 }
 
-static void write_ip(struct writer *w, const struct address *a) {
+static void write_ip(struct writer *w, const struct address *a)
+{
     char text[INET6_ADDRSTRLEN];
     int family = a->kind == ADDRESS_V4 ? AF_INET : AF_INET6;
     w_str(w, inet_ntop(family, a->ip, text, sizeof text) ? text : "?");
 }
 
-size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]) {
+size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX])
+{
     struct writer w = writer_of(out, ADDRESS_TEXT_MAX);
     switch (a->kind) {
     case ADDRESS_NONE: w_str(&w, "none"); break;
@@ -182,7 +195,8 @@ size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]) {
     return w_len(&w);
 }
 
-size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX]) {
+size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX])
+{
     struct writer w = writer_of(out, ADDRESS_TEXT_MAX);
     switch (a->kind) {
     case ADDRESS_NONE: w_str(&w, "none"); break;
@@ -203,7 +217,8 @@ size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX]) {
     return w_len(&w);
 }
 
-bool address_equal(const struct address *a, const struct address *b) {
+bool address_equal(const struct address *a, const struct address *b)
+{
     if (a->kind != b->kind || a->port != b->port || a->scope != b->scope)
         return false;
     if (a->kind == ADDRESS_UNIX || a->kind == ADDRESS_NAME)
@@ -212,14 +227,16 @@ bool address_equal(const struct address *a, const struct address *b) {
 }
 
 /* Whether the first `bits` bits of both are the same. */
-static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits) {
+static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits)
+{
     unsigned whole = bits / 8;
     if (memcmp(a, b, whole) != 0)
         return false;
     return bits % 8 == 0 || (uint8_t)(a[whole] ^ b[whole]) >> (8 - bits % 8) == 0;
 }
 
-static bool bits_below_are_zero(const uint8_t *ip, unsigned from_bit, unsigned bits) {
+static bool bits_below_are_zero(const uint8_t *ip, unsigned from_bit, unsigned bits)
+{
     for (unsigned bit = from_bit; bit < bits; bit++) {
         if (ip[bit / 8] & 0x80u >> bit % 8)
             return false;
@@ -227,7 +244,8 @@ static bool bits_below_are_zero(const uint8_t *ip, unsigned from_bit, unsigned b
     return true;
 }
 
-int address_block_parse(struct span text, struct address_block *ret_block, const char **ret_why) {
+int address_block_parse(struct span text, struct address_block *ret_block, const char **ret_why)
+{
     struct address_block block = {0};
     struct span prefix = text;
     bool has_prefix = span_find(text, '/') != SPAN_NOT_FOUND;
@@ -250,7 +268,8 @@ int address_block_parse(struct span text, struct address_block *ret_block, const
     return 0;
 }
 
-bool address_block_has(const struct address_block *block, const struct address *a) {
+bool address_block_has(const struct address_block *block, const struct address *a)
+{
     if (a->kind == ADDRESS_V4 && block->kind == ADDRESS_V4)
         return same_prefix(block->ip, a->ip, block->prefix_bits);
     if (a->kind != ADDRESS_V6)

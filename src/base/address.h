@@ -25,9 +25,9 @@ enum address_kind {
 
 struct address {
     enum address_kind kind;
-    uint16_t port;   /* host order; 0 for unix */
-    uint8_t ip[16];  /* network order; the first 4 bytes for v4 */
-    uint32_t scope;  /* IPv6 scope id, else 0 */
+    uint16_t port;    /* host order; 0 for unix */
+    uint8_t ip[16];   /* network order; the first 4 bytes for v4 */
+    uint32_t scope;   /* IPv6 scope id, else 0 */
     const char *text; /* path of ADDRESS_UNIX, host of ADDRESS_NAME, else NULL; NUL-terminated */
 };
 
@@ -44,7 +44,8 @@ typedef const char *address_keep_fn(void *keeper, struct span text);
 NODISCARD int address_parse(struct span text, address_keep_fn *keep, void *keeper,
                             struct address *ret_address, const char **ret_why);
 
-/* Writes the text form ("127.0.0.1:80", "[::1]:80", "unix:/path", "name:80"); returns its length. */
+/* Writes the text form ("127.0.0.1:80", "[::1]:80", "unix:/path", "name:80"); returns its length.
+ */
 size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]);
 
 /* The IP alone, without brackets or port ("127.0.0.1"; IPv4-mapped IPv6 is shown as IPv4; a unix

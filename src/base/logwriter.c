@@ -6,10 +6,12 @@
  *
  * A ring's bytes [tail, head) are whole records, except that after a short write `tail` may stand
  * inside one; the sink then remembers that ring as `torn`, and no other ring writes to it until
- * the record is finished.
+ * the record is finished. The bytes of a formatted ring are whole records with their lengths; what
+ * has been made of them and is not written yet is in its `text`, for which the same holds.
  */
 #include "base/logwriter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -36,13 +38,18 @@
 #define RING_MAGIC   0x4c4f4752u
 #define STOP_MS_MAX  1000u
 
+/* Lines made of records and written together; whole pages, and room for the longest record. */
+#define TEXT_BYTES ((size_t)64 * 1024)
+static_assert(TEXT_BYTES >= ACCESS_RECORD_MAX, "the longest record fits an empty text");
+
 struct logring {
     /* set at creation */
     uint32_t magic;
     struct logsink *sink;
     size_t mask; /* size - 1 */
     uint8_t *bytes;
-    struct list link; /* under the writer's lock */
+    logring_format_fn *format; /* NULL: records are lines */
+    struct list link;          /* under the writer's lock */
     _Atomic bool closed;
     /* producer; head and dropped are read by others */
     ALIGNED(CACHE_LINE_BYTES) _Atomic uint64_t head;
@@ -50,6 +57,9 @@ struct logring {
     _Atomic uint64_t dropped;
     /* writer thread; tail is read by the producer */
     ALIGNED(CACHE_LINE_BYTES) _Atomic uint64_t tail;
+    uint8_t *text; /* [text_at, text_len) is to be written */
+    size_t text_at;
+    size_t text_len;
 };
 
 struct logsink {
@@ -180,8 +190,7 @@ static size_t sink_write(struct logsink *sink, struct iovec parts[2])
     return (size_t)n;
 }
 
-/* ---- draining: the writer thread
- * ------------------------------------------------------------------ */
+/* ---- draining: the writer thread ---- */
 
 static void ring_parts(const struct logring *ring, uint64_t tail, uint64_t head,
                        struct iovec ret_parts[2])
@@ -193,6 +202,64 @@ static void ring_parts(const struct logring *ring, uint64_t tail, uint64_t head,
     ret_parts[1] = (struct iovec){ring->bytes, n - before_wrap};
 }
 
+static void ring_copy_out(const struct logring *ring, uint64_t tail, void *out, size_t n)
+{
+    struct iovec parts[2];
+    ring_parts(ring, tail, tail + n, parts);
+    memcpy(out, parts[0].iov_base, parts[0].iov_len);
+    memcpy((uint8_t *)out + parts[0].iov_len, parts[1].iov_base, parts[1].iov_len);
+}
+
+/* Makes lines of records up to `head`, as many as are sure to fit; false if there was none left. */
+static bool ring_format(struct logring *ring, uint64_t head)
+{
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    if (tail == head)
+        return false;
+    while (tail != head && TEXT_BYTES - ring->text_len >= ACCESS_RECORD_MAX) {
+        uint8_t record[ACCESS_RECORD_MAX];
+        uint32_t n;
+        ring_copy_out(ring, tail, &n, sizeof(n));
+        CHECK(n > 0 && n <= sizeof(record));
+        ring_copy_out(ring, tail + sizeof(n), record, n);
+        size_t room = TEXT_BYTES - ring->text_len;
+        size_t made = ring->format(span_of(record, n), (char *)ring->text + ring->text_len, room);
+        CHECK(made <= room);
+        ring->text_len += made;
+        tail += sizeof(n) + n;
+    }
+    atomic_store_explicit(&ring->tail, tail, memory_order_release);
+    return true;
+}
+
+/* Writes the lines made so far; false if some have to wait. */
+static bool ring_write_text(struct logring *ring)
+{
+    struct logsink *sink = ring->sink;
+    while (ring->text_at < ring->text_len) {
+        struct iovec parts[2] = {
+            {ring->text + ring->text_at, ring->text_len - ring->text_at},
+            {NULL, 0},
+        };
+        size_t n = sink_write(sink, parts);
+        if (n == 0)
+            return false;
+        ring->text_at += n;
+        sink->torn = ring->text[ring->text_at - 1] == '\n' ? NULL : ring;
+    }
+    ring->text_at = ring->text_len = 0;
+    return true;
+}
+
+static bool ring_drain_formatted(struct logring *ring, uint64_t head)
+{
+    do {
+        if (!ring_write_text(ring))
+            return false;
+    } while (ring_format(ring, head));
+    return true;
+}
+
 /* Writes what the ring held on entry; false if some of it has to wait. */
 static bool ring_drain(struct logring *ring)
 {
@@ -200,7 +267,9 @@ static bool ring_drain(struct logring *ring)
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     if (sink->torn && sink->torn != ring)
-        return tail == head;
+        return tail == head && ring->text_len == 0;
+    if (ring->format)
+        return ring_drain_formatted(ring, head);
     while (tail != head) {
         struct iovec parts[2];
         ring_parts(ring, tail, head, parts);
@@ -223,6 +292,13 @@ static struct list *next_locked(struct logwriter *lw, struct list *head, struct 
     return next == head ? NULL : next;
 }
 
+static void ring_release(struct logring *ring)
+{
+    free(ring->text);
+    free(ring->bytes);
+    free(ring);
+}
+
 static void ring_free(struct logring *ring)
 {
     struct logsink *sink = ring->sink;
@@ -235,8 +311,7 @@ static void ring_free(struct logring *ring)
     (void)pthread_mutex_unlock(&lw->lock);
     if (sink->torn == ring)
         sink->torn = NULL;
-    free(ring->bytes);
-    free(ring);
+    ring_release(ring);
 }
 
 /* True when every ring's bytes of the time of the call are written. */
@@ -509,24 +584,35 @@ struct logsink_stats logsink_stats(struct logsink *sink)
 
 /* ---- rings ---- */
 
-struct logring *logring_new(struct logsink *sink, size_t bytes)
+/* Memory for a ring, all zero but its buffers, or NULL. */
+static struct logring *ring_alloc(size_t size, bool with_text)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, CACHE_LINE_BYTES, sizeof(struct logring)) != 0)
+        return NULL;
+    struct logring *ring = memset(memory, 0, sizeof(*ring));
+    ring->bytes = malloc(size);
+    ring->text = with_text ? malloc(TEXT_BYTES) : NULL;
+    if (ring->bytes && (ring->text || !with_text))
+        return ring;
+    ring_release(ring);
+    return NULL;
+}
+
+static struct logring *ring_new(struct logsink *sink, size_t bytes, logring_format_fn *format)
 {
     CHECK_OBJ(sink, SINK_MAGIC);
     CHECK(bytes > 0);
     size_t size = CACHE_LINE_BYTES;
     while (size < bytes)
         size *= 2;
-    void *memory = NULL;
-    uint8_t *buffer = malloc(size);
-    if (!buffer || posix_memalign(&memory, CACHE_LINE_BYTES, sizeof(struct logring)) != 0) {
-        free(buffer);
+    struct logring *ring = ring_alloc(size, format != NULL);
+    if (!ring)
         return NULL;
-    }
-    struct logring *ring = memset(memory, 0, sizeof(*ring));
     ring->magic = RING_MAGIC;
     ring->sink = sink;
     ring->mask = size - 1;
-    ring->bytes = buffer;
+    ring->format = format;
     list_init(&ring->link);
 
     struct logwriter *lw = sink->writer;
@@ -540,9 +626,19 @@ struct logring *logring_new(struct logsink *sink, size_t bytes)
     (void)pthread_mutex_unlock(&lw->lock);
     if (room)
         return ring;
-    free(buffer);
-    free(ring);
+    ring_release(ring);
     return NULL;
+}
+
+struct logring *logring_new(struct logsink *sink, size_t bytes)
+{
+    return ring_new(sink, bytes, NULL);
+}
+
+struct logring *logring_new_formatted(struct logsink *sink, size_t bytes, logring_format_fn *format)
+{
+    CHECK(format);
+    return ring_new(sink, bytes, format);
 }
 
 void logring_close(struct logring **ring)
@@ -555,33 +651,44 @@ void logring_close(struct logring **ring)
     atomic_store_explicit(&r->closed, true, memory_order_release);
 }
 
-static void ring_copy_in(struct logring *ring, uint64_t head, const void *record, size_t n)
+static void ring_copy_in(struct logring *ring, uint64_t head, const void *bytes, size_t n)
 {
     struct iovec parts[2];
     ring_parts(ring, head, head + n, parts);
-    memcpy(parts[0].iov_base, record, parts[0].iov_len);
-    memcpy(parts[1].iov_base, (const uint8_t *)record + parts[0].iov_len, parts[1].iov_len);
+    memcpy(parts[0].iov_base, bytes, parts[0].iov_len);
+    memcpy(parts[1].iov_base, (const uint8_t *)bytes + parts[0].iov_len, parts[1].iov_len);
+}
+
+/* Where a record goes after what must stand before it. */
+static uint64_t ring_put_length(struct logring *ring, uint64_t head, size_t n)
+{
+    uint32_t length = (uint32_t)n;
+    if (!ring->format)
+        return head;
+    ring_copy_in(ring, head, &length, sizeof(length));
+    return head + sizeof(length);
 }
 
 bool logring_write(struct logring *ring, const void *record, size_t n)
 {
     CHECK_OBJ(ring, RING_MAGIC);
     CHECK(n > 0);
-    CHECK(((const uint8_t *)record)[n - 1] == '\n');
+    CHECK(ring->format ? n <= ACCESS_RECORD_MAX : ((const uint8_t *)record)[n - 1] == '\n');
     size_t size = ring->mask + 1;
+    size_t needed = n + (ring->format ? sizeof(uint32_t) : 0);
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     /* The consumer's line is only looked at when the last known position is not enough. */
-    if (head + n - ring->tail_seen > size / 2)
+    if (head + needed - ring->tail_seen > size / 2)
         ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
     uint64_t used = head - ring->tail_seen;
-    bool fits = n <= size - used;
+    bool fits = needed <= size - used;
     if (fits) {
-        ring_copy_in(ring, head, record, n);
-        atomic_store_explicit(&ring->head, head + n, memory_order_release);
+        ring_copy_in(ring, ring_put_length(ring, head, n), record, n);
+        atomic_store_explicit(&ring->head, head + needed, memory_order_release);
     } else {
         atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
     }
-    if (used + n > size / 2)
+    if (used + needed > size / 2)
         writer_wake(ring->sink->writer);
     return fits;
 }

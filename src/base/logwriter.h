@@ -8,7 +8,8 @@
  *
  * A ring has one producer (one thread at a time) and the writer thread as its consumer: no lock,
  * and no system call but one wake-up when a ring fills past half. Records are whole lines ending
- * in '\n'; they reach the file whole, in order per ring, within about LOGWRITER_TICK_MS.
+ * in '\n', or what a function of the ring's makes lines of on the writer thread; they reach the
+ * file whole, in order per ring, within about LOGWRITER_TICK_MS.
  *
  * Nothing a file can do blocks a producer or stops the program. What does not fit a ring is dropped
  * and counted. A write that fails (disk full, reader gone) leaves the rest in the ring, is counted,
@@ -23,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/compiler.h"
 
 #define LOGWRITER_TICK_MS 50
@@ -80,5 +82,16 @@ bool logring_write(struct logring *ring, const void *record, size_t n);
 
 /* Wakes the writer now instead of at its next tick, for rare lines people wait for. */
 void logring_wake(struct logring *ring);
+
+/*
+ * A ring of records that are no lines yet, so that the producer need not make text. The writer
+ * thread calls `format` for each, in order: it writes whole lines to `out`, whose `size` is at
+ * least ACCESS_RECORD_MAX, and returns how many bytes; 0 leaves the record out. It owns nothing,
+ * logs nothing and does not wait. logring_write then takes any bytes, 1 to ACCESS_RECORD_MAX of
+ * them.
+ */
+typedef size_t logring_format_fn(struct span record, char *out, size_t size);
+NODISCARD struct logring *logring_new_formatted(struct logsink *sink, size_t bytes,
+                                                logring_format_fn *format);
 
 uint64_t logring_dropped(const struct logring *ring);

@@ -75,7 +75,7 @@ struct h1_reader {
     uint32_t scanned;  /* of an incomplete head: bytes already looked at */
     uint32_t line_at;  /* … where its current line begins */
     uint64_t left;     /* body or chunk bytes still to come */
-    uint32_t ext_seen; /* bytes of chunk extensions and trailers so far */
+    uint32_t ext_seen; /* bytes of chunk extensions that body has not outweighed yet */
     /* further private fields are the codec's */
     uint32_t chunk_digits;
     uint32_t chunk_ext;  /* extension bytes of this chunk */

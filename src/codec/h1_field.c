@@ -70,12 +70,12 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
 
     struct span value =
         span_trim(span_sub(in, start + r->name_len + 1, i - start - r->name_len - 1));
-    *f = (struct field){.name_off = (uint32_t)start,
-                        .value_off = (uint32_t)(value.p - in.p),
-                        .value_len = (uint16_t)value.n,
-                        .name_len = r->name_len,
-                        .line_off = (uint32_t)start,
-                        .line_len = (uint32_t)(i + 2 - start)};
+    f->name_off = (uint32_t)start;
+    f->value_off = (uint32_t)(value.p - in.p);
+    f->value_len = (uint16_t)value.n;
+    f->name_len = r->name_len;
+    f->line_off = (uint32_t)start;
+    f->line_len = (uint32_t)(i + 2 - start);
     r->line_at = r->scanned = (uint32_t)i + 2;
     r->phase = H1_PHASE_NAME;
     return LINE_DONE;

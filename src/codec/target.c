@@ -30,13 +30,26 @@ static bool escape_is_refused(int value)
     return value < 0 || value == 0 || value == '/' || value == '\\';
 }
 
-/* "." or "..", alone or followed by a parameter; `s` starts a segment and may go on after it. */
-static bool is_dot_segment(struct span s)
+/* What follows the one or two dots `s` starts with; all of `s` if it starts with none. */
+static struct span after_dots(struct span s)
 {
     size_t dots = 0;
     while (dots < s.n && dots < 2 && s.p[dots] == '.')
         dots++;
-    return dots > 0 && (dots == s.n || s.p[dots] == '/' || s.p[dots] == ';' || s.p[dots] == '%');
+    return span_from(s, dots);
+}
+
+/* A parameter after the dots of a dot segment makes servers disagree about it; raw or escaped. */
+static bool starts_parameter(struct span after)
+{
+    return span_starts(after, span_str(";")) || span_starts(after, span_str("%3B"));
+}
+
+/* `s` starts with a dot that starts a segment, and may go on after that. */
+static bool is_dot_segment(struct span s)
+{
+    struct span after = after_dots(s);
+    return after.n == 0 || after.p[0] == '/' || starts_parameter(after);
 }
 
 bool target_path_is_canonical(struct span path)
@@ -89,16 +102,6 @@ static int copy_segment(struct span path, size_t *at, struct writer *w)
     return 0;
 }
 
-/* What follows the dots of a dot segment makes servers disagree about it: ";x" and its escape. */
-static bool is_dot_with_parameter(struct span segment)
-{
-    size_t dots = 0;
-    while (dots < segment.n && dots < 2 && segment.p[dots] == '.')
-        dots++;
-    struct span rest = span_from(segment, dots);
-    return dots > 0 && (span_starts(rest, span_str(";")) || span_starts(rest, span_str("%3B")));
-}
-
 /*
  * Takes the dot segment just written, and for ".." the one before it, out of `w` (RFC 3986 5.2.4).
  * `slash` is where its '/' stands. If nothing follows, the '/' that is left ends the path.
@@ -135,7 +138,7 @@ int target_path_canonical(struct span path, uint8_t *out, size_t cap, size_t *re
         bool two = span_eq(segment, span_str(".."));
         if (one || two)
             rc = drop_segments(&w, slash, two, at == path.n);
-        else if (is_dot_with_parameter(segment))
+        else if (segment.n > 0 && segment.p[0] == '.' && starts_parameter(after_dots(segment)))
             rc = -REASON_bad_path;
         if (rc < 0)
             return rc;

@@ -27,7 +27,8 @@ static const struct class_row {
     [BUF_LARGE] = {256 * 1024, 256, 8},
 };
 
-static void free_one(struct buf_pool *pool) {
+static void free_one(struct buf_pool *pool)
+{
     struct buf *b = pool->free_list;
     pool->free_list = b->next_free;
     pool->free_count--;
@@ -35,12 +36,14 @@ static void free_one(struct buf_pool *pool) {
     free(b);
 }
 
-static void trim(struct timer *t) {
+static void trim(struct timer *t)
+{
     struct buf_pools *pools = container_of(t, struct buf_pools, trim);
     bool more = false;
     for (unsigned c = 0; c < BUF_CLASSES; c++) {
         struct buf_pool *pool = &pools->pool[c];
-        uint32_t surplus = pool->free_count > pool->free_keep ? pool->free_count - pool->free_keep : 0;
+        uint32_t surplus =
+            pool->free_count > pool->free_keep ? pool->free_count - pool->free_keep : 0;
         for (uint32_t n = MIN(surplus, pool->free_low); n > 0; n--)
             free_one(pool);
         pool->free_low = pool->free_count;
@@ -50,7 +53,8 @@ static void trim(struct timer *t) {
         loop_timer_set(pools->pool[0].loop, t, TRIM_PERIOD_MS);
 }
 
-void buf_pools_init(struct loop *loop) {
+void buf_pools_init(struct loop *loop)
+{
     timer_init(&loop->bufs.trim, trim);
     for (unsigned c = 0; c < BUF_CLASSES; c++) {
         loop->bufs.pool[c] = (struct buf_pool){
@@ -62,7 +66,8 @@ void buf_pools_init(struct loop *loop) {
     }
 }
 
-void buf_pools_fini(struct loop *loop) {
+void buf_pools_fini(struct loop *loop)
+{
     loop_timer_stop(loop, &loop->bufs.trim);
     for (unsigned c = 0; c < BUF_CLASSES; c++) {
         struct buf_pool *pool = &loop->bufs.pool[c];
@@ -72,7 +77,8 @@ void buf_pools_fini(struct loop *loop) {
     }
 }
 
-static struct buf *new_buf(struct buf_pool *pool, unsigned klass) {
+static struct buf *new_buf(struct buf_pool *pool, unsigned klass)
+{
     struct buf *b = aligned_alloc(CACHE_LINE_BYTES, HEADER_BYTES + pool->size);
     if (!b)
         return NULL;
@@ -86,7 +92,8 @@ static struct buf *new_buf(struct buf_pool *pool, unsigned klass) {
     return b;
 }
 
-struct buf *buf_get(struct loop *loop, size_t size) {
+struct buf *buf_get(struct loop *loop, size_t size)
+{
     unsigned klass = BUF_SMALL;
     while (classes[klass].size < size) {
         klass++;
@@ -111,7 +118,8 @@ struct buf *buf_get(struct loop *loop, size_t size) {
     return b;
 }
 
-void buf_put(struct buf **ref) {
+void buf_put(struct buf **ref)
+{
     struct buf *b = *ref;
     if (!b)
         return;
@@ -132,8 +140,10 @@ void buf_put(struct buf **ref) {
     }
 }
 
-struct slice slice_keep(struct loop *loop, struct slice s) {
-    /* An eighth: copying up to 32 KiB is cheaper than keeping 256 KiB away from the next receive. */
+struct slice slice_keep(struct loop *loop, struct slice s)
+{
+    /* An eighth: copying up to 32 KiB is cheaper than keeping 256 KiB away from the next receive.
+     */
     if (s.buf && s.n > s.buf->size / 8) {
         buf_ref(s.buf);
         return s;

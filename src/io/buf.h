@@ -24,10 +24,10 @@ struct loop;
 struct buf_pool;
 
 enum buf_class {
-    BUF_SMALL, /* 2 KiB: kept heads and leftovers */
+    BUF_SMALL,  /* 2 KiB: kept heads and leftovers */
     BUF_MEDIUM, /* 16 KiB: receives while a peer is slow */
-    BUF_HEAD,  /* 64 KiB: the longest message head with room for our fields */
-    BUF_LARGE, /* 256 KiB: ordinary receives; bulk is won by large buffers first */
+    BUF_HEAD,   /* 64 KiB: the longest message head with room for our fields */
+    BUF_LARGE,  /* 256 KiB: ordinary receives; bulk is won by large buffers first */
     BUF_CLASSES
 };
 
@@ -55,7 +55,8 @@ struct slice {
  */
 struct buf *buf_get(struct loop *loop, size_t size);
 
-static inline struct buf *buf_ref(struct buf *b) {
+static inline struct buf *buf_ref(struct buf *b)
+{
     CHECK(b->magic == BUF_MAGIC && b->refs > 0);
     b->refs++;
     return b;
@@ -65,7 +66,8 @@ static inline struct buf *buf_ref(struct buf *b) {
 void buf_put(struct buf **b);
 
 /* The bytes as a span, for the codec. */
-static inline struct span slice_span(struct slice s) {
+static inline struct span slice_span(struct slice s)
+{
     return (struct span){s.p, s.n};
 }
 
@@ -74,7 +76,8 @@ static inline struct span slice_span(struct slice s) {
  * buf == NULL and n == 0 when no buffer could be had. Release with slice_put. */
 struct slice slice_keep(struct loop *loop, struct slice s);
 
-static inline void slice_put(struct slice *s) {
+static inline void slice_put(struct slice *s)
+{
     if (s->buf)
         buf_put(&s->buf);
     *s = (struct slice){0};

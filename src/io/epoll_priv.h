@@ -22,13 +22,13 @@ struct epoll_loop {
     struct slab streams;
     struct slab blocked;
     struct slab names;
-    struct list ready;     /* streams with something to do in this turn */
-    struct list ready_next; /* had their share of this turn */
-    struct list closed;    /* freed at the end of the turn */
-    struct list fired;     /* watches with an event */
-    struct list gone;      /* acceptors stopped in this turn */
-    bool starved;          /* a receive found no buffer */
-    uint16_t generation;   /* of the next stream */
+    struct list ready;      /* streams with something to do */
+    struct list ready_next; /* the same, but they had their share of this turn */
+    struct list closed;     /* freed at the end of the turn */
+    struct list fired;      /* watches with an event */
+    struct list gone;       /* acceptors stopped in this turn */
+    bool starved;           /* a receive found no buffer */
+    uint16_t generation;    /* of the next stream */
     struct epoll_event events[EPOLL_EVENTS_MAX];
 };
 
@@ -47,13 +47,13 @@ struct epoll_stream {
 static_assert(sizeof(struct epoll_stream) <= 128, "an idle stream is two cache lines");
 
 enum epoll_stream_bit {
-    STREAM_WANT_READ = 1u << 0,   /* credit */
-    STREAM_READABLE = 1u << 1,    /* a receive may bring something */
-    STREAM_WRITABLE = 1u << 2,    /* the kernel has room again */
-    STREAM_REGISTERED = 1u << 3,  /* with epoll */
-    STREAM_OUT = 1u << 4,         /* registered for EPOLLOUT too */
-    STREAM_PEER_DONE = 1u << 5,   /* a FIN or worse is in the kernel: receive until it shows */
-    STREAM_ERROR = 1u << 6,       /* EPOLLERR came */
+    STREAM_WANT_READ = 1u << 0,  /* credit */
+    STREAM_READABLE = 1u << 1,   /* a receive may bring something */
+    STREAM_WRITABLE = 1u << 2,   /* the kernel has room again */
+    STREAM_REGISTERED = 1u << 3, /* with epoll */
+    STREAM_OUT = 1u << 4,        /* registered for EPOLLOUT too */
+    STREAM_PEER_DONE = 1u << 5,  /* a FIN or worse is in the kernel: receive until it shows */
+    STREAM_ERROR = 1u << 6,      /* EPOLLERR came */
     STREAM_CONNECTING = 1u << 7,
     STREAM_CONNECT_DUE = 1u << 8, /* the kernel has decided about it */
     STREAM_SENDING = 1u << 9,     /* SEND_PENDING was said */
@@ -67,12 +67,14 @@ enum epoll_stream_bit {
 
 static_assert(REASON_COUNT <= 256, "a reason fits the top byte of engine_bits");
 
-static inline struct epoll_loop *epoll_loop_of(const struct loop *loop) {
+static inline struct epoll_loop *epoll_loop_of(const struct loop *loop)
+{
     CHECK(loop->magic == LOOP_MAGIC);
     return (struct epoll_loop *)(uintptr_t)loop;
 }
 
-static inline struct epoll_stream *epoll_stream_of(struct stream *s) {
+static inline struct epoll_stream *epoll_stream_of(struct stream *s)
+{
     CHECK(s->magic == STREAM_MAGIC);
     return (struct epoll_stream *)s;
 }

@@ -32,14 +32,16 @@ struct listener {
 };
 
 /* ":80": every address of the machine, IPv4 and IPv6. */
-static bool is_any_v6(const struct address *a) {
+static bool is_any_v6(const struct address *a)
+{
     static const uint8_t any[16];
     return a->kind == ADDRESS_V6 && memcmp(a->ip, any, sizeof any) == 0;
 }
 
 /* ---- sentences ---- */
 
-static const char *advice(int err, const struct address *a) {
+static const char *advice(int err, const struct address *a)
+{
     switch (err) {
     case EEXIST: return "a file that is no socket is in the way; remove it or choose another path";
     case EADDRINUSE: return "another program uses it; stop that program or choose another port";
@@ -56,7 +58,8 @@ static const char *advice(int err, const struct address *a) {
     }
 }
 
-static int explain(int err, const struct address *a, char ret_why[LISTENER_WHY_MAX]) {
+static int explain(int err, const struct address *a, char ret_why[LISTENER_WHY_MAX])
+{
     char text[ADDRESS_TEXT_MAX];
     address_format(a, text);
     if (is_any_v6(a))
@@ -67,12 +70,14 @@ static int explain(int err, const struct address *a, char ret_why[LISTENER_WHY_M
 
 /* ---- TCP ---- */
 
-static int set_option(int fd, int level, int name, int value) {
+static int set_option(int fd, int level, int name, int value)
+{
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : errno;
 }
 
 /* A bound socket, or -errno. */
-static int bind_tcp(const struct address *a, bool reuse_port) {
+static int bind_tcp(const struct address *a, bool reuse_port)
+{
     int fd = socket_new(socket_family(a));
     if (fd < 0)
         return -errno;
@@ -93,7 +98,8 @@ static int bind_tcp(const struct address *a, bool reuse_port) {
 
 /* Whether the address can be ours alone: with SO_REUSEPORT a second program of the same user would
  * be let in without a word. 0 or an errno. */
-static int probe_tcp(const struct address *a) {
+static int probe_tcp(const struct address *a)
+{
     int fd = bind_tcp(a, false);
     if (fd < 0)
         return -fd;
@@ -102,7 +108,8 @@ static int probe_tcp(const struct address *a) {
     return err;
 }
 
-static int open_shard(struct listener *l, const struct listener_options *options) {
+static int open_shard(struct listener *l, const struct listener_options *options)
+{
     int fd = bind_tcp(&l->address, true);
     if (fd < 0)
         return -fd;
@@ -127,7 +134,8 @@ static int open_shard(struct listener *l, const struct listener_options *options
     return 0;
 }
 
-static int open_tcp(struct listener *l, const struct listener_options *options) {
+static int open_tcp(struct listener *l, const struct listener_options *options)
+{
     int err = probe_tcp(&l->address);
     if (is_any_v6(&l->address) && (err == EAFNOSUPPORT || err == EADDRNOTAVAIL)) {
         l->address.kind = ADDRESS_V4; /* a machine without IPv6: every address is 0.0.0.0 */
@@ -141,7 +149,8 @@ static int open_tcp(struct listener *l, const struct listener_options *options) 
 /* ---- unix ---- */
 
 /* Removes a socket file that nobody answers at. 0 or an errno. */
-static int remove_stale(const struct address *a) {
+static int remove_stale(const struct address *a)
+{
     struct stat st;
     if (lstat(a->text, &st) != 0)
         return errno == ENOENT ? 0 : errno;
@@ -161,7 +170,8 @@ static int remove_stale(const struct address *a) {
     return unlink(a->text) == 0 || errno == ENOENT ? 0 : errno;
 }
 
-static int open_unix(struct listener *l, const struct listener_options *options) {
+static int open_unix(struct listener *l, const struct listener_options *options)
+{
     int err = remove_stale(&l->address);
     if (err)
         return err;
@@ -182,7 +192,8 @@ static int open_unix(struct listener *l, const struct listener_options *options)
     return listen(fd, backlog) == 0 ? 0 : errno;
 }
 
-static void remove_own_file(const struct listener *l) {
+static void remove_own_file(const struct listener *l)
+{
     struct stat st;
     if (l->path_ino == 0 || lstat(l->path, &st) != 0)
         return;
@@ -193,7 +204,8 @@ static void remove_own_file(const struct listener *l) {
 /* ---- the listener ---- */
 
 int listener_open(const struct listener_options *options, struct listener **ret_listener,
-                  char ret_why[LISTENER_WHY_MAX]) {
+                  char ret_why[LISTENER_WHY_MAX])
+{
     CHECK(options->shards >= 1);
     struct listener *l = calloc(1, sizeof *l + options->shards * sizeof l->fds[0]);
     if (!l)
@@ -216,11 +228,13 @@ int listener_open(const struct listener_options *options, struct listener **ret_
     return 0;
 }
 
-const struct address *listener_address(const struct listener *l) {
+const struct address *listener_address(const struct listener *l)
+{
     return &l->address;
 }
 
-void listener_close(struct listener **listener) {
+void listener_close(struct listener **listener)
+{
     struct listener *l = *listener;
     if (!l)
         return;
@@ -231,13 +245,15 @@ void listener_close(struct listener **listener) {
     free(l);
 }
 
-int listener_fd(const struct listener *l, uint32_t shard) {
+int listener_fd(const struct listener *l, uint32_t shard)
+{
     if (listener_is_shared(l))
         return l->fds[0];
     CHECK(shard < l->fd_count);
     return l->fds[shard];
 }
 
-bool listener_is_shared(const struct listener *l) {
+bool listener_is_shared(const struct listener *l)
+{
     return l->address.kind == ADDRESS_UNIX;
 }

@@ -3,8 +3,8 @@
 
 /*
  * Listening sockets: opened once by the main thread before the workers start, one shard per worker
- * (SO_REUSEPORT) so that the kernel spreads connections and no accept lock exists. Unix sockets have
- * one shard that all workers share.
+ * (SO_REUSEPORT) so that the kernel spreads connections and no accept lock exists. Unix sockets
+ * have one shard that all workers share.
  *
  * A second program on the same port must be an error although SO_REUSEPORT would allow it: opening
  * first binds without that option to find out.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every engine shares: the run of turns, time, the inbox, acceptors that starve, and the public
- * calls, which go through the engine's table.
+ * What every engine shares: the run of turns, time, the inbox, acceptors that starve, and the
+ * public calls, which go through the engine's table.
  *
  * The inbox is a stack that any thread pushes on and the loop takes as a whole and turns over. A
  * sender wakes the loop only if it sleeps: the loop first says that it is about to, then looks into
@@ -28,7 +28,8 @@
 
 /* ---- life ---- */
 
-static uint32_t streams_by_file_limit(void) {
+static uint32_t streams_by_file_limit(void)
+{
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 1024 - FILES_RESERVE;
@@ -36,7 +37,8 @@ static uint32_t streams_by_file_limit(void) {
     return files > 2 * FILES_RESERVE ? (uint32_t)files - FILES_RESERVE : FILES_RESERVE;
 }
 
-void loop_init(struct loop *loop, const struct engine *engine, const struct loop_options *options) {
+void loop_init(struct loop *loop, const struct engine *engine, const struct loop_options *options)
+{
     loop->magic = LOOP_MAGIC;
     loop->engine = engine;
     loop->streams_max = options->streams_max ? options->streams_max : streams_by_file_limit();
@@ -49,7 +51,8 @@ void loop_init(struct loop *loop, const struct engine *engine, const struct loop
     atomic_init(&loop->sleeping, false);
 }
 
-void loop_fini(struct loop *loop) {
+void loop_fini(struct loop *loop)
+{
     CHECK(list_empty(&loop->acceptors));
     CHECK(loop->stats.streams_open == 0);
     buf_put(&loop->receive);
@@ -57,7 +60,8 @@ void loop_fini(struct loop *loop) {
     loop->magic = 0;
 }
 
-int loop_new(const struct loop_options *options, struct loop **ret_loop) {
+int loop_new(const struct loop_options *options, struct loop **ret_loop)
+{
     switch (options->engine) {
     case LOOP_ENGINE_AUTO:
     case LOOP_ENGINE_EPOLL: return loop_epoll_new(options, ret_loop);
@@ -66,7 +70,8 @@ int loop_new(const struct loop_options *options, struct loop **ret_loop) {
     return -(int)REASON_system_error;
 }
 
-void loop_free(struct loop **loop) {
+void loop_free(struct loop **loop)
+{
     struct loop *l = *loop;
     if (!l)
         return;
@@ -75,44 +80,52 @@ void loop_free(struct loop **loop) {
     l->engine->free(l);
 }
 
-const struct loop_stats *loop_stats(const struct loop *loop) {
+const struct loop_stats *loop_stats(const struct loop *loop)
+{
     return &loop->stats;
 }
 
 /* ---- time ---- */
 
-void loop_read_clock(struct loop *loop) {
+void loop_read_clock(struct loop *loop)
+{
     loop->now_ns = clock_mono_ns();
     loop->wall_ms = 0;
 }
 
-uint64_t loop_now(const struct loop *loop) {
+uint64_t loop_now(const struct loop *loop)
+{
     return loop->now_ns;
 }
 
-uint64_t loop_wall_ms(struct loop *loop) {
+uint64_t loop_wall_ms(struct loop *loop)
+{
     if (loop->wall_ms == 0)
         loop->wall_ms = (uint64_t)clock_wall_ms();
     return loop->wall_ms;
 }
 
-void loop_timer_set(struct loop *loop, struct timer *t, uint64_t delay_ms) {
+void loop_timer_set(struct loop *loop, struct timer *t, uint64_t delay_ms)
+{
     uint64_t now_ms = (loop->now_ns + NS_PER_MS - 1) / NS_PER_MS; /* up: never early */
     timer_wheel_set(&loop->wheel, t, now_ms + MIN(delay_ms, UINT64_MAX - now_ms));
 }
 
-void loop_timer_stop(struct loop *loop, struct timer *t) {
+void loop_timer_stop(struct loop *loop, struct timer *t)
+{
     timer_wheel_stop(&loop->wheel, t);
 }
 
 /* ---- messages ---- */
 
-static void wake_if_asleep(struct loop *loop) {
+static void wake_if_asleep(struct loop *loop)
+{
     if (atomic_load(&loop->sleeping) && atomic_exchange(&loop->sleeping, false))
         loop->engine->wake(loop);
 }
 
-void loop_post(struct loop *loop, struct message *m) {
+void loop_post(struct loop *loop, struct message *m)
+{
     struct message *head = atomic_load_explicit(&loop->inbox, memory_order_relaxed);
     do {
         m->next = head;
@@ -120,12 +133,14 @@ void loop_post(struct loop *loop, struct message *m) {
     wake_if_asleep(loop);
 }
 
-void loop_stop(struct loop *loop) {
+void loop_stop(struct loop *loop)
+{
     atomic_store(&loop->stopping, true);
     wake_if_asleep(loop);
 }
 
-static void run_messages(struct loop *loop) {
+static void run_messages(struct loop *loop)
+{
     if (!atomic_load_explicit(&loop->inbox, memory_order_relaxed))
         return;
     struct message *newest = atomic_exchange(&loop->inbox, NULL);
@@ -146,7 +161,8 @@ static void run_messages(struct loop *loop) {
 /* ---- turns ---- */
 
 /* How long this turn may sleep. When it may, senders are told to wake us. */
-static int wait_ms(struct loop *loop) {
+static int wait_ms(struct loop *loop)
+{
     uint64_t patience = loop->engine->patience_ms(loop);
     if (patience == 0)
         return 0;
@@ -159,7 +175,8 @@ static int wait_ms(struct loop *loop) {
     return (int)timer_wheel_wait_ms(&loop->wheel, now_ms, most);
 }
 
-void loop_run(struct loop *loop) {
+void loop_run(struct loop *loop)
+{
     CHECK_OBJ(loop, LOOP_MAGIC);
     const struct engine *engine = loop->engine;
     while (!atomic_load_explicit(&loop->stopping, memory_order_relaxed)) {
@@ -172,7 +189,8 @@ void loop_run(struct loop *loop) {
     atomic_store(&loop->stopping, false);
 }
 
-struct buf *loop_receive_buf(struct loop *loop) {
+struct buf *loop_receive_buf(struct loop *loop)
+{
     struct buf *b = loop->receive;
     bool large_allowed = loop->bufs.pool[BUF_LARGE].used < LARGE_HELD_MAX;
     if (LIKELY(b && b->refs == 1 && (b->klass == BUF_LARGE || !large_allowed)))
@@ -193,27 +211,32 @@ struct buf *loop_receive_buf(struct loop *loop) {
 /* ---- streams ---- */
 
 struct stream *stream_connect(struct loop *loop, const struct address *to,
-                              const struct stream_ops *ops, void *user) {
+                              const struct stream_ops *ops, void *user)
+{
     return loop->engine->connect(loop, to, ops, user);
 }
 
-void stream_read(struct stream *s, bool want) {
+void stream_read(struct stream *s, bool want)
+{
     CHECK_OBJ(s, STREAM_MAGIC);
     s->loop->engine->read(s, want);
 }
 
-enum send_result stream_send(struct stream *s, const struct slice *slices, size_t count) {
+enum send_result stream_send(struct stream *s, const struct slice *slices, size_t count)
+{
     CHECK_OBJ(s, STREAM_MAGIC);
     CHECK(count >= 1 && count <= SEND_SLICES_MAX);
     return s->loop->engine->send(s, slices, count);
 }
 
-void stream_shutdown(struct stream *s) {
+void stream_shutdown(struct stream *s)
+{
     CHECK_OBJ(s, STREAM_MAGIC);
     s->loop->engine->shutdown(s);
 }
 
-void stream_close(struct stream **s, enum stream_close_how how) {
+void stream_close(struct stream **s, enum stream_close_how how)
+{
     struct stream *stream = *s;
     if (!stream)
         return;
@@ -222,26 +245,30 @@ void stream_close(struct stream **s, enum stream_close_how how) {
     stream->loop->engine->close(stream, how);
 }
 
-const struct address *stream_peer(struct stream *s) {
+const struct address *stream_peer(struct stream *s)
+{
     CHECK_OBJ(s, STREAM_MAGIC);
     return s->loop->engine->peer(s);
 }
 
-const struct address *stream_local(struct stream *s) {
+const struct address *stream_local(struct stream *s)
+{
     CHECK_OBJ(s, STREAM_MAGIC);
     return s->loop->engine->local(s);
 }
 
 /* ---- acceptors ---- */
 
-static void acceptor_retry(struct timer *t) {
+static void acceptor_retry(struct timer *t)
+{
     struct acceptor *a = container_of(t, struct acceptor, retry);
     a->starved = false;
     a->loop->engine->accept_update(a);
 }
 
 int acceptor_start(struct loop *loop, struct acceptor *a, struct listener *listener, uint32_t shard,
-                   accepted_fn *accepted, void *user) {
+                   accepted_fn *accepted, void *user)
+{
     *a = (struct acceptor){
         .accepted = accepted,
         .user = user,
@@ -257,21 +284,24 @@ int acceptor_start(struct loop *loop, struct acceptor *a, struct listener *liste
     return rc;
 }
 
-void acceptor_pause(struct acceptor *a, bool paused) {
+void acceptor_pause(struct acceptor *a, bool paused)
+{
     if (a->paused == paused)
         return;
     a->paused = paused;
     a->loop->engine->accept_update(a);
 }
 
-void acceptor_starve(struct acceptor *a) {
+void acceptor_starve(struct acceptor *a)
+{
     a->loop->stats.accepts_starved++;
     a->starved = true;
     loop_timer_set(a->loop, &a->retry, ACCEPT_RETRY_MS);
     a->loop->engine->accept_update(a);
 }
 
-void acceptor_stop(struct acceptor *a) {
+void acceptor_stop(struct acceptor *a)
+{
     loop_timer_stop(a->loop, &a->retry);
     a->loop->engine->accept_stop(a);
     list_del(&a->link);
@@ -279,19 +309,22 @@ void acceptor_stop(struct acceptor *a) {
 
 /* ---- watches ---- */
 
-void loop_watch_init(struct loop_watch *w, int fd, loop_watch_fn *fn, void *user) {
+void loop_watch_init(struct loop_watch *w, int fd, loop_watch_fn *fn, void *user)
+{
     *w = (struct loop_watch){.fd = fd, .fn = fn, .user = user};
     list_init(&w->link);
 }
 
-int loop_watch_set(struct loop *loop, struct loop_watch *w, uint32_t events) {
+int loop_watch_set(struct loop *loop, struct loop_watch *w, uint32_t events)
+{
     if (events == w->events)
         return 0;
     CHECK(loop->engine->watch != NULL);
     return loop->engine->watch(loop, w, events);
 }
 
-void loop_watch_end(struct loop *loop, struct loop_watch *w) {
+void loop_watch_end(struct loop *loop, struct loop_watch *w)
+{
     if (w->events)
         (void)loop->engine->watch(loop, w, 0);
 }

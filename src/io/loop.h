@@ -16,11 +16,13 @@
  * Rules that every engine keeps
  *  1. No callback runs inside a call of yours: whatever you ask is answered from the loop's turn.
  *     stream_send may say at once that all is sent; then `sent` is not called for it.
- *  2. Received bytes are delivered in a buffer the loop owns, valid until `data` returns, unless you
- *     keep a reference (slice_keep). An idle stream holds no buffer.
+ *  2. Received bytes are delivered in a buffer the loop owns, valid until `data` returns, unless
+ * you keep a reference (slice_keep). An idle stream holds no buffer.
  *  3. One send is in flight per stream. Sending while SEND_PENDING is a bug (CHECK).
  *  4. Back-pressure is credit: after stream_read(s, false) no `data` and no `eof` comes until
- *     stream_read(s, true); bytes wait in the kernel. A reset may be reported even then.
+ *     stream_read(s, true); bytes wait in the kernel. A reset may be reported even then, unless
+ *     bytes that came before it still wait. Within a turn the order is: connected, sent, data, eof,
+ *     failed; a failure found while reading is on comes after the last byte, and no eof with it.
  *  5. `failed` and stream_close end a stream: after `failed` you must still call stream_close,
  *     nothing else is allowed. After stream_close no callback of it runs; memory outlives the last
  *     completion, so a stream may be closed inside any callback, its own included.
@@ -54,7 +56,8 @@ struct loop_options {
     uint32_t streams_max; /* limit of open streams; 0 = what the file limit allows */
 };
 
-/* A new loop, or a negative reason (system_error, out_of_files). */
+/* A new loop, or a negative reason (out_of_files, overload; system_error also for an engine that
+ * this build or this kernel does not have). */
 NODISCARD int loop_new(const struct loop_options *options, struct loop **ret_loop);
 
 /* Frees the loop; every stream, timer and acceptor must be closed before. Leaves NULL. */
@@ -107,11 +110,11 @@ void loop_post(struct loop *loop, struct message *m);
 /* ---- streams ---- */
 
 struct stream_ops {
-    void (*connected)(struct stream *s);                 /* only after stream_connect */
-    void (*data)(struct stream *s, struct slice in);     /* in.n > 0 */
-    void (*eof)(struct stream *s);                       /* the peer will send no more; once */
-    void (*sent)(struct stream *s);                      /* the pending send is complete */
-    void (*failed)(struct stream *s, enum reason why);   /* connect_*, or backend_reset for a reset */
+    void (*connected)(struct stream *s);               /* only after stream_connect */
+    void (*data)(struct stream *s, struct slice in);   /* in.n > 0 */
+    void (*eof)(struct stream *s);                     /* the peer will send no more; once */
+    void (*sent)(struct stream *s);                    /* the pending send is complete */
+    void (*failed)(struct stream *s, enum reason why); /* connect_*, or backend_reset for a reset */
 };
 
 /* The head of every engine's stream. */
@@ -125,17 +128,18 @@ struct stream {
 };
 
 /*
- * Starts a connection. Answers with `connected` or with `failed(connect_refused, connect_unreachable,
- * connect_failed, out_of_files)`. There is no time limit here: arm a timer and close. Sending before
- * `connected` is allowed: the bytes go out as soon as the connection stands (then both `connected`
- * and `sent` are called, in that order). Returns NULL when streams_max is reached or no descriptor
- * is left (nothing is called then). Reading is off until asked for.
+ * Starts a connection. Answers with `connected` or with `failed(connect_refused,
+ * connect_unreachable, connect_failed, out_of_files)`. There is no time limit here: arm a timer and
+ * close. Sending before `connected` is allowed: the bytes go out as soon as the connection stands
+ * (then both `connected` and `sent` are called, in that order). Returns NULL when streams_max is
+ * reached or no descriptor is left (nothing is called then). Reading is off until asked for.
  */
 struct stream *stream_connect(struct loop *loop, const struct address *to,
                               const struct stream_ops *ops, void *user);
 
 /* Changes who is called; used when a connection changes hands (idle pool, upgrade). */
-static inline void stream_set_ops(struct stream *s, const struct stream_ops *ops, void *user) {
+static inline void stream_set_ops(struct stream *s, const struct stream_ops *ops, void *user)
+{
     s->ops = ops;
     s->user = user;
 }
@@ -159,14 +163,21 @@ enum send_result stream_send(struct stream *s, const struct slice *slices, size_
 void stream_shutdown(struct stream *s);
 
 enum stream_close_how {
-    STREAM_CLOSE_NORMAL, /* what was accepted for sending is still delivered by the kernel */
-    STREAM_CLOSE_RESET,  /* the peer sees a reset: a truncated message cannot be taken for whole */
+    /* What was accepted for sending is still delivered by the kernel, provided that nothing is left
+     * unread: TCP answers unread bytes with a reset, which can overtake what was sent. Who closes
+     * on a peer that still sends therefore shuts down first and reads on until eof or a deadline.
+     */
+    STREAM_CLOSE_NORMAL,
+    /* The peer sees a reset: a truncated message cannot be taken for whole. (A unix socket knows no
+     * reset: there the peer sees the end.) */
+    STREAM_CLOSE_RESET,
 };
 
 /* Ends the stream and leaves NULL; accepts NULL in *s. A pending send is dropped. */
 void stream_close(struct stream **s, enum stream_close_how how);
 
-/* The other end's address. Valid while the stream lives (cached; no system call after the first). */
+/* The other end's address. Valid while the stream lives (cached; no system call after the first).
+ */
 const struct address *stream_peer(struct stream *s);
 
 /* The address on our side. */
@@ -189,8 +200,8 @@ struct acceptor {
     struct loop *loop;
     struct listener *listener;
     uint32_t shard;
-    bool paused;       /* by acceptor_pause */
-    bool starved;      /* out of descriptors: tried again by a timer, never spinning */
+    bool paused;  /* by acceptor_pause */
+    bool starved; /* out of descriptors: tried again by a timer, never spinning */
     struct timer retry;
     struct list link;
     void *engine; /* the engine's own */

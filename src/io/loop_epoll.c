@@ -2,8 +2,8 @@
 /*
  * The epoll engine: its turns, watches of other descriptors, and accepting.
  *
- * Events are first only noted, all of them, and served afterwards. So nothing that a callback closes
- * or frees can have an event still waiting in this turn.
+ * Events are first only noted, all of them, and served afterwards. So nothing that a callback
+ * closes or frees can have an event still waiting in this turn.
  */
 #include "io/epoll_priv.h"
 #include "io/listener_priv.h"
@@ -29,7 +29,8 @@ struct epoll_acceptor {
 };
 
 /* Errors of one connection that went away before we took it, or of its network. */
-static bool is_passing(int err) {
+static bool is_passing(int err)
+{
     switch (err) {
     case EINTR:
     case ECONNABORTED:
@@ -47,7 +48,8 @@ static bool is_passing(int err) {
 }
 
 /* Takes one connection and hands it over. False when there is none or no room. */
-static bool accept_one(struct epoll_loop *l, struct epoll_acceptor *ea) {
+static bool accept_one(struct epoll_loop *l, struct epoll_acceptor *ea)
+{
     struct acceptor *a = ea->acceptor;
     if (UNLIKELY(l->loop.stats.streams_open >= l->loop.streams_max)) {
         acceptor_starve(a);
@@ -78,14 +80,16 @@ static bool accept_one(struct epoll_loop *l, struct epoll_acceptor *ea) {
     return true;
 }
 
-static bool more_wait(int fd) {
+static bool more_wait(int fd)
+{
     struct pollfd p = {.fd = fd, .events = POLLIN};
     return poll(&p, 1, 0) == 1;
 }
 
 /* An accept that finds nothing costs as much as one that succeeds, so it is avoided: one connection
  * per event, and if there was one in the turn before too, more as long as poll finds them. */
-static void accept_some(struct loop_watch *w, uint32_t fired) {
+static void accept_some(struct loop_watch *w, uint32_t fired)
+{
     (void)fired;
     struct epoll_acceptor *ea = container_of(w, struct epoll_acceptor, watch);
     struct epoll_loop *l = w->user;
@@ -99,14 +103,16 @@ static void accept_some(struct loop_watch *w, uint32_t fired) {
     }
 }
 
-static void accept_update(struct acceptor *a) {
+static void accept_update(struct acceptor *a)
+{
     struct epoll_acceptor *ea = a->engine;
     bool accepting = !a->paused && !a->starved;
     if (loop_watch_set(a->loop, &ea->watch, accepting ? LOOP_WATCH_IN : 0) != 0)
         acceptor_starve(a); /* no memory to watch it: the timer tries again */
 }
 
-static int accept_start(struct acceptor *a) {
+static int accept_start(struct acceptor *a)
+{
     struct epoll_loop *l = epoll_loop_of(a->loop);
     struct epoll_acceptor *ea = calloc(1, sizeof *ea);
     if (!ea)
@@ -124,7 +130,8 @@ static int accept_start(struct acceptor *a) {
     return 0;
 }
 
-static void accept_stop(struct acceptor *a) {
+static void accept_stop(struct acceptor *a)
+{
     struct epoll_acceptor *ea = a->engine;
     loop_watch_end(a->loop, &ea->watch);
     ea->acceptor = NULL;
@@ -132,14 +139,16 @@ static void accept_stop(struct acceptor *a) {
     list_add_tail(&epoll_loop_of(a->loop)->gone, &ea->link); /* we may be in its callback */
 }
 
-static void free_gone(struct epoll_loop *l) {
+static void free_gone(struct epoll_loop *l)
+{
     for (struct list *link; (link = list_pop(&l->gone));)
         free(list_entry(link, struct epoll_acceptor, link));
 }
 
 /* ---- watches ---- */
 
-static int watch_set(struct loop *loop, struct loop_watch *w, uint32_t events) {
+static int watch_set(struct loop *loop, struct loop_watch *w, uint32_t events)
+{
     struct epoll_loop *l = epoll_loop_of(loop);
     struct epoll_event event = {.data.u64 = (uint64_t)(uintptr_t)w | EPOLL_TAG_WATCH};
     if (events & LOOP_WATCH_IN)
@@ -161,7 +170,8 @@ static int watch_set(struct loop *loop, struct loop_watch *w, uint32_t events) {
     return 0;
 }
 
-static void watch_event(struct epoll_loop *l, struct loop_watch *w, uint32_t events) {
+static void watch_event(struct epoll_loop *l, struct loop_watch *w, uint32_t events)
+{
     if (list_linked(&w->link))
         return;
     w->fired = 0;
@@ -172,7 +182,8 @@ static void watch_event(struct epoll_loop *l, struct loop_watch *w, uint32_t eve
     list_add_tail(&l->fired, &w->link);
 }
 
-static void run_watches(struct epoll_loop *l) {
+static void run_watches(struct epoll_loop *l)
+{
     for (struct list *link; (link = list_pop(&l->fired));) {
         struct loop_watch *w = list_entry(link, struct loop_watch, link);
         w->fn(w, w->fired);
@@ -181,14 +192,16 @@ static void run_watches(struct epoll_loop *l) {
 
 /* ---- turns ---- */
 
-static uint64_t patience_ms(const struct loop *loop) {
+static uint64_t patience_ms(const struct loop *loop)
+{
     const struct epoll_loop *l = epoll_loop_of(loop);
-    if (list_empty(&l->ready))
+    if (list_empty(&l->ready) && list_empty(&l->ready_next))
         return UINT64_MAX;
     return l->starved ? TIMER_TICK_MS : 0;
 }
 
-static void turn(struct loop *loop, int wait_ms) {
+static void turn(struct loop *loop, int wait_ms)
+{
     struct epoll_loop *l = epoll_loop_of(loop);
     int n = epoll_wait(l->epfd, l->events, EPOLL_EVENTS_MAX, wait_ms);
     atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
@@ -206,7 +219,8 @@ static void turn(struct loop *loop, int wait_ms) {
     epoll_streams_run(l);
 }
 
-static void turn_end(struct loop *loop) {
+static void turn_end(struct loop *loop)
+{
     struct epoll_loop *l = epoll_loop_of(loop);
     if (!list_empty(&l->closed))
         epoll_streams_free_closed(l);
@@ -214,7 +228,8 @@ static void turn_end(struct loop *loop) {
         free_gone(l);
 }
 
-static void wake(struct loop *loop) {
+static void wake(struct loop *loop)
+{
     const uint64_t one = 1;
     ssize_t n = write(epoll_loop_of(loop)->wake_fd, &one, sizeof one);
     CHECK(n == sizeof one);
@@ -222,7 +237,8 @@ static void wake(struct loop *loop) {
 
 /* ---- life ---- */
 
-static void loop_epoll_free(struct loop *loop) {
+static void loop_epoll_free(struct loop *loop)
+{
     struct epoll_loop *l = epoll_loop_of(loop);
     loop_fini(loop);
     free_gone(l);
@@ -252,7 +268,8 @@ static const struct engine engine_epoll = {
     .watch = watch_set,
 };
 
-static int open_descriptors(struct epoll_loop *l) {
+static int open_descriptors(struct epoll_loop *l)
+{
     l->wake_fd = -1;
     l->epfd = epoll_create1(EPOLL_CLOEXEC);
     if (l->epfd < 0)
@@ -265,7 +282,8 @@ static int open_descriptors(struct epoll_loop *l) {
     return epoll_ctl(l->epfd, EPOLL_CTL_ADD, l->wake_fd, &event) == 0 ? 0 : errno;
 }
 
-int loop_epoll_new(const struct loop_options *options, struct loop **ret_loop) {
+int loop_epoll_new(const struct loop_options *options, struct loop **ret_loop)
+{
     struct epoll_loop *l = aligned_alloc(CACHE_LINE_BYTES, sizeof *l);
     if (!l)
         return -(int)REASON_overload;

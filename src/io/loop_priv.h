@@ -124,7 +124,7 @@ void acceptor_starve(struct acceptor *a);
 /* May watch(), even end itself, and close its descriptor. */
 typedef void loop_watch_fn(struct loop_watch *w, uint32_t fired);
 
-#define LOOP_WATCH_IN 1u
+#define LOOP_WATCH_IN  1u
 #define LOOP_WATCH_OUT 2u
 
 /* Level-triggered. Embed it; memory must outlive the watching. */

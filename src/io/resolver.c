@@ -12,11 +12,12 @@
 #include "io/socket.h"
 
 #include <ares.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TRY_MS_DEFAULT 1000
-#define TRIES_DEFAULT 3
+#define TRY_MS_DEFAULT      1000
+#define TRIES_DEFAULT       3
 #define DEADLINE_MS_DEFAULT 5000
 
 /* Larger answers come by TCP: this much passes every path in one piece (DNS flag day 2020). */
@@ -32,7 +33,7 @@ struct resolver {
     ares_channel channel;
     uint32_t deadline_ms;
     uint32_t queries_count;
-    struct timer timer; /* when c-ares wants to look after its own timeouts */
+    struct timer timer;                     /* when c-ares wants to look after its own timeouts */
     struct loop_watch watches[WATCHES_MAX]; /* free: fd < 0 */
 };
 
@@ -42,7 +43,8 @@ struct resolver_lookup {
 
 /* ---- c-ares on the loop ---- */
 
-static void arm_timer(struct resolver *r) {
+static void arm_timer(struct resolver *r)
+{
     struct timeval tv;
     if (!ares_timeout(r->channel, NULL, &tv)) {
         loop_timer_stop(r->loop, &r->timer);
@@ -52,13 +54,15 @@ static void arm_timer(struct resolver *r) {
     loop_timer_set(r->loop, &r->timer, ms);
 }
 
-static void time_passed(struct timer *t) {
+static void time_passed(struct timer *t)
+{
     struct resolver *r = container_of(t, struct resolver, timer);
     ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     arm_timer(r);
 }
 
-static void socket_ready(struct loop_watch *w, uint32_t fired) {
+static void socket_ready(struct loop_watch *w, uint32_t fired)
+{
     struct resolver *r = w->user;
     CHECK_OBJ(r, RESOLVER_MAGIC);
     int fd = w->fd; /* c-ares may close it meanwhile */
@@ -67,7 +71,8 @@ static void socket_ready(struct loop_watch *w, uint32_t fired) {
     arm_timer(r);
 }
 
-static struct loop_watch *find_watch(struct resolver *r, int fd) {
+static struct loop_watch *find_watch(struct resolver *r, int fd)
+{
     for (size_t i = 0; i < WATCHES_MAX; i++) {
         if (r->watches[i].fd == fd)
             return &r->watches[i];
@@ -76,7 +81,8 @@ static struct loop_watch *find_watch(struct resolver *r, int fd) {
 }
 
 /* c-ares says what it waits for on a socket; neither means that it closes it now. */
-static void socket_state(void *user, ares_socket_t fd, int readable, int writable) {
+static void socket_state(void *user, ares_socket_t fd, int readable, int writable)
+{
     struct resolver *r = user;
     CHECK_OBJ(r, RESOLVER_MAGIC);
     struct loop_watch *w = find_watch(r, fd);
@@ -100,14 +106,16 @@ static void socket_state(void *user, ares_socket_t fd, int readable, int writabl
 
 /* ---- answers ---- */
 
-static void finish(struct resolver_query *q, enum reason why) {
+static void finish(struct resolver_query *q, enum reason why)
+{
     q->why = why;
     q->lookup = NULL;
     loop_timer_set(q->resolver->loop, &q->timer, 0);
 }
 
 /* Addresses of a kind we know, each once. */
-static void add_address(struct resolver_query *q, const struct ares_addrinfo_node *node) {
+static void add_address(struct resolver_query *q, const struct ares_addrinfo_node *node)
+{
     struct sockaddr_storage sa = {0};
     if (q->count == RESOLVER_ADDRESSES_MAX || node->ai_addrlen > sizeof sa)
         return;
@@ -124,7 +132,8 @@ static void add_address(struct resolver_query *q, const struct ares_addrinfo_nod
     q->addresses[q->count++] = a;
 }
 
-static void looked_up(void *user, int status, int timeouts, struct ares_addrinfo *info) {
+static void looked_up(void *user, int status, int timeouts, struct ares_addrinfo *info)
+{
     (void)timeouts;
     struct resolver_lookup *lookup = user;
     struct resolver_query *q = lookup->query;
@@ -142,7 +151,8 @@ static void looked_up(void *user, int status, int timeouts, struct ares_addrinfo
 }
 
 /* Either the answer is there or the deadline is. */
-static void tell(struct timer *t) {
+static void tell(struct timer *t)
+{
     struct resolver_query *q = container_of(t, struct resolver_query, timer);
     if (q->lookup) {
         q->lookup->query = NULL;
@@ -156,7 +166,8 @@ static void tell(struct timer *t) {
 
 /* ---- the resolver ---- */
 
-static bool open_channel(struct resolver *r, const struct resolver_options *o) {
+static bool open_channel(struct resolver *r, const struct resolver_options *o)
+{
     struct ares_options ao = {
         .flags = ARES_FLAG_EDNS,
         .ednspsz = EDNS_BYTES,
@@ -177,7 +188,8 @@ static bool open_channel(struct resolver *r, const struct resolver_options *o) {
 }
 
 int resolver_new(struct loop *loop, const struct resolver_options *options,
-                 struct resolver **ret_resolver) {
+                 struct resolver **ret_resolver)
+{
     static const struct resolver_options defaults;
     const struct resolver_options *o = options ? options : &defaults;
     if (!loop->engine->watch || ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
@@ -202,7 +214,8 @@ int resolver_new(struct loop *loop, const struct resolver_options *options,
     return 0;
 }
 
-void resolver_free(struct resolver **resolver) {
+void resolver_free(struct resolver **resolver)
+{
     struct resolver *r = *resolver;
     if (!r)
         return;
@@ -216,8 +229,23 @@ void resolver_free(struct resolver **resolver) {
     free(r);
 }
 
+/* An IP address needs no lookup; c-ares would ask a name server about it all the same. */
+static bool is_ip(struct resolver_query *q, const char *host)
+{
+    struct address a = {.port = q->port};
+    if (inet_pton(AF_INET, host, a.ip) == 1)
+        a.kind = ADDRESS_V4;
+    else if (inet_pton(AF_INET6, host, a.ip) == 1)
+        a.kind = ADDRESS_V6;
+    else
+        return false;
+    q->addresses[q->count++] = a;
+    return true;
+}
+
 void resolver_lookup(struct resolver *r, struct resolver_query *q, const char *host, uint16_t port,
-                     resolved_fn *fn) {
+                     resolved_fn *fn)
+{
     CHECK_OBJ(r, RESOLVER_MAGIC);
     q->resolver = r;
     q->fn = fn;
@@ -225,8 +253,13 @@ void resolver_lookup(struct resolver *r, struct resolver_query *q, const char *h
     q->why = REASON_unresolved;
     q->count = 0;
     timer_init(&q->timer, tell);
-    q->lookup = calloc(1, sizeof *q->lookup);
+    q->lookup = NULL;
     r->queries_count++;
+    if (is_ip(q, host)) {
+        finish(q, REASON_ok);
+        return;
+    }
+    q->lookup = calloc(1, sizeof *q->lookup);
     if (!q->lookup) {
         finish(q, REASON_overload);
         return;
@@ -242,7 +275,8 @@ void resolver_lookup(struct resolver *r, struct resolver_query *q, const char *h
     arm_timer(r);
 }
 
-void resolver_cancel(struct resolver_query *q) {
+void resolver_cancel(struct resolver_query *q)
+{
     if (!q->resolver || !timer_armed(&q->timer))
         return;
     loop_timer_stop(q->resolver->loop, &q->timer);

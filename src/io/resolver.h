@@ -28,8 +28,8 @@ struct resolver_query;
  * The answer, from the loop's turn: REASON_ok and at least one address, or count 0 and `unresolved`
  * (no such name, no answer in time) or `overload`. The query may be used again or freed in it.
  */
-typedef void resolved_fn(struct resolver_query *q, enum reason why,
-                         const struct address *addresses, size_t count);
+typedef void resolved_fn(struct resolver_query *q, enum reason why, const struct address *addresses,
+                         size_t count);
 
 struct resolver_query {
     /* set by resolver_lookup */

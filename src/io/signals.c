@@ -17,7 +17,8 @@ struct signals {
     bool closed; /* in the callback: freed after it */
 };
 
-static void readable(struct loop_watch *w, uint32_t fired) {
+static void readable(struct loop_watch *w, uint32_t fired)
+{
     (void)fired;
     struct signals *s = container_of(w, struct signals, watch);
     s->in_callback = true;
@@ -30,7 +31,8 @@ static void readable(struct loop_watch *w, uint32_t fired) {
 }
 
 int signals_open(struct loop *loop, const sigset_t *set, signals_fn *fn, void *user,
-                 struct signals **ret_signals) {
+                 struct signals **ret_signals)
+{
     if (pthread_sigmask(SIG_BLOCK, set, NULL) != 0)
         return -(int)REASON_system_error;
     struct signals *s = calloc(1, sizeof *s);
@@ -57,7 +59,8 @@ int signals_open(struct loop *loop, const sigset_t *set, signals_fn *fn, void *u
     return 0;
 }
 
-void signals_close(struct signals **signals) {
+void signals_close(struct signals **signals)
+{
     struct signals *s = *signals;
     if (!s)
         return;

@@ -14,7 +14,8 @@
 
 static_assert(SOCKET_PATH_BYTES > sizeof(((struct sockaddr_un *)0)->sun_path), "room for a NUL");
 
-socklen_t socket_sockaddr(const struct address *a, struct sockaddr_storage *ret_sa) {
+socklen_t socket_sockaddr(const struct address *a, struct sockaddr_storage *ret_sa)
+{
     memset(ret_sa, 0, sizeof *ret_sa);
     if (a->kind == ADDRESS_V4) {
         struct sockaddr_in *in = (struct sockaddr_in *)ret_sa;
@@ -41,7 +42,8 @@ socklen_t socket_sockaddr(const struct address *a, struct sockaddr_storage *ret_
 }
 
 static void unix_address(const struct sockaddr_un *un, socklen_t len,
-                         char path_buf[SOCKET_PATH_BYTES], struct address *ret_address) {
+                         char path_buf[SOCKET_PATH_BYTES], struct address *ret_address)
+{
     *ret_address = (struct address){.kind = ADDRESS_UNIX, .text = ""};
     size_t head = offsetof(struct sockaddr_un, sun_path);
     if (!path_buf || len <= head || len > sizeof *un)
@@ -53,7 +55,8 @@ static void unix_address(const struct sockaddr_un *un, socklen_t len,
 }
 
 void socket_address(const struct sockaddr_storage *sa, socklen_t len,
-                    char path_buf[SOCKET_PATH_BYTES], struct address *ret_address) {
+                    char path_buf[SOCKET_PATH_BYTES], struct address *ret_address)
+{
     if (len < sizeof sa->ss_family) {
         *ret_address = (struct address){0};
         return;
@@ -78,13 +81,15 @@ void socket_address(const struct sockaddr_storage *sa, socklen_t len,
     *ret_address = a;
 }
 
-int socket_family(const struct address *a) {
+int socket_family(const struct address *a)
+{
     if (a->kind == ADDRESS_UNIX)
         return AF_UNIX;
     return a->kind == ADDRESS_V4 ? AF_INET : AF_INET6;
 }
 
-int socket_new(int family) {
+int socket_new(int family)
+{
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int on = 1;
     if (fd >= 0 && family != AF_UNIX)
@@ -92,22 +97,24 @@ int socket_new(int family) {
     return fd;
 }
 
-void socket_reset_on_close(int fd) {
+void socket_reset_on_close(int fd)
+{
     const struct linger now = {.l_onoff = 1, .l_linger = 0};
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-int socket_error(int fd) {
+int socket_error(int fd)
+{
     int err = 0;
     socklen_t len = sizeof err;
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 ? err : errno;
 }
 
-enum reason socket_connect_reason(int err) {
+enum reason socket_connect_reason(int err)
+{
     switch (err) {
     case ECONNREFUSED:
-    case ENOENT: /* no such unix socket */
-        return REASON_connect_refused;
+    case ENOENT: /* no such unix socket */ return REASON_connect_refused;
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
@@ -119,7 +126,8 @@ enum reason socket_connect_reason(int err) {
     }
 }
 
-enum reason socket_stream_reason(int err) {
+enum reason socket_stream_reason(int err)
+{
     switch (err) {
     case ENOMEM:
     case ENOBUFS: return REASON_overload;

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 /* Share of one stream in a turn. */
-#define RECEIVES_PER_TURN 4
+#define RECEIVES_PER_TURN      4
 #define RECEIVE_BYTES_PER_TURN (512 * 1024)
 
 /* Slices that wait for room, each with a reference of ours if it has a buffer. */
@@ -36,25 +36,30 @@ struct epoll_names {
     char peer_path[SOCKET_PATH_BYTES];
 };
 
-static inline struct epoll_loop *loop_of(const struct epoll_stream *e) {
+static inline struct epoll_loop *loop_of(const struct epoll_stream *e)
+{
     return epoll_loop_of(e->s.loop);
 }
 
-static inline bool has(const struct epoll_stream *e, uint32_t bits) {
+static inline bool has(const struct epoll_stream *e, uint32_t bits)
+{
     return (e->s.engine_bits & bits) != 0;
 }
 
-static inline void set(struct epoll_stream *e, uint32_t bits) {
+static inline void set(struct epoll_stream *e, uint32_t bits)
+{
     e->s.engine_bits |= bits;
 }
 
-static inline void clear(struct epoll_stream *e, uint32_t bits) {
+static inline void clear(struct epoll_stream *e, uint32_t bits)
+{
     e->s.engine_bits &= ~bits;
 }
 
 /* ---- life ---- */
 
-void epoll_streams_init(struct epoll_loop *l) {
+void epoll_streams_init(struct epoll_loop *l)
+{
     uint32_t max = l->loop.streams_max;
     /* Twice: those closed in this turn keep their memory until its end. */
     slab_init(&l->streams, sizeof(struct epoll_stream), CACHE_LINE_BYTES, 2 * (size_t)max);
@@ -65,14 +70,16 @@ void epoll_streams_init(struct epoll_loop *l) {
     list_init(&l->closed);
 }
 
-void epoll_streams_fini(struct epoll_loop *l) {
+void epoll_streams_fini(struct epoll_loop *l)
+{
     epoll_streams_free_closed(l);
     slab_fini(&l->streams);
     slab_fini(&l->blocked);
     slab_fini(&l->names);
 }
 
-static struct epoll_stream *new_stream(struct epoll_loop *l, uint32_t bits) {
+static struct epoll_stream *new_stream(struct epoll_loop *l, uint32_t bits)
+{
     if (l->loop.stats.streams_open >= l->loop.streams_max)
         return NULL;
     struct epoll_stream *e = slab_get(&l->streams);
@@ -91,7 +98,8 @@ static struct epoll_stream *new_stream(struct epoll_loop *l, uint32_t bits) {
     return e;
 }
 
-struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const struct address *peer) {
+struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const struct address *peer)
+{
     struct epoll_stream *e = new_stream(l, STREAM_READABLE);
     if (!e)
         return NULL;
@@ -100,7 +108,8 @@ struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const stru
     return e;
 }
 
-static void make_ready(struct epoll_stream *e) {
+static void make_ready(struct epoll_stream *e)
+{
     if (list_linked(&e->link))
         return;
     struct epoll_loop *l = loop_of(e);
@@ -109,14 +118,16 @@ static void make_ready(struct epoll_stream *e) {
 }
 
 /* To be told from the turn. What the peer sent before may still be there to be received. */
-static void fail(struct epoll_stream *e, enum reason why) {
+static void fail(struct epoll_stream *e, enum reason why)
+{
     if (has(e, STREAM_FAIL_DUE | STREAM_FAILED | STREAM_CLOSED))
         return;
     set(e, STREAM_FAIL_DUE | (uint32_t)why << STREAM_REASON_SHIFT);
     make_ready(e);
 }
 
-static void drop_blocked(struct epoll_stream *e) {
+static void drop_blocked(struct epoll_stream *e)
+{
     if (!e->blocked)
         return;
     struct epoll_blocked *b = e->blocked;
@@ -126,7 +137,8 @@ static void drop_blocked(struct epoll_stream *e) {
     e->blocked = NULL;
 }
 
-void epoll_close(struct stream *s, enum stream_close_how how) {
+void epoll_close(struct stream *s, enum stream_close_how how)
+{
     struct epoll_stream *e = epoll_stream_of(s);
     struct epoll_loop *l = loop_of(e);
     CHECK(!has(e, STREAM_CLOSED));
@@ -144,7 +156,8 @@ void epoll_close(struct stream *s, enum stream_close_how how) {
     l->loop.stats.streams_open--;
 }
 
-void epoll_streams_free_closed(struct epoll_loop *l) {
+void epoll_streams_free_closed(struct epoll_loop *l)
+{
     for (struct list *link; (link = list_pop(&l->closed));) {
         struct epoll_stream *e = list_entry(link, struct epoll_stream, link);
         e->s.magic = 0;
@@ -154,7 +167,8 @@ void epoll_streams_free_closed(struct epoll_loop *l) {
 
 /* ---- epoll ---- */
 
-static void watch(struct epoll_stream *e, uint32_t out) {
+static void watch(struct epoll_stream *e, uint32_t out)
+{
     if (has(e, STREAM_REGISTERED) && (!out || has(e, STREAM_OUT)))
         return;
     struct epoll_event event = {
@@ -169,7 +183,8 @@ static void watch(struct epoll_stream *e, uint32_t out) {
     set(e, STREAM_REGISTERED | (out ? STREAM_OUT : 0));
 }
 
-void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events) {
+void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
+{
     struct epoll_stream *e = (struct epoll_stream *)(uintptr_t)(tag << 16 >> 16);
     /* A descriptor that a child inherited keeps reporting after we closed ours. */
     if (e->s.magic != STREAM_MAGIC || e->generation != (uint16_t)(tag >> 48))
@@ -195,26 +210,30 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events) {
 
 /* ---- connecting ---- */
 
-static bool needs_names(const struct address *to) {
+static bool needs_names(const struct address *to)
+{
     return to->kind == ADDRESS_UNIX;
 }
 
 /* The path must outlive the caller's address. */
-static bool keep_peer(struct epoll_stream *e, const struct address *to) {
+static bool keep_peer(struct epoll_stream *e, const struct address *to)
+{
     e->peer = *to;
     if (!needs_names(to))
         return true;
     e->names = slab_get_zeroed(&loop_of(e)->names);
     if (!e->names)
         return false;
-    CHECK(strlen(to->text) < sizeof e->names->peer_path);
-    strcpy(e->names->peer_path, to->text);
+    size_t bytes = strlen(to->text) + 1;
+    CHECK(bytes <= sizeof e->names->peer_path);
+    memcpy(e->names->peer_path, to->text, bytes);
     e->peer.text = e->names->peer_path;
     return true;
 }
 
 struct stream *epoll_connect(struct loop *loop, const struct address *to,
-                             const struct stream_ops *ops, void *user) {
+                             const struct stream_ops *ops, void *user)
+{
     struct epoll_loop *l = epoll_loop_of(loop);
     struct sockaddr_storage sa;
     socklen_t sa_len = socket_sockaddr(to, &sa);
@@ -248,7 +267,8 @@ struct stream *epoll_connect(struct loop *loop, const struct address *to,
 /* ---- sending ---- */
 
 /* Hands slices to the kernel: bytes it took, 0 when it has no room, or -errno. */
-static ssize_t push(int fd, const struct slice *slices, size_t count) {
+static ssize_t push(int fd, const struct slice *slices, size_t count)
+{
     ssize_t n;
     if (LIKELY(count == 1)) {
         do {
@@ -269,7 +289,8 @@ static ssize_t push(int fd, const struct slice *slices, size_t count) {
 }
 
 /* Keeps what is left after the first `sent` bytes until there is room. */
-static void park(struct epoll_stream *e, const struct slice *slices, size_t count, size_t sent) {
+static void park(struct epoll_stream *e, const struct slice *slices, size_t count, size_t sent)
+{
     struct epoll_blocked *b = slab_get(&loop_of(e)->blocked);
     if (!b) {
         fail(e, REASON_overload);
@@ -289,7 +310,8 @@ static void park(struct epoll_stream *e, const struct slice *slices, size_t coun
     e->blocked = b;
 }
 
-enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t count) {
+enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t count)
+{
     struct epoll_stream *e = epoll_stream_of(s);
     CHECK(!has(e, STREAM_SENDING | STREAM_SHUTDOWN | STREAM_FAILED | STREAM_CLOSED));
     size_t total = 0;
@@ -318,12 +340,14 @@ enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t
     return SEND_PENDING;
 }
 
-static void shut_now(struct epoll_stream *e) {
+static void shut_now(struct epoll_stream *e)
+{
     if (shutdown(e->fd, SHUT_WR) != 0 && errno != ENOTCONN)
         fail(e, socket_stream_reason(errno));
 }
 
-void epoll_shutdown(struct stream *s) {
+void epoll_shutdown(struct stream *s)
+{
     struct epoll_stream *e = epoll_stream_of(s);
     if (has(e, STREAM_SHUTDOWN | STREAM_FAILED))
         return;
@@ -333,7 +357,8 @@ void epoll_shutdown(struct stream *s) {
 }
 
 /* Forgets what the kernel took; true when nothing is left. */
-static bool advance(struct epoll_blocked *b, size_t sent) {
+static bool advance(struct epoll_blocked *b, size_t sent)
+{
     while (b->first < b->count) {
         struct slice *head = &b->slices[b->first];
         if (sent < head->n) {
@@ -348,7 +373,8 @@ static bool advance(struct epoll_blocked *b, size_t sent) {
     return true;
 }
 
-static void flush(struct epoll_stream *e) {
+static void flush(struct epoll_stream *e)
+{
     struct epoll_blocked *b = e->blocked;
     ssize_t sent = push(e->fd, b->slices + b->first, b->count - b->first);
     if (sent < 0) {
@@ -371,7 +397,8 @@ static void flush(struct epoll_stream *e) {
 
 /* ---- receiving ---- */
 
-void epoll_read(struct stream *s, bool want) {
+void epoll_read(struct stream *s, bool want)
+{
     struct epoll_stream *e = epoll_stream_of(s);
     CHECK(!has(e, STREAM_CLOSED));
     if (!want) {
@@ -388,7 +415,8 @@ void epoll_read(struct stream *s, bool want) {
 }
 
 /* Receives once and delivers. False when there is, or may be, no more to receive now. */
-static bool receive_once(struct epoll_stream *e, size_t *received) {
+static bool receive_once(struct epoll_stream *e, size_t *received)
+{
     struct epoll_loop *l = loop_of(e);
     struct buf *b = loop_receive_buf(&l->loop);
     if (UNLIKELY(!b)) {
@@ -421,13 +449,15 @@ static bool receive_once(struct epoll_stream *e, size_t *received) {
     return false;
 }
 
-static inline bool may_receive(const struct epoll_stream *e) {
+static inline bool may_receive(const struct epoll_stream *e)
+{
     const uint32_t needed = STREAM_WANT_READ | STREAM_READABLE;
     const uint32_t never = STREAM_EOF | STREAM_CONNECTING | STREAM_FAILED | STREAM_CLOSED;
     return (e->s.engine_bits & (needed | never)) == needed;
 }
 
-static void receive(struct epoll_stream *e) {
+static void receive(struct epoll_stream *e)
+{
     size_t received = 0;
     for (int i = 0; i < RECEIVES_PER_TURN && received < RECEIVE_BYTES_PER_TURN; i++) {
         if (!may_receive(e) || !receive_once(e, &received) || loop_of(e)->starved)
@@ -439,7 +469,8 @@ static void receive(struct epoll_stream *e) {
 
 /* ---- one stream's turn ---- */
 
-static void finish_connect(struct epoll_stream *e) {
+static void finish_connect(struct epoll_stream *e)
+{
     clear(e, STREAM_CONNECT_DUE);
     int err = socket_error(e->fd);
     if (err) {
@@ -457,7 +488,8 @@ static void finish_connect(struct epoll_stream *e) {
 
 /* Looks for a reset that no receive and no send of ours would find. Bytes that came before it are
  * left for when they are wanted: they may be a complete answer. */
-static void find_reset(struct epoll_stream *e) {
+static void find_reset(struct epoll_stream *e)
+{
     clear(e, STREAM_ERROR);
     if (may_receive(e) || has(e, STREAM_FAIL_DUE | STREAM_CONNECTING))
         return;
@@ -469,7 +501,8 @@ static void find_reset(struct epoll_stream *e) {
         fail(e, socket_stream_reason(err));
 }
 
-static void tell_failed(struct epoll_stream *e) {
+static void tell_failed(struct epoll_stream *e)
+{
     enum reason why = (enum reason)(e->s.engine_bits >> STREAM_REASON_SHIFT);
     drop_blocked(e);
     clear(e, STREAM_FAIL_DUE | STREAM_WANT_READ | STREAM_SENDING);
@@ -480,7 +513,8 @@ static void tell_failed(struct epoll_stream *e) {
 
 /* Does all that is due, in an order users can rely on: connected, sent, data, eof, failed. The
  * stream may be closed in any callback; its memory stays until the turn ends. */
-static void serve(struct epoll_stream *e) {
+static void serve(struct epoll_stream *e)
+{
     e->turn = (uint16_t)e->s.loop->stats.turns;
     if (has(e, STREAM_CONNECT_DUE))
         finish_connect(e);
@@ -498,20 +532,23 @@ static void serve(struct epoll_stream *e) {
         watch(e, 0);
 }
 
-void epoll_streams_run(struct epoll_loop *l) {
+void epoll_streams_run(struct epoll_loop *l)
+{
     l->starved = false;
+    list_splice_tail(&l->ready, &l->ready_next);
     for (struct list *link; (link = list_pop(&l->ready));)
         serve(list_entry(link, struct epoll_stream, link));
-    list_splice_tail(&l->ready, &l->ready_next);
 }
 
 /* ---- names ---- */
 
-const struct address *epoll_peer(struct stream *s) {
+const struct address *epoll_peer(struct stream *s)
+{
     return &epoll_stream_of(s)->peer;
 }
 
-const struct address *epoll_local(struct stream *s) {
+const struct address *epoll_local(struct stream *s)
+{
     static const struct address none;
     struct epoll_stream *e = epoll_stream_of(s);
     if (!e->names)

@@ -19,14 +19,16 @@
 static_assert(TIMER_SLOTS == 1 << LEVEL_BITS, "slots are counted by bits of a tick");
 static_assert(TIMER_SLOTS == 64, "occupied has one bit a slot");
 
-void timer_init(struct timer *t, timer_fn *fn) {
+void timer_init(struct timer *t, timer_fn *fn)
+{
     list_init(&t->link);
     t->deadline_ticks = 0;
     t->filed_ticks = 0;
     t->fn = fn;
 }
 
-void timer_wheel_init(struct timer_wheel *w, uint64_t now_ms) {
+void timer_wheel_init(struct timer_wheel *w, uint64_t now_ms)
+{
     w->now_ticks = now_ms / TIMER_TICK_MS;
     for (unsigned level = 0; level < TIMER_LEVELS; level++) {
         w->occupied[level] = 0;
@@ -37,7 +39,8 @@ void timer_wheel_init(struct timer_wheel *w, uint64_t now_ms) {
 
 /* Puts a timer into the slot that comes up last before `ticks`, or at it. `ticks` is past, but for
  * timers that a level above hands down at the very tick they are due. */
-static void file_timer(struct timer_wheel *w, struct timer *t, uint64_t ticks) {
+static void file_timer(struct timer_wheel *w, struct timer *t, uint64_t ticks)
+{
     unsigned level = 0;
     unsigned shift = 0;
     while ((ticks >> shift) - (w->now_ticks >> shift) > TIMER_SLOTS && level < TIMER_LEVELS - 1) {
@@ -51,7 +54,8 @@ static void file_timer(struct timer_wheel *w, struct timer *t, uint64_t ticks) {
     list_add_tail(&w->slots[level][slot], &t->link);
 }
 
-void timer_wheel_set(struct timer_wheel *w, struct timer *t, uint64_t deadline_ms) {
+void timer_wheel_set(struct timer_wheel *w, struct timer *t, uint64_t deadline_ms)
+{
     uint64_t ticks = deadline_ms / TIMER_TICK_MS + (deadline_ms % TIMER_TICK_MS != 0);
     ticks = MAX(ticks, w->now_ticks + 1);
     bool filed = timer_armed(t);
@@ -62,18 +66,21 @@ void timer_wheel_set(struct timer_wheel *w, struct timer *t, uint64_t deadline_m
     file_timer(w, t, ticks);
 }
 
-void timer_wheel_stop(struct timer_wheel *w, struct timer *t) {
+void timer_wheel_stop(struct timer_wheel *w, struct timer *t)
+{
     (void)w;
     list_del(&t->link);
     t->deadline_ticks = 0;
 }
 
-static uint64_t rotate_right(uint64_t bits, unsigned by) {
+static uint64_t rotate_right(uint64_t bits, unsigned by)
+{
     return bits >> (by % 64) | bits << (-by % 64);
 }
 
 /* The tick at which the next occupied slot comes up; UINT64_MAX if there is none. */
-static uint64_t next_tick(const struct timer_wheel *w) {
+static uint64_t next_tick(const struct timer_wheel *w)
+{
     uint64_t next = UINT64_MAX;
     for (unsigned level = 0; level < TIMER_LEVELS; level++) {
         if (!w->occupied[level])
@@ -88,13 +95,15 @@ static uint64_t next_tick(const struct timer_wheel *w) {
 }
 
 /* Empties a slot into `out`. */
-static void take_slot(struct timer_wheel *w, unsigned level, unsigned slot, struct list *out) {
+static void take_slot(struct timer_wheel *w, unsigned level, unsigned slot, struct list *out)
+{
     w->occupied[level] &= ~(1ull << slot);
     list_splice_tail(out, &w->slots[level][slot]);
 }
 
 /* Slots of upper levels that come up now hand their timers down; those due now reach level 0. */
-static void cascade(struct timer_wheel *w) {
+static void cascade(struct timer_wheel *w)
+{
     for (unsigned level = TIMER_LEVELS - 1; level > 0; level--) {
         unsigned shift = level * LEVEL_BITS;
         if (w->now_ticks & ((1ull << shift) - 1))
@@ -108,7 +117,8 @@ static void cascade(struct timer_wheel *w) {
     }
 }
 
-static void fire(struct timer_wheel *w) {
+static void fire(struct timer_wheel *w)
+{
     struct list due = LIST_INIT(due);
     take_slot(w, 0, (unsigned)(w->now_ticks % TIMER_SLOTS), &due);
     for (struct list *link; (link = list_pop(&due));) {
@@ -122,7 +132,8 @@ static void fire(struct timer_wheel *w) {
     }
 }
 
-void timer_wheel_turn(struct timer_wheel *w, uint64_t now_ms) {
+void timer_wheel_turn(struct timer_wheel *w, uint64_t now_ms)
+{
     uint64_t until = now_ms / TIMER_TICK_MS;
     while (w->now_ticks < until) {
         uint64_t next = next_tick(w);
@@ -136,7 +147,8 @@ void timer_wheel_turn(struct timer_wheel *w, uint64_t now_ms) {
     }
 }
 
-uint64_t timer_wheel_wait_ms(const struct timer_wheel *w, uint64_t now_ms, uint64_t max_ms) {
+uint64_t timer_wheel_wait_ms(const struct timer_wheel *w, uint64_t now_ms, uint64_t max_ms)
+{
     uint64_t next = next_tick(w);
     if (next > UINT64_MAX / TIMER_TICK_MS)
         return max_ms;

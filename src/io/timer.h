@@ -34,7 +34,7 @@ struct timer {
 #define TIMER_TICK_MS 4
 
 #define TIMER_LEVELS 4
-#define TIMER_SLOTS 64
+#define TIMER_SLOTS  64
 
 struct timer_wheel {
     uint64_t now_ticks;
@@ -43,7 +43,8 @@ struct timer_wheel {
 };
 
 void timer_init(struct timer *t, timer_fn *fn);
-static inline bool timer_armed(const struct timer *t) {
+static inline bool timer_armed(const struct timer *t)
+{
     return t->deadline_ticks != 0;
 }
 

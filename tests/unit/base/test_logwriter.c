@@ -177,15 +177,16 @@ static void records_wrap_around(void **state)
     struct logsink *sink;
     assert_int_equal(logwriter_open(lw, path, &sink), 0);
     struct logring *ring = logring_new(sink, 64);
-    char expected[64 * 40] = "";
+    char text[64 * 40];
+    struct writer expected = writer_of(text, sizeof(text));
     for (int i = 0; i < 64; i++) {
         char line[40];
         (void)snprintf(line, sizeof(line), "%0*d\n", 1 + i % 37, i % 10);
         put(ring, line);
-        strcat(expected, line);
+        w_str(&expected, line);
         assert_true(logwriter_flush(lw, WAIT_MS));
     }
-    assert_string_equal(contents(path), expected);
+    assert_string_equal(contents(path), w_cstr(&expected));
 }
 
 static void set_file_size_limit(rlim_t bytes)
@@ -204,11 +205,12 @@ static void short_write_is_finished_before_others(void **state)
     assert_int_equal(logwriter_open(lw, path, &sink), 0);
     struct logring *other = logring_new(sink, 4096); /* comes first in each turn */
     struct logring *torn = logring_new(sink, 4096);
-    char expected[1024] = "";
+    char text[1024];
+    struct writer expected = writer_of(text, sizeof(text));
     for (int i = 0; i < 10; i++)
-        strcat(expected, "a line of twenty-four b\n");
+        w_str(&expected, "a line of twenty-four b\n");
     set_file_size_limit(100);
-    put(torn, expected);
+    put(torn, w_cstr(&expected));
     while (logsink_stats(sink).write_errors == 0)
         (void)logwriter_flush(lw, 20);
     assert_int_equal(strlen(contents(path)), 100);
@@ -216,7 +218,8 @@ static void short_write_is_finished_before_others(void **state)
     (void)logwriter_flush(lw, 200);
     set_file_size_limit(0);
     assert_true(logwriter_flush(lw, WAIT_MS));
-    assert_string_equal(contents(path), strcat(expected, "another line\n"));
+    w_str(&expected, "another line\n");
+    assert_string_equal(contents(path), w_cstr(&expected));
 }
 
 /* Standard output is shared and blocking: a stalled reader must not hold the thread in write(2). */
@@ -301,7 +304,7 @@ enum { PRODUCERS = 4, RECORDS = 5000 };
 static void *produce(void *arg)
 {
     struct producer *p = arg;
-    struct logring *ring = logring_new(p->sink, 8192);
+    struct logring *ring = logring_new(p->sink, 256);
     char line[64];
     for (unsigned i = 0; i < RECORDS; i++) {
         int n = snprintf(line, sizeof(line), "%d %u %.*s\n", p->id, i, (int)(i % 40),

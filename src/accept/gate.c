@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "accept/gate.h"
+
+#include "forward/client.h"
+
+#include <stdlib.h>
+
+struct gate {
+    struct acceptor acceptor;
+    struct forwarder *f;
+    struct front *front;
+};
+
+static bool is_full(const struct front *front) {
+    uint32_t limit = front->conf->max_connections;
+    return limit && atomic_load_explicit(&front->connections, memory_order_relaxed) >= limit;
+}
+
+static void on_accepted(struct acceptor *a, struct stream *s) {
+    struct gate *g = a->user;
+    bool http = g->front->conf->protocol == PROTOCOL_HTTP;
+    if (is_full(g->front)) {
+        if (http)
+            client_h1_refuse(g->f, g->front, s, REASON_too_many_connections);
+        else
+            stream_close(&s, STREAM_CLOSE_RESET);
+    } else if (http) {
+        client_h1_open(g->f, g->front, s);
+    } else {
+        client_tcp_open(g->f, g->front, s);
+    }
+}
+
+int gate_open(struct forwarder *f, struct front *front, struct listener *listener, uint32_t shard,
+              struct gate **ret_gate) {
+    struct gate *g = calloc(1, sizeof(*g));
+    if (!g)
+        return -(int)REASON_overload;
+    g->f = f;
+    g->front = front;
+    int r = acceptor_start(f->loop, &g->acceptor, listener, shard, on_accepted, g);
+    if (r < 0) {
+        free(g);
+        return r;
+    }
+    *ret_gate = g;
+    return 0;
+}
+
+void gate_close(struct gate **gate) {
+    if (!*gate)
+        return;
+    acceptor_stop(&(*gate)->acceptor);
+    free(*gate);
+    *gate = NULL;
+}

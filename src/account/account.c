@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* One writer, the worker: counters are bumped with a load and a store, read relaxed by others. */
+#include "account/account.h"
+
+#include "account/access_log_priv.h"
+#include "account/record_pack.h"
+#include "base/check.h"
+#include "base/logwriter.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ACCOUNT_MAGIC 0xacc0a701u
+#define CLASSES       6
+
+struct account {
+    /* set at creation */
+    uint32_t magic;
+    struct logring *ring; /* NULL without an access log */
+    /* shared: written by the worker, read relaxed by any thread */
+    _Atomic uint64_t exchanges;
+    _Atomic uint64_t by_reason[REASON_COUNT];
+    _Atomic uint64_t by_class[CLASSES];
+    _Atomic uint64_t bytes_in, bytes_out, retries;
+    struct histogram latency_us;
+};
+
+struct account *account_new(struct access_log *log)
+{
+    void *memory;
+    if (posix_memalign(&memory, CACHE_LINE_BYTES, sizeof(struct account)) != 0)
+        return NULL;
+    struct account *a = memset(memory, 0, sizeof(*a));
+    a->magic = ACCOUNT_MAGIC;
+    if (log) {
+        a->ring = access_log_ring(log);
+        if (!a->ring) {
+            free(a);
+            return NULL;
+        }
+    }
+    return a;
+}
+
+void account_free(struct account **a)
+{
+    struct account *gone = *a;
+    if (!gone)
+        return;
+    CHECK_OBJ(gone, ACCOUNT_MAGIC);
+    *a = NULL;
+    logring_close(&gone->ring);
+    gone->magic = 0;
+    free(gone);
+}
+
+static void bump(_Atomic uint64_t *counter, uint64_t by)
+{
+    uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + by, memory_order_relaxed);
+}
+
+void account_exchange(struct account *a, const struct record *r)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    CHECK(r->reason < REASON_COUNT);
+    bump(&a->exchanges, 1);
+    bump(&a->by_reason[r->reason], 1);
+    bump(&a->by_class[MIN(r->status / 100, CLASSES - 1)], 1); /* 6xx and up are like 5xx */
+    bump(&a->bytes_in, r->bytes_in);
+    bump(&a->bytes_out, r->bytes_out);
+    if (r->retries)
+        bump(&a->retries, r->retries);
+    histogram_add(&a->latency_us, r->total_us);
+    if (!a->ring)
+        return;
+    uint8_t packed[RECORD_PACKED_MAX];
+    size_t n = record_pack(r, packed);
+    (void)logring_write(a->ring, packed, n); /* dropped ones are counted by the ring */
+}
+
+static uint64_t read_counter(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void account_totals(const struct account *a, struct account_totals *add_to)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    add_to->exchanges += read_counter(&a->exchanges);
+    for (size_t i = 0; i < REASON_COUNT; i++)
+        add_to->by_reason[i] += read_counter(&a->by_reason[i]);
+    for (size_t i = 0; i < CLASSES; i++)
+        add_to->by_class[i] += read_counter(&a->by_class[i]);
+    add_to->bytes_in += read_counter(&a->bytes_in);
+    add_to->bytes_out += read_counter(&a->bytes_out);
+    add_to->retries += read_counter(&a->retries);
+    if (a->ring)
+        add_to->records_dropped += logring_dropped(a->ring);
+}
+
+void account_latency(const struct account *a, struct histogram *merge_into)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    histogram_merge(merge_into, &a->latency_us);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "account/record_pack.h"
+
+#include "base/check.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct packed_head {
+    uint64_t start_wall_ms, bytes_in, bytes_out;
+    uint64_t queue_us, connect_us, response_us, total_us;
+    uint32_t retries, scope;
+    uint16_t status, port, reason;
+    uint8_t client_kind, version_minor, http, made_here;
+    uint8_t ip[16];
+    uint16_t lens[RECORD_TEXTS];
+};
+
+static_assert(sizeof(struct packed_head) <= 256, "RECORD_PACKED_MAX counts 256");
+static_assert(RECORD_TARGET_MAX <= UINT16_MAX, "lengths are 16 bits");
+static_assert(REASON_COUNT <= UINT16_MAX, "reasons are 16 bits");
+
+/* The texts of a record in packing order. */
+static const struct text_row {
+    size_t offset; /* of the span in struct record */
+    size_t max;
+} text_rows[RECORD_TEXTS] = {
+    {offsetof(struct record, listener), RECORD_NAME_MAX},
+    {offsetof(struct record, route), RECORD_NAME_MAX},
+    {offsetof(struct record, pool), RECORD_NAME_MAX},
+    {offsetof(struct record, backend), RECORD_NAME_MAX},
+    {offsetof(struct record, method), RECORD_METHOD_MAX},
+    {offsetof(struct record, target), RECORD_TARGET_MAX},
+    {offsetof(struct record, host), RECORD_HOST_MAX},
+    {offsetof(struct record, user_agent), RECORD_TEXT_MAX},
+    {offsetof(struct record, referer), RECORD_TEXT_MAX},
+    {offsetof(struct record, request_id), RECORD_ID_MAX},
+};
+
+static struct span text_of(const struct record *r, size_t row)
+{
+    struct span s;
+    memcpy(&s, (const uint8_t *)r + text_rows[row].offset, sizeof(s));
+    return span_sub(s, 0, text_rows[row].max);
+}
+
+size_t record_pack(const struct record *r, uint8_t out[RECORD_PACKED_MAX])
+{
+    struct packed_head h = {
+        .start_wall_ms = r->start_wall_ms,
+        .bytes_in = r->bytes_in,
+        .bytes_out = r->bytes_out,
+        .queue_us = r->queue_us,
+        .connect_us = r->connect_us,
+        .response_us = r->response_us,
+        .total_us = r->total_us,
+        .retries = r->retries,
+        .scope = r->client.scope,
+        .status = r->status,
+        .port = r->client.port,
+        .reason = (uint16_t)r->reason,
+        .client_kind = (uint8_t)r->client.kind,
+        .version_minor = r->version_minor,
+        .http = r->http,
+        .made_here = r->made_here,
+    };
+    memcpy(h.ip, r->client.ip, sizeof(h.ip));
+    size_t at = sizeof(h);
+    for (size_t i = 0; i < RECORD_TEXTS; i++) {
+        struct span text = text_of(r, i);
+        h.lens[i] = (uint16_t)text.n;
+        if (text.n)
+            memcpy(out + at, text.p, text.n);
+        at += text.n;
+    }
+    memcpy(out, &h, sizeof(h));
+    return at;
+}
+
+void record_unpack(struct span packed, struct record *ret_record)
+{
+    struct packed_head h;
+    CHECK(packed.n >= sizeof(h));
+    memcpy(&h, packed.p, sizeof(h));
+    CHECK(h.reason < REASON_COUNT);
+    struct record r = {
+        .start_wall_ms = h.start_wall_ms,
+        .client = {.kind = (enum address_kind)h.client_kind, .port = h.port, .scope = h.scope},
+        .http = h.http,
+        .version_minor = h.version_minor,
+        .status = h.status,
+        .bytes_in = h.bytes_in,
+        .bytes_out = h.bytes_out,
+        .queue_us = h.queue_us,
+        .connect_us = h.connect_us,
+        .response_us = h.response_us,
+        .total_us = h.total_us,
+        .retries = h.retries,
+        .made_here = h.made_here,
+        .reason = (enum reason)h.reason,
+    };
+    memcpy(r.client.ip, h.ip, sizeof(h.ip));
+    struct span rest = span_from(packed, sizeof(h));
+    for (size_t i = 0; i < RECORD_TEXTS; i++) {
+        struct span text = span_sub(rest, 0, h.lens[i]);
+        CHECK(text.n == h.lens[i]);
+        memcpy((uint8_t *)&r + text_rows[i].offset, &text, sizeof(text));
+        rest = span_from(rest, text.n);
+    }
+    CHECK(rest.n == 0);
+    *ret_record = r;
+}

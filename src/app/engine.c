@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who owns whom: the engine owns pools, fronts, listeners and workers; workers own connections;
+ * health writes states of backends and asks the engine to publish views. Views that were replaced are
+ * freed when every worker has passed through its mailbox once (struct grace).
+ */
+#include "app/engine.h"
+
+#include "account/account.h"
+#include "app/worker.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/logwriter.h"
+#include "forward/queue.h"
+#include "health/health.h"
+#include "io/signals.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+/* Descriptors that are not clients' or backends': logs, loops, listeners, probes. */
+#define FILES_RESERVE 128
+
+struct ended {
+    struct message message;
+    struct engine *engine;
+};
+
+struct engine {
+    const struct snapshot *snapshot;
+    struct logwriter *logs;
+    struct access_log *access_log;
+    struct loop *loop; /* the control loop */
+    struct signals *signals;
+    struct pool **pools;
+    uint32_t pool_count;
+    struct front *fronts; /* by listener of the snapshot */
+    struct worker_listener *listeners; /* by address */
+    size_t listener_count;
+    struct worker **workers;
+    struct ended *ended;
+    uint32_t worker_count, workers_alive;
+    struct health *health;
+    struct timer deadline;
+    bool draining;
+    uint64_t seed;
+    pthread_mutex_t graces_lock;
+    struct list graces;
+};
+
+/* ---- views: replaced now, freed when no worker can be inside a pick with them ---- */
+
+struct grace_message {
+    struct message message;
+    struct grace *grace;
+};
+
+struct grace {
+    struct list link;
+    struct engine *engine;
+    struct view *view;
+    _Atomic uint32_t left;
+    struct grace_message messages[];
+};
+
+static void grace_free(struct grace *g) {
+    view_free(&g->view);
+    free(g);
+}
+
+static void on_grace(struct loop *loop, struct message *m) {
+    (void)loop;
+    struct grace *g = container_of(m, struct grace_message, message)->grace;
+    if (atomic_fetch_sub(&g->left, 1) != 1)
+        return;
+    pthread_mutex_lock(&g->engine->graces_lock);
+    list_del(&g->link);
+    pthread_mutex_unlock(&g->engine->graces_lock);
+    grace_free(g);
+}
+
+static void retire_view(struct engine *e, struct view *view) {
+    size_t messages = e->worker_count * sizeof(struct grace_message);
+    struct grace *g = calloc(1, sizeof(*g) + messages);
+    if (!g) {
+        log_warn("pool", "out of memory: an old view is kept until the end");
+        return;
+    }
+    g->engine = e;
+    g->view = view;
+    atomic_init(&g->left, e->worker_count);
+    list_init(&g->link);
+    pthread_mutex_lock(&e->graces_lock);
+    list_add_tail(&e->graces, &g->link);
+    pthread_mutex_unlock(&e->graces_lock);
+    for (uint32_t i = 0; i < e->worker_count; i++) {
+        g->messages[i].grace = g;
+        g->messages[i].message.fn = on_grace;
+        loop_post(worker_loop(e->workers[i]), &g->messages[i].message);
+    }
+}
+
+/* Health says that the rotation of a pool changed. */
+static void on_rotation_changed(void *user, struct pool *pool) {
+    struct engine *e = user;
+    struct view *old = pool_rebuild(pool);
+    if (old)
+        retire_view(e, old);
+    if (pool->queue)
+        queue_kick(pool);
+}
+
+static void on_report(void *user, struct backend *b, enum reason result, uint64_t now_ms) {
+    struct engine *e = user;
+    if (e->health)
+        health_report(e->health, b, result, now_ms);
+}
+
+/* ---- the drain ---- */
+
+static void kill_workers(struct engine *e) {
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        worker_kill(e->workers[i]);
+}
+
+static void on_deadline(struct timer *t) {
+    struct engine *e = container_of(t, struct engine, deadline);
+    log_warn("engine", "the drain deadline has passed; closing what is left");
+    kill_workers(e);
+}
+
+static void drain(struct engine *e, const char *signal_name, bool with_deadline) {
+    if (e->draining) {
+        log_info("engine", "stopping at once signal=%s", signal_name);
+        kill_workers(e);
+        return;
+    }
+    e->draining = true;
+    log_info("engine", "draining signal=%s deadline=%s", signal_name,
+             with_deadline ? "yes" : "none");
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        worker_drain(e->workers[i]);
+    if (with_deadline)
+        loop_timer_set(e->loop, &e->deadline, e->snapshot->drain_ms);
+}
+
+static void on_signal(struct signals *signals, int number, void *user) {
+    (void)signals;
+    struct engine *e = user;
+    switch (number) {
+    case SIGTERM:
+        drain(e, "TERM", true);
+        break;
+    case SIGINT:
+        drain(e, "INT", true);
+        break;
+    case SIGQUIT:
+        drain(e, "QUIT", false);
+        break;
+    case SIGUSR1:
+        logwriter_reopen(e->logs);
+        if (e->access_log)
+            access_log_reopen(e->access_log);
+        log_info("engine", "log files reopened");
+        break;
+    case SIGHUP:
+        log_warn("engine", "HUP ignored: reload is not part of this version; restart to apply changes");
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_worker_ended(struct loop *loop, struct message *m) {
+    struct engine *e = container_of(m, struct ended, message)->engine;
+    if (--e->workers_alive == 0)
+        loop_stop(loop);
+}
+
+/* On the worker's thread, as its last act. */
+static void worker_ended(void *user, struct worker *w) {
+    struct engine *e = user;
+    for (uint32_t i = 0; i < e->worker_count; i++) {
+        if (e->workers[i] == w)
+            loop_post(e->loop, &e->ended[i].message);
+    }
+}
+
+/* ---- building ---- */
+
+static enum engine_failure fail(char *why, size_t why_size, const char *text, int reason) {
+    snprintf(why, why_size, "%s: %s", text, reason_sentence((enum reason)-reason));
+    return ENGINE_FAILED;
+}
+
+static enum engine_failure open_logs(struct engine *e, char *why, size_t why_size) {
+    const struct snapshot *s = e->snapshot;
+    if (logwriter_new(&e->logs) < 0) {
+        snprintf(why, why_size, "cannot start the log writer");
+        return ENGINE_FAILED;
+    }
+    const char *path = s->log.file ? s->log.file : "stderr";
+    int r = log_start(e->logs, path, s->log.format);
+    if (r < 0) {
+        snprintf(why, why_size, "cannot open the log file %s: %s", path, strerror(-r));
+        return ENGINE_CANNOT_BIND;
+    }
+    log_set_level(s->log.level);
+    if (s->access_log.format == ACCESS_NONE)
+        return ENGINE_OK;
+    enum access_log_format format =
+        s->access_log.format == ACCESS_JSON ? ACCESS_LOG_JSON : ACCESS_LOG_COMBINED;
+    path = s->access_log.file ? s->access_log.file : "-";
+    if (access_log_open(path, format, &e->access_log, why, why_size) < 0)
+        return ENGINE_CANNOT_BIND;
+    return ENGINE_OK;
+}
+
+static bool make_pools(struct engine *e) {
+    const struct snapshot *s = e->snapshot;
+    e->pools = calloc(s->pool_count ? s->pool_count : 1, sizeof(e->pools[0]));
+    if (!e->pools)
+        return false;
+    for (size_t i = 0; i < s->pool_count; i++) {
+        e->pools[i] = pool_new(s, (uint32_t)i, e->seed + i);
+        if (!e->pools[i])
+            return false;
+        e->pool_count++;
+        if (s->pools[i].max_connections && !queue_attach(e->pools[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool make_fronts(struct engine *e) {
+    const struct snapshot *s = e->snapshot;
+    size_t n = s->listener_count ? s->listener_count : 1;
+    e->fronts = aligned_alloc(64, n * sizeof(e->fronts[0]));
+    if (!e->fronts)
+        return false;
+    memset(e->fronts, 0, n * sizeof(e->fronts[0]));
+    for (size_t i = 0; i < s->listener_count; i++) {
+        const struct listener_conf *conf = &s->listeners[i];
+        e->fronts[i].snapshot = s;
+        e->fronts[i].conf = conf;
+        e->fronts[i].pools = e->pools;
+        e->fronts[i].limits = (struct h1_limits){
+            .line_bytes = conf->line_bytes_max,
+            .head_bytes = conf->head_bytes_max,
+            .fields = (uint16_t)conf->fields_max,
+        };
+    }
+    return true;
+}
+
+static enum engine_failure open_listeners(struct engine *e, char *why, size_t why_size) {
+    const struct snapshot *s = e->snapshot;
+    size_t total = 0;
+    for (size_t i = 0; i < s->listener_count; i++)
+        total += s->listeners[i].address_count;
+    e->listeners = calloc(total ? total : 1, sizeof(e->listeners[0]));
+    if (!e->listeners)
+        return fail(why, why_size, "listeners", -(int)REASON_overload);
+    for (size_t i = 0; i < s->listener_count; i++) {
+        const struct listener_conf *conf = &s->listeners[i];
+        for (size_t k = 0; k < conf->address_count; k++) {
+            struct listener_options o = {
+                .address = conf->addresses[k],
+                .shards = e->worker_count,
+                .defer_accept = conf->protocol == PROTOCOL_HTTP,
+            };
+            char sentence[LISTENER_WHY_MAX];
+            struct worker_listener *l = &e->listeners[e->listener_count];
+            if (listener_open(&o, &l->listener, sentence) < 0) {
+                snprintf(why, why_size, "listener %s: %s", conf->name, sentence);
+                return ENGINE_CANNOT_BIND;
+            }
+            l->front = &e->fronts[i];
+            e->listener_count++;
+        }
+    }
+    return ENGINE_OK;
+}
+
+/* As many descriptors as the system lets us have; how many clients that allows per worker. */
+static uint32_t clients_per_worker(uint32_t workers) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1024;
+    if (limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    uint64_t files = limit.rlim_cur > FILES_RESERVE ? limit.rlim_cur - FILES_RESERVE : 1;
+    uint64_t each = files / workers;
+    return each < 1 ? 1 : each > (1u << 24) ? 1u << 24 : (uint32_t)each;
+}
+
+static int make_workers(struct engine *e, uint32_t clients_max) {
+    e->workers = calloc(e->worker_count, sizeof(e->workers[0]));
+    e->ended = calloc(e->worker_count, sizeof(e->ended[0]));
+    if (!e->workers || !e->ended)
+        return -(int)REASON_overload;
+    for (uint32_t i = 0; i < e->worker_count; i++) {
+        struct worker_options o = {
+            .index = i,
+            .engine = (enum loop_engine)e->snapshot->engine,
+            .clients_max = clients_max,
+            .seed = e->seed ^ (0x9e3779b97f4a7c15u * (i + 1)),
+            .pools = e->pools,
+            .pool_count = e->pool_count,
+            .access_log = e->access_log,
+            .report = on_report,
+            .report_user = e,
+            .ended = worker_ended,
+            .user = e,
+        };
+        e->ended[i] = (struct ended){.message.fn = on_worker_ended, .engine = e};
+        int r = worker_new(&o, e->listeners, e->listener_count, &e->workers[i]);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static uint32_t cpus_allowed(void) {
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
+}
+
+static int open_control(struct engine *e) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP};
+    struct loop_options o = {.engine = (enum loop_engine)e->snapshot->engine};
+    int r = loop_new(&o, &e->loop);
+    if (r < 0)
+        return r;
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        sigaddset(&set, numbers[i]);
+    return signals_open(e->loop, &set, on_signal, e, &e->signals);
+}
+
+static enum engine_failure build(struct engine *e, char *why, size_t why_size) {
+    uint32_t clients_max = clients_per_worker(e->worker_count);
+    enum engine_failure failure = open_logs(e, why, why_size);
+    if (failure != ENGINE_OK)
+        return failure;
+    if (!make_pools(e) || !make_fronts(e))
+        return fail(why, why_size, "pools", -(int)REASON_overload);
+    failure = open_listeners(e, why, why_size);
+    if (failure != ENGINE_OK)
+        return failure;
+    int r = open_control(e);
+    if (r == 0)
+        r = make_workers(e, clients_max);
+    return r < 0 ? fail(why, why_size, "workers", r) : ENGINE_OK;
+}
+
+enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine, char *ret_why,
+                               size_t why_size) {
+    struct engine *e = calloc(1, sizeof(*e));
+    if (!e)
+        return fail(ret_why, why_size, "engine", -(int)REASON_overload);
+    e->snapshot = snapshot_ref(s);
+    e->worker_count = s->workers ? s->workers : cpus_allowed();
+    pthread_mutex_init(&e->graces_lock, NULL);
+    list_init(&e->graces);
+    timer_init(&e->deadline, on_deadline);
+    if (getrandom(&e->seed, sizeof(e->seed), 0) != (ssize_t)sizeof(e->seed))
+        e->seed = 1;
+    enum engine_failure failure = build(e, ret_why, why_size);
+    if (failure != ENGINE_OK) {
+        engine_free(&e);
+        return failure;
+    }
+    *ret_engine = e;
+    return ENGINE_OK;
+}
+
+const struct address *engine_address(const struct engine *e, size_t index) {
+    return index < e->listener_count ? listener_address(e->listeners[index].listener) : NULL;
+}
+
+bool engine_run(struct engine *e) {
+    int r = health_start(e->loop, e->pools, e->pool_count, e->seed, on_rotation_changed, e,
+                         &e->health);
+    if (r < 0) {
+        log_error("engine", "health checks cannot start reason=%s", reason_name((enum reason)-r));
+        return false;
+    }
+    for (uint32_t i = 0; i < e->worker_count && r == 0; i++) {
+        r = worker_start(e->workers[i]);
+        if (r == 0)
+            e->workers_alive++;
+    }
+    if (r < 0) {
+        log_error("engine", "a worker cannot start reason=%s", reason_name((enum reason)-r));
+        kill_workers(e);
+    } else {
+        log_info("engine", "started version=%s workers=%u listeners=%zu pools=%u", POISE_VERSION,
+                 e->worker_count, e->listener_count, e->pool_count);
+    }
+    if (e->workers_alive > 0)
+        loop_run(e->loop);
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        worker_join(e->workers[i]);
+    log_info("engine", "stopped");
+    return r == 0;
+}
+
+static void free_graces(struct engine *e) {
+    while (!list_empty(&e->graces))
+        grace_free(container_of(list_pop(&e->graces), struct grace, link));
+}
+
+void engine_free(struct engine **engine) {
+    struct engine *e = *engine;
+    if (!e)
+        return;
+    if (e->health)
+        health_stop(&e->health);
+    for (uint32_t i = 0; e->workers && i < e->worker_count; i++)
+        worker_free(&e->workers[i]);
+    free_graces(e);
+    for (size_t i = 0; i < e->listener_count; i++)
+        listener_close(&e->listeners[i].listener);
+    for (uint32_t i = 0; i < e->pool_count; i++) {
+        queue_detach(e->pools[i]);
+        pool_free(&e->pools[i]);
+    }
+    signals_close(&e->signals);
+    if (e->loop) {
+        loop_timer_stop(e->loop, &e->deadline);
+        loop_free(&e->loop);
+    }
+    access_log_close(&e->access_log);
+    if (e->logs) {
+        log_stop();
+        logwriter_stop(&e->logs);
+    }
+    free(e->pools);
+    free(e->fronts);
+    free(e->listeners);
+    free(e->workers);
+    free(e->ended);
+    snapshot_unref(&e->snapshot);
+    pthread_mutex_destroy(&e->graces_lock);
+    free(e);
+    *engine = NULL;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * A worker: one thread, one loop, one forwarder, and a gate per listening address. It owns the
+ * connections it accepted for life.
+ *
+ *   worker_new ─▶ worker_start ─▶ (runs) ─▶ worker_drain ─▶ ended() ─▶ worker_join ─▶ worker_free
+ *                                    └────── worker_kill ──────┘
+ *
+ * Thread rule: called on the control thread; what has to happen on the worker is posted to its loop.
+ */
+
+#include "account/account.h"
+#include "base/compiler.h"
+#include "forward/forwarder.h"
+#include "io/listener.h"
+#include "io/loop.h"
+
+struct worker;
+
+struct worker_options {
+    uint32_t index; /* also its shard of every listener */
+    enum loop_engine engine;
+    uint32_t clients_max;
+    uint64_t seed;
+    struct pool *const *pools;
+    uint32_t pool_count;
+    struct access_log *access_log; /* or NULL */
+    forwarder_report_fn *report;
+    void *report_user;
+    /* Called on the worker's thread as the last thing it does. */
+    void (*ended)(void *user, struct worker *w);
+    void *user;
+};
+
+struct worker_listener {
+    struct listener *listener;
+    struct front *front;
+};
+
+/* Makes everything a worker needs, the gates open, the thread not yet running. 0 or a negative
+ * reason. */
+NODISCARD int worker_new(const struct worker_options *o, const struct worker_listener *listeners,
+                         size_t listener_count, struct worker **ret_worker);
+
+/* 0 or a negative reason (no thread could be had). */
+NODISCARD int worker_start(struct worker *w);
+
+/* Stops accepting after the connections already waiting, finishes what is under way, ends. */
+void worker_drain(struct worker *w);
+
+/* Ends every connection now. */
+void worker_kill(struct worker *w);
+
+void worker_join(struct worker *w);
+
+/* Joined or never started. Leaves NULL; accepts NULL. */
+void worker_free(struct worker **w);
+
+struct loop *worker_loop(struct worker *w);
+const struct account *worker_account(const struct worker *w);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* What the command line says on top of a file, through the same types and bounds as the file. */
+#include "base/check.h"
+#include "config/value.h"
+
+#include <stdio.h>
+
+struct override {
+    enum scope scope;
+    const char *option;
+    const char *words; /* how the command line calls it */
+    const char *text;
+};
+
+static bool apply(struct load *l, const struct override *v)
+{
+    if (v->text == NULL)
+        return true;
+    const struct option *o = option_find(v->scope, span_cstr(v->option));
+    CHECK(o != NULL);
+    struct snapshot *owner = &l->config->snapshot;
+    const struct place nowhere = {0};
+    uint8_t *target = (uint8_t *)owner + o->offset;
+    return value_type(o->type)->read(l, o, &nowhere, span_cstr(v->text), target);
+}
+
+bool config_override(const struct snapshot **s, const struct config_overrides *o, char *ret_why,
+                     size_t why_size)
+{
+    const struct override all[] = {
+        {SCOPE_ROOT, "workers", "--workers", o->workers},
+        {SCOPE_ROOT, "engine", "--engine", o->engine},
+        {SCOPE_LOG, "level", "--log-level", o->log_level},
+        {SCOPE_LOG, "file", "--log-file", o->log_file},
+    };
+    struct diagnostics found;
+    struct load l = {.config = config_of(*s), .d = &found};
+    diagnostics_init(&found, "command line", span_of(NULL, 0));
+    bool good = true;
+    for (size_t i = 0; good && i < ARRAY_LEN(all); i++) {
+        good = apply(&l, &all[i]);
+        if (!good)
+            (void)snprintf(ret_why, why_size, "%s: %s", all[i].words,
+                           found.count ? found.items[0].message : "not a legal value");
+    }
+    diagnostics_fini(&found);
+    return good;
+}

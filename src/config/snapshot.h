@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * A snapshot: an immutable, checked configuration.
+ *
+ * Made by config/load.h from YAML text or from command-line words, with every default filled in and
+ * every reference resolved to an index. Nothing here changes after that. It is counted by
+ * reference: an exchange keeps the snapshot it began with; the last reference frees it. Counts are
+ * atomic, so any thread may hold one; the contents are read-only for everybody.
+ *
+ * All memory (names, arrays, texts) lives in the snapshot's own arena.
+ *
+ * Units are in the names: _ms milliseconds, _bytes bytes. A time of 0 means "no limit" only where
+ * said so.
+ */
+
+#include "base/address.h"
+#include "base/bytes.h"
+#include "base/compiler.h"
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum protocol { PROTOCOL_HTTP, PROTOCOL_TCP };
+
+enum balance {
+    BALANCE_ROUND_ROBIN,
+    BALANCE_LEAST_CONNECTIONS,
+    BALANCE_RANDOM,
+    BALANCE_P2C,
+    BALANCE_SOURCE_HASH,
+};
+
+enum health_type { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP };
+
+enum access_format { ACCESS_NONE, ACCESS_JSON, ACCESS_COMBINED, ACCESS_CLF, ACCESS_HAPROXY };
+
+/* Where in the text something was said, for messages and `--effective`. line 0 = a default. */
+struct origin {
+    uint32_t line, column;
+};
+
+struct backend_conf {
+    const char *name; /* unique in its pool; the address text when not given */
+    struct address address;
+    uint32_t weight; /* 0..BACKEND_WEIGHT_MAX; 0 = only finishes what it has */
+    bool backup;
+    struct origin origin;
+};
+
+struct status_range {
+    uint16_t low, high; /* inclusive */
+};
+
+struct health_conf {
+    enum health_type type;
+    const char *path; /* http */
+    const char *host; /* http: Host field; NULL = the backend's address */
+    struct status_range *expect;
+    size_t expect_count;
+    uint32_t interval_ms, timeout_ms;
+    uint32_t rise, fall;
+    uint16_t port; /* 0 = the backend's own */
+};
+
+struct passive_conf {
+    uint32_t failures; /* within the window; 0 = off */
+    uint32_t window_ms, eject_for_ms;
+};
+
+enum retry_on { RETRY_ON_CONNECT_FAILURE = 1, RETRY_ON_RESET_BEFORE_RESPONSE = 2 };
+
+struct pool_conf {
+    const char *name;
+    enum balance balance;
+    enum protocol protocol;
+    struct health_conf health;
+    struct passive_conf passive;
+    uint32_t retry_attempts; /* further attempts after the first; 0..RETRY_ATTEMPTS_MAX */
+    uint32_t retry_on;       /* enum retry_on bits */
+    uint32_t connect_ms, response_ms;
+    uint32_t
+        idle_ms; /* no byte in either direction while a body or a TCP connection is under way */
+    uint32_t keepalive_max_idle; /* idle connections per backend and worker; 0 = none */
+    uint32_t keepalive_idle_ms;
+    uint32_t max_connections; /* per backend over the whole process; 0 = no limit */
+    uint32_t queue_max;       /* exchanges waiting when all are at that limit */
+    uint32_t queue_ms;
+    struct backend_conf *backends;
+    size_t backend_count;
+    struct origin origin;
+};
+
+/* One field to match: present with that value (exact); value NULL = present with any. */
+struct match_field {
+    const char *name; /* lower case */
+    const char *value;
+};
+
+struct route_conf {
+    const char *name;   /* "web[0]" when not given: shown in logs */
+    const char **hosts; /* exact, lower case, or "*.suffix"; none = any */
+    size_t host_count;
+    const char *path;        /* exact, or NULL */
+    const char *path_prefix; /* whole segments: /v1 matches /v1 and /v1/x, not /v10; NULL = any */
+    const char **methods;
+    size_t method_count;
+    struct match_field *fields;
+    size_t field_count;
+    uint32_t pool; /* index into pools */
+    struct origin origin;
+};
+
+struct listener_conf {
+    const char *name;
+    struct address *addresses; /* `listen` takes one address or a list */
+    size_t address_count;
+    enum protocol protocol;
+    int32_t pool;             /* index into pools where no route matches; -1 = none: 404 */
+    uint32_t max_connections; /* 0 = as many as descriptors allow */
+    struct route_conf *routes;
+    size_t route_count;
+    struct address_block *trusted; /* peers whose X-Forwarded-* are believed and appended to */
+    size_t trusted_count;
+    /* timeouts of the client's side */
+    uint32_t request_ms;     /* from the first byte of a head to its last: 408 */
+    uint32_t body_ms;        /* between two pieces of a request body: 408 */
+    uint32_t send_ms;        /* no progress in sending to the client */
+    uint32_t idle_ms;        /* keep-alive, between requests */
+    uint32_t tunnel_ms;      /* after an upgrade, and of TCP: no byte in either direction */
+    uint64_t body_bytes_max; /* 0 = no limit: 413 */
+    uint32_t line_bytes_max, head_bytes_max, fields_max;
+    struct origin origin;
+};
+
+struct admin_conf {
+    bool enabled;
+    struct address address;
+    const char *socket; /* path or NULL */
+    const char *token;  /* NULL = changes only over the socket */
+};
+
+struct snapshot {
+    struct {
+        enum log_level level;
+        const char *file; /* NULL = standard error */
+        enum log_format format;
+    } log;
+    struct {
+        const char *file; /* "-" = standard output; NULL with a format = "-" */
+        enum access_format format;
+    } access_log;
+    struct admin_conf admin;
+    uint32_t workers;  /* 0 = auto: one per CPU this process may use */
+    int engine;        /* enum loop_engine of io/loop.h: 0 auto, 1 epoll, 2 uring */
+    uint32_t drain_ms; /* how long TERM waits for exchanges under way */
+    struct listener_conf *listeners;
+    size_t listener_count;
+    struct pool_conf *pools;
+    size_t pool_count;
+    const char *source; /* the file's name, or "command line" */
+};
+
+/* One reference more; any thread. */
+const struct snapshot *snapshot_ref(const struct snapshot *s);
+
+/* Gives one back and leaves NULL; accepts NULL. */
+void snapshot_unref(const struct snapshot **s);
+
+/* The words of the configuration, for logs and metrics. */
+const char *balance_name(enum balance b);
+const char *protocol_name(enum protocol p);

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * accept → codec → route → pick → forward → account: the stages of one exchange, in this order.
+ *
+ * Who owns whom: the client side owns its connection and outlives many exchanges; the exchange owns
+ * the place at the backend (target) and lends itself to one backend side at a time. What must stay
+ * true: pick_done is called exactly once for every target, account_exchange exactly once for every
+ * exchange, and after exchange_over nothing of it is touched.
+ */
+#include "forward/exchange.h"
+
+#include "base/check.h"
+#include "forward/forwarder.h"
+#include "forward/request.h"
+#include "forward/retry.h"
+#include "forward/tcp_side.h"
+#include "forward/upstream.h"
+#include "route/route.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+/* ---- small things ---- */
+
+static uint64_t now_ns(const struct exchange *x) {
+    return loop_now(x->f->loop);
+}
+
+static struct side *other(const struct exchange *x, const struct side *from) {
+    return from == x->client ? x->backend : x->client;
+}
+
+/* Every move between states, checked. */
+static void set_state(struct exchange *x, enum exchange_state to) {
+#define TO(s) (1u << EXCHANGE_##s)
+    static const unsigned allowed[EXCHANGE_STATES] = {
+        [EXCHANGE_ROUTING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
+        [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
+        [EXCHANGE_CONNECTING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
+        [EXCHANGE_SENDING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(RESPONDING) | TO(FINISHING),
+        [EXCHANGE_RESPONDING] = TO(FINISHING),
+    };
+#undef TO
+    CHECK(allowed[x->state] >> to & 1);
+    x->state = to;
+}
+
+static void set_credit(struct exchange *x, struct side *side, bool on) {
+    bool *waits = side == x->client ? &x->client_waits : &x->backend_waits;
+    if (*waits == on) {
+        *waits = !on;
+        side->ops->credit(side, on);
+    }
+}
+
+/* ---- account ---- */
+
+static struct span text(const struct exchange *x, struct text_at at) {
+    return at.len ? span_of(x->request.p + at.off, at.len) : span_of(NULL, 0);
+}
+
+static uint64_t us_between(uint64_t from_ns, uint64_t to_ns) {
+    return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+static void write_account(const struct exchange *x, enum reason why) {
+    uint64_t now = now_ns(x);
+    struct record r = {
+        .start_wall_ms = loop_wall_ms(x->f->loop) - (now - x->begun_ns) / 1000000,
+        .client = x->peer,
+        .listener = span_cstr(x->front->conf->name),
+        .route = span_cstr(x->route ? x->route->name : NULL),
+        .pool = span_cstr(x->pool ? x->pool->conf->name : NULL),
+        .backend = span_cstr(x->last ? x->last->conf->name : NULL),
+        .http = x->http,
+        .method = text(x, x->method_at),
+        .target = text(x, x->target_at),
+        .host = text(x, x->host_at),
+        .user_agent = text(x, x->agent_at),
+        .referer = text(x, x->referer_at),
+        .request_id = text(x, x->id_at),
+        .version_minor = x->version_minor,
+        .status = x->status,
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+        .queue_us = us_between(x->begun_ns, x->picked_ns),
+        .connect_us = us_between(x->picked_ns, x->connected_ns),
+        .response_us = us_between(x->connected_ns, x->first_byte_ns),
+        .total_us = us_between(x->begun_ns, now),
+        .retries = x->retries,
+        .made_here = x->made_here,
+        .reason = why,
+    };
+    account_exchange(x->f->account, &r);
+}
+
+/* ---- the end ---- */
+
+/* Gives the place at the backend back and tells passive health how it went. */
+static void leave_target(struct exchange *x, enum reason how, bool counts) {
+    struct backend *b = x->target;
+    if (!b)
+        return;
+    x->target = NULL;
+    if (counts && x->f->report)
+        x->f->report(x->f->report_user, b, how, now_ns(x) / 1000000);
+    pick_done(b);
+    if (b->pool->queue)
+        queue_release(b->pool, b);
+}
+
+/* Accounts and frees. The sides must have let go. */
+static void exchange_over(struct exchange *x, enum reason why) {
+    CHECK(x->magic == EXCHANGE_MAGIC);
+    CHECK(!x->backend && !x->client);
+    leave_target(x, REASON_ok, false);
+    write_account(x, why);
+    slice_put(&x->request);
+    if (x->grant_due) {
+        x->gone = true; /* freed when the grant arrives: its message lies in here */
+        return;
+    }
+    x->magic = 0;
+    slab_put(&x->f->exchanges, x);
+}
+
+/* Everything was said: the client side goes on by itself. */
+static void finish(struct exchange *x) {
+    struct side *client = x->client;
+    x->client = NULL;
+    enum reason why = x->reason;
+    exchange_over(x, why);
+    client->x = NULL;
+    client->ops->release(client, true);
+}
+
+static void drop_backend(struct exchange *x, enum reason why) {
+    struct side *backend = x->backend;
+    if (backend) {
+        x->backend = NULL;
+        backend->x = NULL;
+        backend->ops->abort(backend, why);
+    }
+}
+
+static void stop_waiting(struct exchange *x) {
+    loop_timer_stop(x->f->loop, &x->timer);
+    if (x->state == EXCHANGE_QUEUED && !queue_cancel(&x->waiting))
+        x->grant_due = true;
+}
+
+/* Breaks off in the middle: neither peer may take what it got for whole. */
+static void cut(struct exchange *x, enum reason why) {
+    stop_waiting(x);
+    drop_backend(x, why);
+    struct side *client = x->client;
+    x->client = NULL;
+    exchange_over(x, why);
+    client->x = NULL;
+    client->ops->abort(client, why);
+}
+
+/* Goes on when everything given to the client is on its way; else exchange_writable does. */
+static void finish_when_sent(struct exchange *x) {
+    if (x->client->ops->flush(x->client))
+        finish(x);
+}
+
+/* Answers ourselves. Nothing of a response may have been sent. */
+static void answer(struct exchange *x, enum reason why) {
+    CHECK(!x->response_begun);
+    stop_waiting(x);
+    drop_backend(x, why);
+    leave_target(x, REASON_ok, false);
+    set_state(x, EXCHANGE_FINISHING);
+    x->reason = why;
+    x->made_here = true;
+    x->response_begun = x->response_done = true;
+    if (x->client->ops->answer(x->client, why, &x->status))
+        finish_when_sent(x);
+    else
+        cut(x, why);
+}
+
+void exchange_kill(struct exchange *x, enum reason why) {
+    cut(x, why);
+}
+
+/* ---- begin ---- */
+
+static void queue_timeout(struct timer *t) {
+    struct exchange *x = container_of(t, struct exchange, timer);
+    CHECK(x->magic == EXCHANGE_MAGIC);
+    answer(x, REASON_queue_timeout);
+}
+
+static struct exchange *exchange_new(struct forwarder *f, const struct front *front,
+                                     struct side *client, const struct address *peer) {
+    struct exchange *x = slab_get_zeroed(&f->exchanges);
+    if (!x)
+        return NULL;
+    x->magic = EXCHANGE_MAGIC;
+    x->state = EXCHANGE_ROUTING;
+    x->f = f;
+    x->front = front;
+    x->client = client;
+    x->peer = *peer;
+    x->begun_ns = loop_now(f->loop);
+    timer_init(&x->timer, queue_timeout);
+    client->x = x;
+    return x;
+}
+
+/* The hash of who the client is, for policies with affinity. */
+static uint64_t source_key(const struct address *peer) {
+    return XXH3_64bits(peer->ip, sizeof(peer->ip));
+}
+
+/* ---- route ---- */
+
+static bool choose_pool(struct exchange *x, const struct head *h) {
+    uint32_t index;
+    x->route = route_find(x->front->conf, head_span(h, h->method_text), h, &index);
+    if (index == ROUTE_NO_POOL)
+        return false;
+    x->pool = x->front->pools[index];
+    return true;
+}
+
+/* ---- pick, queue, connect ---- */
+
+static bool connect_target(struct exchange *x) {
+    x->connected_ns = 0;
+    set_state(x, EXCHANGE_CONNECTING);
+    return x->http ? upstream_begin(x, x->target, !x->no_reuse) : tcp_backend_begin(x, x->target);
+}
+
+static void take_target(struct exchange *x, struct backend *b) {
+    x->target = x->last = b;
+    if (!x->picked_ns)
+        x->picked_ns = now_ns(x);
+    if (!connect_target(x))
+        answer(x, REASON_out_of_files);
+}
+
+static void wait_in_queue(struct exchange *x) {
+    int r = queue_wait(x->pool, &x->waiting, x->f->loop, exchange_granted_entry);
+    if (r < 0) {
+        answer(x, (enum reason)-r);
+        return;
+    }
+    set_state(x, EXCHANGE_QUEUED);
+    loop_timer_set(x->f->loop, &x->timer, x->pool->conf->queue_ms);
+    /* A place may have become free between the pick and the wait: see queue.c. */
+    struct backend *b;
+    if (pick_backend(x->pool, &x->tried, &x->f->rng, &b) != PICK_OK)
+        return;
+    if (!queue_cancel(&x->waiting)) {
+        pick_done(b); /* a grant is on its way as well; one place is enough */
+        queue_release(x->pool, b);
+        return;
+    }
+    loop_timer_stop(x->f->loop, &x->timer);
+    take_target(x, b);
+}
+
+void exchange_granted_entry(struct queue_entry *e, struct backend *b) {
+    struct exchange *x = container_of(e, struct exchange, waiting);
+    CHECK(x->magic == EXCHANGE_MAGIC);
+    if (x->gone || x->state != EXCHANGE_QUEUED) {
+        pick_done(b);
+        queue_release(b->pool, b);
+        x->grant_due = false;
+        if (x->gone) {
+            x->magic = 0;
+            slab_put(&x->f->exchanges, x);
+        }
+        return;
+    }
+    loop_timer_stop(x->f->loop, &x->timer);
+    take_target(x, b);
+}
+
+/* `fallback` is what to answer when there is nobody (left). */
+static void pick(struct exchange *x, enum reason fallback) {
+    struct backend *b;
+    switch (pick_backend(x->pool, &x->tried, &x->f->rng, &b)) {
+    case PICK_OK:
+        take_target(x, b);
+        break;
+    case PICK_QUEUE:
+        wait_in_queue(x);
+        break;
+    case PICK_NONE:
+        answer(x, fallback);
+        break;
+    }
+}
+
+bool exchange_begin_http(struct forwarder *f, const struct front *front, struct side *client,
+                         const struct head *h, const struct address *peer) {
+    struct exchange *x = exchange_new(f, front, client, peer);
+    if (!x)
+        return false;
+    x->http = true;
+    x->method = h->method;
+    x->version_minor = h->version_minor;
+    x->upgrade = h->upgrade;
+    x->bytes_in = x->head_bytes_in = h->head_len;
+    x->has_body = h->framing != BODY_NONE;
+    x->chunked = h->framing == BODY_CHUNKED;
+    x->request_done = !x->has_body;
+    x->client_waits = x->has_body; /* the body stays with the client until there is a backend */
+    if (x->has_body)
+        client->ops->credit(client, false);
+    uint64_t limit = front->conf->body_bytes_max;
+    if (!choose_pool(x, h)) {
+        answer(x, REASON_no_route);
+    } else if (limit && h->framing == BODY_LENGTH && h->body_length > limit) {
+        answer(x, REASON_body_too_large);
+    } else if (request_build(x, h, peer) < 0) {
+        answer(x, REASON_overload);
+    } else {
+        if (x->pool->conf->balance == BALANCE_SOURCE_HASH)
+            x->tried.key = source_key(peer);
+        pick(x, REASON_no_backend);
+    }
+    return true;
+}
+
+bool exchange_begin_tcp(struct forwarder *f, const struct front *front, struct side *client,
+                        const struct address *peer) {
+    struct exchange *x = exchange_new(f, front, client, peer);
+    if (!x)
+        return false;
+    x->client_waits = true;
+    x->pool = front->pools[front->conf->pool];
+    x->tried.key = source_key(peer);
+    pick(x, REASON_no_backend);
+    return true;
+}
+
+/* ---- forward: both directions ---- */
+
+/* What a side answered to something from `from`. False when that was the end of the exchange. */
+static bool took(struct exchange *x, struct side *from, struct side *to, int answer) {
+    if (answer < 0) {
+        cut(x, (enum reason)-answer);
+        return false;
+    }
+    if (answer == SIDE_FULL && !to->ops->flush(to))
+        set_credit(x, from, false);
+    return true;
+}
+
+static bool body_over_limit(const struct exchange *x) {
+    uint64_t limit = x->front->conf->body_bytes_max;
+    return limit && x->http && !x->tunnel && x->bytes_in - x->head_bytes_in > limit;
+}
+
+bool exchange_body(struct exchange *x, struct side *from, struct slice piece) {
+    struct side *to = other(x, from);
+    if (from == x->client) {
+        x->bytes_in += piece.n;
+        x->body_begun = true;
+        if (body_over_limit(x)) {
+            exchange_client_failed(x, REASON_body_too_large);
+            return false;
+        }
+    } else {
+        x->bytes_out += piece.n;
+        if (!x->first_byte_ns)
+            x->first_byte_ns = now_ns(x);
+    }
+    return !to || took(x, from, to, to->ops->body(to, piece));
+}
+
+bool exchange_end(struct exchange *x, struct side *from, struct span trailers) {
+    struct side *to = other(x, from);
+    if (from == x->client)
+        x->request_done = true;
+    else
+        x->response_done = true;
+    return !to || took(x, from, to, to->ops->end(to, trailers));
+}
+
+/* The backend has said all; its connection goes back to the pool or closes. */
+static void release_backend(struct exchange *x) {
+    struct side *backend = x->backend;
+    x->backend = NULL;
+    backend->x = NULL;
+    leave_target(x, REASON_ok, true);
+    backend->ops->release(backend, x->request_done);
+}
+
+/* Both directions are at their end and nothing waits to be sent: the exchange is over. */
+static void settle(struct exchange *x) {
+    if (x->http && !x->tunnel) {
+        if (!x->response_done)
+            return;
+        set_state(x, EXCHANGE_FINISHING);
+        if (x->backend)
+            release_backend(x);
+        if (!x->backend_waits)
+            finish(x);
+        return;
+    }
+    if (x->request_done && x->response_done && !x->client_waits && !x->backend_waits) {
+        set_state(x, EXCHANGE_FINISHING);
+        release_backend(x);
+        finish(x);
+    }
+}
+
+void exchange_flush(struct exchange *x, struct side *from) {
+    struct side *to = other(x, from);
+    if (!to)
+        return;
+    bool all = to->ops->flush(to);
+    if (!all)
+        set_credit(x, from, false);
+    settle(x);
+}
+
+void exchange_writable(struct exchange *x, struct side *side) {
+    if (x->state == EXCHANGE_FINISHING) {
+        CHECK(side == x->client);
+        finish(x);
+        return;
+    }
+    struct side *from = other(x, side);
+    if (!from)
+        return;
+    bool ended = side == x->client ? x->response_done : x->request_done;
+    if (ended) {
+        /* Nothing more will come from there; only what was on its way mattered. */
+        if (from == x->client)
+            x->client_waits = false;
+        else
+            x->backend_waits = false;
+        settle(x);
+        return;
+    }
+    set_credit(x, from, true);
+}
+
+/* ---- forward: the backend side ---- */
+
+void exchange_connected(struct exchange *x) {
+    x->connected_ns = now_ns(x);
+    if (!x->http)
+        x->response_begun = true; /* a byte stream has no other beginning */
+    set_state(x, EXCHANGE_SENDING);
+}
+
+void exchange_response(struct exchange *x, const struct head *h, struct slice raw) {
+    bool interim = h->status < 200 && h->status != 101;
+    x->bytes_out += h->head_len;
+    if (!interim) {
+        x->first_byte_ns = now_ns(x);
+        x->response_begun = true;
+        x->status = h->status;
+        set_state(x, EXCHANGE_RESPONDING);
+    }
+    if (interim && x->version_minor == 0)
+        return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */
+    int r = x->client->ops->head(x->client, h, raw);
+    if (r < 0) {
+        cut(x, (enum reason)-r);
+        return;
+    }
+    if (h->framing == BODY_TUNNEL) {
+        x->tunnel = true;
+        x->request_done = false; /* from now on both directions are streams of bytes */
+        x->backend->ops->tunnel(x->backend);
+        x->client->ops->tunnel(x->client);
+    }
+}
+
+void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh) {
+    if (x->backend) {
+        x->backend->x = NULL;
+        x->backend = NULL;
+    }
+    bool stale = !fresh && reason_retry(why) == REASON_RETRY_RESET;
+    uint32_t slot = x->target->slot;
+    leave_target(x, why, !stale);
+    if (x->response_begun || x->tunnel) {
+        cut(x, why);
+        return;
+    }
+    struct retry_facts facts = {
+        .idempotent = method_is_idempotent(x->method),
+        .tcp = !x->http,
+        .spent = x->body_begun || x->heard,
+        .stale = stale,
+        .retries = x->retries,
+    };
+    if (!retry_allowed(x->pool->conf, &facts, why)) {
+        answer(x, why);
+        return;
+    }
+    x->retries++;
+    x->backend_waits = false;
+    if (stale)
+        x->no_reuse = true; /* the same backend may well be fine: only the old connection was not */
+    else if (x->tried.tried_count < PICK_TRIED_MAX)
+        x->tried.tried[x->tried.tried_count++] = slot;
+    pick(x, why);
+}
+
+/* ---- the client's failures ---- */
+
+void exchange_client_failed(struct exchange *x, enum reason why) {
+    if (x->http && !x->response_begun && reason_status(why) != 0)
+        answer(x, why);
+    else
+        cut(x, why);
+}

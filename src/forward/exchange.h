@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The exchange: one request and its response, or one TCP connection pair; the unit we account for.
+ * It is the only part that knows every stage, and it reads in their order:
+ *
+ *   begin ─▶ route ─▶ pick ─▶ connect ─▶ forward ─▶ finish ─▶ account
+ *                      │ ▲       │
+ *                      ▼ └───────┘ retry: refused, or reset before any byte of the response
+ *                    queue
+ *
+ *   state          what it waits for                     left by
+ *   ROUTING        nothing (inside begin)                exchange_begin
+ *   QUEUED         a place at a backend                  exchange_granted, timer, client
+ *   CONNECTING     the connection to the backend         upstream_connected, upstream failure
+ *   SENDING        the first byte of the response        exchange_head
+ *   RESPONDING     the rest of it                        exchange_end
+ *   FINISHING      the client to take what is left       exchange_writable
+ *   (gone)
+ *
+ * Lifetime: from the request's head (HTTP) or the accepted connection (TCP) until the response has
+ * been handed to the kernel or the exchange broke off; freed to the worker's slab then.
+ *
+ * Thread rule: its worker's thread.
+ */
+
+#include "account/record.h"
+#include "codec/message.h"
+#include "config/snapshot.h"
+#include "forward/queue.h"
+#include "forward/side.h"
+#include "io/loop.h"
+#include "pick/pick.h"
+
+struct forwarder;
+struct front;
+
+enum exchange_state {
+    EXCHANGE_ROUTING,
+    EXCHANGE_QUEUED,
+    EXCHANGE_CONNECTING,
+    EXCHANGE_SENDING,
+    EXCHANGE_RESPONDING,
+    EXCHANGE_FINISHING,
+    EXCHANGE_STATES
+};
+
+/* Where a text for the log lies in the request buffer. */
+struct text_at {
+    uint32_t off;
+    uint16_t len;
+};
+
+struct exchange {
+#define EXCHANGE_MAGIC 0xe8c4a9e1u
+    uint32_t magic;
+    enum exchange_state state;
+    struct forwarder *f;
+    const struct front *front;
+    struct side *client;
+    struct side *backend; /* NULL until picked */
+
+    struct pool *pool;
+    const struct route_conf *route;
+    struct backend *target; /* picked; pick_done is due once while it is set */
+    struct backend *last;   /* the one picked last, for the log */
+    struct pick_request tried;
+    uint32_t retries;
+    struct queue_entry waiting;
+    struct timer timer; /* how long it may wait in the queue */
+    bool grant_due;     /* over, but a place given to it is still on its way */
+    bool gone;          /* … and nothing else of it is left */
+    bool no_reuse;      /* only a new connection will do */
+    struct address peer;
+
+    /* the request as it is sent to any backend; kept for a repetition and for the log */
+    struct slice request;   /* the head: [0, request.n) of its buffer; texts for the log behind it */
+    enum method method;
+    bool http;
+    bool has_body;          /* the request has one */
+    bool upgrade;           /* it asks for another protocol */
+    bool chunked;           /* its body goes out in the chunked coding */
+    uint8_t version_minor;
+    struct text_at method_at, target_at, host_at, agent_at, referer_at, id_at;
+
+    bool request_begun; /* the request's head was given to a connection */
+    bool body_begun;    /* a byte of its body was taken: it cannot be repeated */
+    bool heard;         /* a byte came from the backend: the request cannot be repeated */
+    bool request_done;  /* the client's message is complete */
+    bool response_begun, response_done;
+    bool made_here; /* the response is ours */
+    bool tunnel;
+    bool client_waits;  /* the client side's credit is taken */
+    bool backend_waits; /* the backend side's credit is taken */
+
+    uint16_t status;
+    enum reason reason;
+    uint32_t head_bytes_in; /* of bytes_in, the request's head */
+    uint64_t bytes_in, bytes_out;
+    uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns;
+};
+
+/* ---- from the client side ---- */
+
+/*
+ * A request head arrived (HTTP). The exchange takes over the conversation with `client`, which it
+ * asks to hold back its body until there is a backend to take it. False when the worker has no room
+ * (answer REASON_overload). The exchange may already be over on return (an answer of ours); then
+ * client->x is NULL.
+ */
+bool exchange_begin_http(struct forwarder *f, const struct front *front, struct side *client,
+                         const struct head *h, const struct address *peer);
+
+/* A TCP connection arrived. */
+bool exchange_begin_tcp(struct forwarder *f, const struct front *front, struct side *client,
+                        const struct address *peer);
+
+/* ---- from either side ---- */
+
+/* A piece of the body; the end of the message. False: the exchange was cut, and `from` with it. */
+bool exchange_body(struct exchange *x, struct side *from, struct slice piece);
+bool exchange_end(struct exchange *x, struct side *from, struct span trailers);
+/* A delivery is over: what was gathered for the other side goes out. */
+void exchange_flush(struct exchange *x, struct side *from);
+/* What `side` could not send at once has gone. */
+void exchange_writable(struct exchange *x, struct side *side);
+
+/* ---- from the client side ---- */
+
+/* It broke off or misbehaved. If nothing was answered yet and the reason has a status, the client
+ * is told; else the exchange is cut. */
+void exchange_client_failed(struct exchange *x, enum reason why);
+
+/* ---- from the backend side ---- */
+
+/* The connection stands. */
+void exchange_connected(struct exchange *x);
+/* A response head, interim (1xx) or final. */
+void exchange_response(struct exchange *x, const struct head *h, struct slice raw);
+/* The connection failed; the side has let go of the exchange already. Retries where that is safe,
+ * else answers or cuts. `fresh` = not a kept-alive connection that may have been closed meanwhile. */
+void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh);
+
+/* ---- from the queue ---- */
+
+/* A place at b was found, on whatever worker it became free. */
+void exchange_granted_entry(struct queue_entry *e, struct backend *b);
+
+/* ---- from the drain ---- */
+
+/* Ends it now. */
+void exchange_kill(struct exchange *x, enum reason why);

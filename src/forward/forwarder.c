@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's resources for forwarding. Slabs are bounded by the number of clients the worker may
+ * have: every client has at most one exchange, every exchange at most one upstream connection in
+ * use; idle ones come on top and are bounded by the pools' own setting.
+ */
+#include "forward/forwarder.h"
+
+#include "base/check.h"
+#include "forward/client.h"
+#include "forward/exchange.h"
+#include "forward/idle.h"
+#include "forward/tcp_side.h"
+#include "forward/upstream.h"
+
+#include <string.h>
+
+int forwarder_init(struct forwarder *f, const struct forwarder_options *o) {
+    memset(f, 0, sizeof(*f));
+    f->loop = o->loop;
+    f->account = o->account;
+    f->report = o->report;
+    f->report_user = o->report_user;
+    f->pools = o->pools;
+    f->pool_count = o->pool_count;
+    f->log_fields = o->log_fields;
+    f->rng = rng_seed(o->seed);
+    list_init(&f->client_list);
+    f->idle = idle_set_new(o->pools, o->pool_count);
+    if (!f->idle)
+        return -(int)REASON_overload;
+    slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
+    slab_init(&f->exchanges, sizeof(struct exchange), 64, o->clients_max);
+    slab_init(&f->clients, client_object_bytes(), 8, o->clients_max);
+    slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
+    slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
+    return 0;
+}
+
+void forwarder_fini(struct forwarder *f) {
+    CHECK(f->client_count == 0);
+    CHECK(f->outbox.count == 0);
+    buf_put(&f->outbox.scratch);
+    idle_set_free(&f->idle);
+    slab_fini(&f->tcp_backends);
+    slab_fini(&f->upstreams);
+    slab_fini(&f->clients);
+    slab_fini(&f->exchanges);
+    slab_fini(&f->heads);
+}
+
+/* ---- clients and the drain ---- */
+
+static void tell_drained(struct forwarder *f) {
+    if (f->draining && f->client_count == 0 && f->drained) {
+        void (*drained)(void *) = f->drained;
+        f->drained = NULL;
+        drained(f->drained_user);
+    }
+}
+
+void forwarder_client_opened(struct forwarder *f, struct list *link) {
+    list_init(link);
+    list_add_tail(&f->client_list, link);
+    f->client_count++;
+}
+
+void forwarder_client_closed(struct forwarder *f, struct list *link) {
+    CHECK(f->client_count > 0);
+    list_del(link);
+    f->client_count--;
+    tell_drained(f);
+}
+
+void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(void *user),
+                     void *user) {
+    f->draining = true;
+    f->drain_quiet_ms = quiet_ms;
+    f->drained = drained;
+    f->drained_user = user;
+    idle_close_all(f->idle);
+    struct list *next;
+    for (struct list *at = f->client_list.next; at != &f->client_list; at = next) {
+        next = at->next;
+        client_drain(container_of(at, struct client, link));
+    }
+    tell_drained(f);
+}
+
+void forwarder_close_all(struct forwarder *f) {
+    f->draining = true;
+    while (!list_empty(&f->client_list))
+        client_close_now(container_of(list_first(&f->client_list), struct client, link));
+    idle_close_all(f->idle);
+}
+
+/* ---- outbox ---- */
+
+const struct slice outbox_crlf = {(const uint8_t *)"\r\n", 2, NULL};
+
+struct outbox *outbox_for(struct forwarder *f, struct side *owner) {
+    struct outbox *o = &f->outbox;
+    if (o->owner != owner) {
+        if (o->count > 0)
+            o->owner->ops->flush(o->owner);
+        CHECK(o->count == 0);
+        o->owner = owner;
+    }
+    return o;
+}
+
+bool outbox_add(struct outbox *o, struct slice s) {
+    if (s.n == 0)
+        return true;
+    if (o->count > 0) {
+        struct slice *last = &o->slices[o->count - 1];
+        if (last->buf == s.buf && last->p + last->n == s.p) {
+            last->n += s.n;
+            return true;
+        }
+    }
+    if (o->count == SEND_SLICES_MAX)
+        return false;
+    o->slices[o->count++] = s;
+    return true;
+}
+
+/* After everything was sent the scratch starts anew, unless the loop still holds a part of it. */
+static void scratch_recycle(struct outbox *o) {
+    if (o->scratch && o->scratch->refs > 1)
+        buf_put(&o->scratch);
+    o->scratch_used = 0;
+}
+
+uint8_t *outbox_reserve(struct forwarder *f, struct outbox *o, uint32_t bytes) {
+    if (!o->scratch) {
+        o->scratch = buf_get(f->loop, OUTBOX_SCRATCH_BYTES);
+        o->scratch_used = 0;
+        if (!o->scratch)
+            return NULL;
+    }
+    if (bytes > o->scratch->size - o->scratch_used || o->count == SEND_SLICES_MAX)
+        return NULL;
+    return o->scratch->data + o->scratch_used;
+}
+
+void outbox_commit(struct outbox *o, uint32_t bytes) {
+    CHECK(bytes <= o->scratch->size - o->scratch_used);
+    struct slice s = {o->scratch->data + o->scratch_used, bytes, o->scratch};
+    o->scratch_used += bytes;
+    CHECK(outbox_add(o, s));
+}
+
+enum send_result outbox_send(struct forwarder *f, struct outbox *o, struct stream *to) {
+    (void)f;
+    size_t count = o->count;
+    if (count == 0)
+        return SEND_DONE;
+    o->count = 0;
+    enum send_result result = stream_send(to, o->slices, count);
+    scratch_recycle(o);
+    return result;
+}
+
+void outbox_drop(struct forwarder *f, struct side *owner) {
+    struct outbox *o = &f->outbox;
+    if (o->owner == owner) {
+        o->count = 0;
+        o->owner = NULL;
+        scratch_recycle(o);
+    }
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Feeding the codec. The one subtle point is a head that arrives in pieces: its beginning is copied
+ * into `kept`, every new piece is appended, and once the head is complete the bytes behind it are
+ * taken from the piece they came in, not from the copy. So at most one head is ever copied.
+ */
+#include "forward/h1_conn.h"
+
+#include "base/check.h"
+#include "forward/forwarder.h"
+
+#include <string.h>
+
+/* First room for an incomplete head; most are complete within this. */
+#define PARTIAL_ROOM_FIRST 2048
+
+void h1_conn_init(struct h1_conn *c, struct forwarder *f, const struct h1_conn_ops *ops,
+                  enum h1_role role, const struct h1_limits *limits) {
+    memset(c, 0, sizeof(*c));
+    c->f = f;
+    c->ops = ops;
+    h1_reader_init(&c->reader, role, limits);
+}
+
+static void drop_kept(struct h1_conn *c) {
+    slice_put(&c->kept);
+    c->kept_room = 0;
+    c->partial = false;
+}
+
+static void drop_head(struct h1_conn *c) {
+    if (c->head) {
+        slab_put(&c->f->heads, container_of(c->head, struct head_room, head));
+        c->head = NULL;
+    }
+}
+
+void h1_conn_fini(struct h1_conn *c) {
+    drop_kept(c);
+    drop_head(c);
+}
+
+/* Makes room for `more` bytes behind what is kept. */
+static bool partial_grow(struct h1_conn *c, uint32_t more) {
+    if (c->kept.n + more <= c->kept_room)
+        return true;
+    size_t room = c->kept.n + more <= PARTIAL_ROOM_FIRST ? PARTIAL_ROOM_FIRST : 2 * HTTP_HEAD_MAX;
+    CHECK(c->kept.n + more <= room);
+    struct buf *b = buf_get(c->f->loop, room);
+    if (!b)
+        return false;
+    if (c->kept.n > 0)
+        memcpy(b->data, c->kept.p, c->kept.n);
+    slice_put(&c->kept);
+    c->kept = (struct slice){b->data, 0, b};
+    c->kept_room = (uint32_t)room;
+    return true;
+}
+
+/* Appends as much of `in` as a head may still need. Returns how much, 0 when out of buffers. */
+static uint32_t partial_append(struct h1_conn *c, struct slice in) {
+    uint32_t used = c->kept.n;
+    uint32_t take = in.n;
+    if (take > 2 * HTTP_HEAD_MAX - used)
+        take = 2 * HTTP_HEAD_MAX - used;
+    if (!partial_grow(c, take))
+        return 0;
+    memcpy(c->kept.buf->data + used, in.p, take);
+    c->kept.n = used + take;
+    return take;
+}
+
+enum step { STEP_AGAIN, STEP_DONE, STEP_DEAD };
+
+/* One event; `source` is where its bytes lie, `rest` the input behind them. */
+static enum step deliver(struct h1_conn *c, int event, const struct h1_result *r,
+                         struct slice source, struct slice *rest) {
+    bool alive;
+    c->input_left = rest->n;
+    switch (event) {
+    case H1_HEAD: {
+        struct head *h = c->head;
+        struct forwarder *f = c->f;
+        c->head = NULL; /* ours until the event is over, whatever happens to the connection */
+        alive = c->ops->head(c, h, (struct slice){source.p, h->head_len, source.buf});
+        slab_put(&f->heads, container_of(h, struct head_room, head));
+        break;
+    }
+    case H1_BODY:
+        alive = c->ops->body(c, (struct slice){r->body.p, (uint32_t)r->body.n, source.buf});
+        break;
+    case H1_END:
+        alive = c->ops->end(c, r->trailers);
+        break;
+    default:
+        CHECK(event < 0);
+        rest->n = 0;
+        return c->ops->bad(c, (enum reason)-event) ? STEP_DONE : STEP_DEAD;
+    }
+    return alive ? STEP_AGAIN : STEP_DEAD;
+}
+
+/* The codec wants a head to write into while it is in that state. */
+static bool head_ready(struct h1_conn *c) {
+    if (c->head || c->reader.state != H1_STATE_HEAD)
+        return true;
+    struct head_room *room = slab_get(&c->f->heads);
+    if (!room)
+        return false;
+    head_init(&room->head, room->path, sizeof(room->path));
+    c->head = &room->head;
+    return true;
+}
+
+/* One round with an incomplete head or trailer section in front of *in. */
+static enum step step_partial(struct h1_conn *c, struct slice *in) {
+    uint32_t before = c->kept.n;
+    uint32_t added = partial_append(c, *in);
+    if (added == 0)
+        return c->ops->bad(c, REASON_overload) ? STEP_DONE : STEP_DEAD;
+    struct h1_result r;
+    int event = h1_reader_next(&c->reader, slice_span(c->kept), c->head, &r);
+    if (event == H1_NEED_MORE) {
+        CHECK(r.used == 0);
+        CHECK(added == in->n); /* the limits of the codec are below the room here */
+        in->n = 0;
+        return STEP_DONE;
+    }
+    struct slice copy = c->kept;
+    c->kept = (struct slice){0};
+    c->kept_room = 0;
+    c->partial = false;
+    if (event >= 0) {
+        CHECK(r.used >= before && r.used <= copy.n);
+        in->p += r.used - before;
+        in->n -= (uint32_t)r.used - before;
+    }
+    enum step step = deliver(c, event, &r, copy, in);
+    slice_put(&copy);
+    return step;
+}
+
+/* One round with *in as it came. */
+static enum step step_plain(struct h1_conn *c, struct slice *in) {
+    struct h1_result r;
+    int event = h1_reader_next(&c->reader, slice_span(*in), c->head, &r);
+    struct slice source = *in;
+    CHECK(r.used <= in->n);
+    in->p += r.used;
+    in->n -= (uint32_t)r.used;
+    if (event != H1_NEED_MORE)
+        return deliver(c, event, &r, source, in);
+    if (in->n > 0) {
+        c->partial = true;
+        uint32_t added = partial_append(c, *in);
+        CHECK(added == 0 || added == in->n);
+        if (added == 0) {
+            c->partial = false;
+            return c->ops->bad(c, REASON_overload) ? STEP_DONE : STEP_DEAD;
+        }
+        in->n = 0;
+    }
+    return STEP_DONE;
+}
+
+/* Whether the reader has an event that needs no bytes. */
+static bool event_due(const struct h1_conn *c) {
+    return c->reader.state == H1_STATE_END_DUE;
+}
+
+/* Events until the input is used up or the connection paused. False when it ended. */
+static bool run_events(struct h1_conn *c, struct slice *in) {
+    enum step step = STEP_AGAIN;
+    while (step == STEP_AGAIN && !c->paused && !c->deaf && (in->n > 0 || event_due(c))) {
+        if (!head_ready(c))
+            step = c->ops->bad(c, REASON_overload) ? STEP_DONE : STEP_DEAD;
+        else
+            step = c->partial ? step_partial(c, in) : step_plain(c, in);
+    }
+    return step != STEP_DEAD;
+}
+
+/* What is left of a delivery waits for its turn. */
+static bool hold(struct h1_conn *c, struct slice in) {
+    if (in.n == 0 || !c->paused || c->deaf)
+        return true;
+    c->kept = slice_keep(c->f->loop, in);
+    return c->kept.n > 0 || c->ops->bad(c, REASON_overload);
+}
+
+static bool run(struct h1_conn *c, struct slice in) {
+    struct slice owned = {0};
+    bool alive;
+    c->running = true;
+    for (;;) {
+        alive = run_events(c, &in) && hold(c, in);
+        slice_put(&owned);
+        if (!alive)
+            break;
+        if (!c->partial)
+            drop_head(c);
+        if (!c->paused && c->stream)
+            stream_read(c->stream, true);
+        alive = c->ops->drained(c);
+        /* An event may have resumed us after something was held. */
+        if (!alive || c->paused || c->partial || c->deaf || (c->kept.n == 0 && !event_due(c)))
+            break;
+        owned = in = c->kept;
+        c->kept = (struct slice){0};
+    }
+    c->running = false;
+    return alive;
+}
+
+bool h1_conn_input(struct h1_conn *c, struct slice in) {
+    CHECK(!c->running);
+    CHECK(c->partial || c->kept.n == 0);
+    return run(c, in);
+}
+
+void h1_conn_pause(struct h1_conn *c) {
+    if (!c->paused) {
+        c->paused = true;
+        if (c->stream)
+            stream_read(c->stream, false);
+    }
+}
+
+void h1_conn_deafen(struct h1_conn *c) {
+    c->deaf = true;
+    drop_kept(c);
+}
+
+bool h1_conn_resume(struct h1_conn *c) {
+    if (!c->paused)
+        return true;
+    c->paused = false;
+    if (c->running)
+        return true; /* the loop above goes on */
+    if (!c->partial && (c->kept.n > 0 || event_due(c))) {
+        struct slice held = c->kept;
+        c->kept = (struct slice){0};
+        bool alive = run(c, held);
+        slice_put(&held);
+        return alive;
+    }
+    if (c->stream)
+        stream_read(c->stream, true);
+    return true;
+}

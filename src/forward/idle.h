@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Idle upstream connections of one worker: per backend a stack, the one used last on top, so that
+ * the warm socket is used first and surplus ones time out at the bottom. Bounded per backend by
+ * keepalive.max_idle. Not shared between workers.
+ */
+
+#include "pick/pool.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct idle_set;
+struct upstream;
+
+struct idle_set *idle_set_new(struct pool *const *pools, uint32_t pool_count);
+/* All connections must be closed. Leaves NULL. */
+void idle_set_free(struct idle_set **set);
+
+/* The connection used last, or NULL. It is taken off. */
+struct upstream *idle_take(struct idle_set *set, struct backend *b);
+
+/* Keeps u; false when the backend already has as many as allowed (then the caller closes it). */
+bool idle_put(struct idle_set *set, struct backend *b, struct upstream *u);
+
+/* Takes off a connection that ended by itself. */
+void idle_remove(struct idle_set *set, struct backend *b, struct upstream *u);
+
+void idle_close_all(struct idle_set *set);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "forward/request.h"
+
+#include "base/check.h"
+#include "codec/h1_write.h"
+#include "forward/exchange.h"
+#include "forward/forwarder.h"
+
+/* What our own fields need at most, beside texts that are copied from the head. */
+#define OWN_FIELDS_BYTES 512
+
+#define BIT(id) (UINT64_C(1) << FIELD_##id)
+
+/* Claims about who the client is: believed only from a trusted peer. */
+static const uint64_t claims = BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) |
+                               BIT(X_FORWARDED_HOST) | BIT(FORWARDED);
+
+static bool is_trusted(const struct listener_conf *conf, const struct address *peer) {
+    for (size_t i = 0; i < conf->trusted_count; i++) {
+        if (address_block_has(&conf->trusted[i], peer))
+            return true;
+    }
+    return false;
+}
+
+/* "X-Forwarded-For: <what a trusted peer said, joined>, <peer>" */
+static void write_forwarded_for(struct writer *w, const struct head *h, const struct address *peer,
+                                bool trusted) {
+    char ip[ADDRESS_TEXT_MAX];
+    size_t n = address_format_ip(peer, ip);
+    w_span(w, span_str("X-Forwarded-For: "));
+    unsigned at = 0;
+    const struct field *f;
+    while (trusted && (f = head_find(h, FIELD_X_FORWARDED_FOR, &at)) != NULL) {
+        if (f->value_len > 0) {
+            w_span(w, field_value(h, f));
+            w_span(w, span_str(", "));
+        }
+    }
+    w_bytes(w, ip, n);
+    w_span(w, span_str("\r\n"));
+}
+
+static struct text_at here(const struct writer *w, size_t len) {
+    return (struct text_at){(uint32_t)w_len(w), (uint16_t)len};
+}
+
+/* 128 random bits in hex: unique without coordination between workers and machines. */
+static struct text_at write_request_id(struct writer *w, struct rng *rng) {
+    w_span(w, span_str("X-Request-Id: "));
+    struct text_at at = here(w, 32);
+    w_hex(w, rng_u64(rng), 16);
+    w_hex(w, rng_u64(rng), 16);
+    w_span(w, span_str("\r\n"));
+    return at;
+}
+
+static void write_forwarded(struct exchange *x, struct writer *w, const struct head *h,
+                            const struct address *peer) {
+    bool trusted = is_trusted(x->front->conf, peer);
+    h1_write_fields(w, h, trusted ? BIT(X_FORWARDED_FOR) : claims);
+    write_forwarded_for(w, h, peer, trusted);
+    if (!trusted || !head_has(h, FIELD_X_FORWARDED_PROTO))
+        w_span(w, span_str("X-Forwarded-Proto: http\r\n"));
+    if (h->authority.len > 0 && (!trusted || !head_has(h, FIELD_X_FORWARDED_HOST)))
+        h1_write_field(w, span_str("X-Forwarded-Host"), head_span(h, h->authority));
+    if (!head_has(h, FIELD_X_REQUEST_ID))
+        x->id_at = write_request_id(w, &x->f->rng);
+}
+
+static void write_connection(struct exchange *x, struct writer *w, const struct head *h) {
+    if (h->framing == BODY_CHUNKED)
+        w_span(w, span_str("Transfer-Encoding: chunked\r\n"));
+    if (h->upgrade) {
+        unsigned at = 0;
+        const struct field *f = head_find(h, FIELD_UPGRADE, &at);
+        w_span(w, span_str("Connection: upgrade\r\n"));
+        h1_write_field(w, span_str("Upgrade"), field_value(h, f));
+    } else if (x->pool->conf->keepalive_max_idle == 0) {
+        w_span(w, span_str("Connection: close\r\n"));
+    }
+}
+
+/* HTTP/1.1 asks for a Host; the client had none, so the backend's own name is the honest one. */
+static void write_missing_host(struct exchange *x, struct writer *w, const struct head *h) {
+    if (head_has(h, FIELD_HOST))
+        return;
+    if (h->authority.len > 0)
+        h1_write_field(w, span_str("Host"), head_span(h, h->authority));
+    else
+        h1_write_field(w, span_str("Host"), span_cstr(x->pool->conf->name));
+}
+
+static struct text_at keep_text(struct writer *w, struct span text) {
+    struct text_at at = here(w, text.n);
+    w_span(w, text);
+    return at;
+}
+
+static struct text_at keep_field(struct writer *w, const struct head *h, enum field_id id) {
+    unsigned at = 0;
+    const struct field *f = head_has(h, id) ? head_find(h, id, &at) : NULL;
+    return f ? keep_text(w, field_value(h, f)) : (struct text_at){0};
+}
+
+/* Texts that only the log wants, behind the head. */
+static void keep_for_log(struct exchange *x, struct writer *w, const struct head *h) {
+    x->target_at = keep_text(w, head_span(h, h->target));
+    x->host_at = keep_text(w, head_span(h, h->authority));
+    x->agent_at = keep_field(w, h, FIELD_USER_AGENT);
+    x->referer_at = keep_field(w, h, FIELD_REFERER);
+    if (x->id_at.len == 0)
+        x->id_at = keep_field(w, h, FIELD_X_REQUEST_ID);
+}
+
+int request_build(struct exchange *x, const struct head *h, const struct address *peer) {
+    /* A field is written once as a field and at most once as a text for the log. */
+    size_t room = 2 * (size_t)h->head_len + OWN_FIELDS_BYTES;
+    struct buf *b = buf_get(x->f->loop, room);
+    if (!b)
+        return -(int)REASON_overload;
+    struct writer w = writer_of(b->data, b->size);
+    h1_write_request_line(&w, h);
+    x->method_at = (struct text_at){0, (uint16_t)h->method_text.len};
+    write_missing_host(x, &w, h);
+    write_forwarded(x, &w, h, peer);
+    write_connection(x, &w, h);
+    h1_write_head_end(&w);
+    uint32_t head_bytes = (uint32_t)w_len(&w);
+    if (x->f->log_fields)
+        keep_for_log(x, &w, h);
+    if (!w_ok(&w)) {
+        buf_put(&b);
+        return -(int)REASON_overload;
+    }
+    x->request = (struct slice){b->data, head_bytes, b};
+    return 0;
+}

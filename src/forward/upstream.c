@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The backend side over HTTP/1. The connection owns itself: it is in the hands of one exchange, or
+ * on an idle stack, or closing. What must stay true: an idle connection has nothing in flight in
+ * either direction, and what a backend sends unasked ends its connection.
+ */
+#include "forward/upstream.h"
+
+#include "base/check.h"
+#include "codec/h1_write.h"
+#include "forward/exchange.h"
+#include "forward/forwarder.h"
+#include "forward/idle.h"
+#include "forward/tcp_side.h"
+
+#include <string.h>
+
+#define FRAMING_BYTES (H1_CHUNK_BEGIN_MAX + HTTP_TRAILER_BYTES_MAX + 16)
+
+/* A request that must not be repeated goes only on a connection that was in use this recently:
+ * backends close theirs after seconds, and the race with that close is what loses requests. */
+#define UNSAFE_REUSE_NS (UINT64_C(1000) * 1000 * 1000)
+
+static const struct stream_ops stream_ops;
+static const struct h1_conn_ops conn_ops;
+static const struct side_ops side_ops;
+
+static struct upstream *from_side(struct side *s) {
+    struct upstream *u = container_of(s, struct upstream, side);
+    CHECK(u->magic == UPSTREAM_MAGIC);
+    return u;
+}
+
+static struct upstream *from_conn(struct h1_conn *h1) {
+    return container_of(h1, struct upstream, h1);
+}
+
+/* ---- the connection's end ---- */
+
+static void upstream_free(struct upstream *u) {
+    struct forwarder *f = u->h1.f;
+    h1_conn_fini(&u->h1);
+    u->magic = 0;
+    slab_put(&f->upstreams, u);
+}
+
+static void upstream_end(struct upstream *u, enum stream_close_how how) {
+    struct forwarder *f = u->h1.f;
+    CHECK(!u->side.x && !u->h1.doomed);
+    if (u->state == UPSTREAM_IDLE)
+        idle_remove(f->idle, u->backend, u);
+    outbox_drop(f, &u->side);
+    loop_timer_stop(f->loop, &u->timer);
+    stream_close(&u->h1.stream, how);
+    u->h1.doomed = true;
+    if (!u->h1.running)
+        upstream_free(u);
+}
+
+static void after_events(struct upstream *u) {
+    if (u->h1.doomed)
+        upstream_free(u);
+}
+
+void upstream_close_idle(struct upstream *u) {
+    CHECK(u->state == UPSTREAM_IDLE);
+    upstream_end(u, STREAM_CLOSE_NORMAL);
+}
+
+/* The backend failed the exchange, which lets go of this connection and goes on alone. */
+static void upstream_fail(struct upstream *u, enum reason why) {
+    struct exchange *x = u->side.x;
+    bool fresh = !u->reused;
+    u->side.x = NULL;
+    x->backend = NULL;
+    upstream_end(u, x->request_done ? STREAM_CLOSE_NORMAL : STREAM_CLOSE_RESET);
+    exchange_backend_failed(x, why, fresh);
+}
+
+/* ---- time ---- */
+
+static void set_timer(struct upstream *u, uint64_t ms) {
+    loop_timer_set(u->h1.f->loop, &u->timer, ms);
+}
+
+/* What is being waited for now decides how long. */
+static void arm(struct upstream *u) {
+    const struct exchange *x = u->side.x;
+    const struct pool_conf *conf = u->backend->pool->conf;
+    if (x->tunnel)
+        set_timer(u, x->front->conf->tunnel_ms);
+    else if (u->state == UPSTREAM_CONNECTING)
+        set_timer(u, conf->connect_ms);
+    else if (x->request_done && !x->response_begun)
+        set_timer(u, conf->response_ms);
+    else
+        set_timer(u, conf->idle_ms);
+}
+
+static void on_timer(struct timer *t) {
+    struct upstream *u = container_of(t, struct upstream, timer);
+    struct exchange *x = u->side.x;
+    if (!x)
+        upstream_end(u, STREAM_CLOSE_NORMAL);
+    else if (x->tunnel)
+        exchange_kill(x, REASON_idle_timeout);
+    else if (u->state == UPSTREAM_CONNECTING)
+        upstream_fail(u, REASON_connect_timeout);
+    else if (x->request_done && !x->response_begun && !u->sending)
+        upstream_fail(u, REASON_response_timeout);
+    else if (u->sending || (x->response_begun && !x->backend_waits))
+        upstream_fail(u, REASON_backend_too_slow);
+    else
+        arm(u); /* it is the client that is slow, and timed on its own side */
+}
+
+/* ---- the response ---- */
+
+static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw) {
+    struct upstream *u = from_conn(h1);
+    struct exchange *x = u->side.x;
+    bool interim = h->status < 200 && h->status != 101;
+    if (interim && ++u->interim_count > HTTP_INTERIM_MAX) {
+        upstream_fail(u, REASON_too_many_interim);
+        return false;
+    }
+    u->reusable = h->keep_alive && h->framing != BODY_CLOSE && h->framing != BODY_TUNNEL;
+    exchange_response(x, h, raw);
+    if (h1->doomed)
+        return false;
+    if (u->side.x)
+        arm(u);
+    return true;
+}
+
+static bool on_body(struct h1_conn *h1, struct slice piece) {
+    struct upstream *u = from_conn(h1);
+    if (u->side.x)
+        exchange_body(u->side.x, &u->side, piece);
+    return !h1->doomed;
+}
+
+static bool on_end(struct h1_conn *h1, struct span trailers) {
+    struct upstream *u = from_conn(h1);
+    struct exchange *x = u->side.x;
+    if (!x->response_begun) { /* the end of an interim response */
+        h1_reader_reset(&h1->reader);
+        h1_reader_expect(&h1->reader, x->method, x->upgrade);
+        return true;
+    }
+    if (h1->input_left > 0)
+        u->reusable = false; /* bytes that belong to no response */
+    h1_conn_deafen(h1);
+    exchange_end(x, &u->side, trailers);
+    return !h1->doomed;
+}
+
+static bool on_bad(struct h1_conn *h1, enum reason why) {
+    struct upstream *u = from_conn(h1);
+    if (u->side.x)
+        upstream_fail(u, why);
+    return !h1->doomed;
+}
+
+static bool on_drained(struct h1_conn *h1) {
+    struct upstream *u = from_conn(h1);
+    if (u->side.x)
+        exchange_flush(u->side.x, &u->side);
+    return !h1->doomed;
+}
+
+static const struct h1_conn_ops conn_ops = {
+    .head = on_head,
+    .body = on_body,
+    .end = on_end,
+    .bad = on_bad,
+    .drained = on_drained,
+};
+
+/* ---- the stream ---- */
+
+static void on_connected(struct stream *s) {
+    struct upstream *u = s->user;
+    struct exchange *x = u->side.x;
+    u->state = UPSTREAM_ACTIVE;
+    exchange_connected(x);
+    arm(u);
+    if (!u->sending)
+        exchange_writable(x, &u->side);
+}
+
+static void on_data(struct stream *s, struct slice in) {
+    struct upstream *u = s->user;
+    if (!u->side.x) {
+        upstream_end(u, STREAM_CLOSE_NORMAL); /* REASON_surplus_bytes */
+        return;
+    }
+    u->side.x->heard = true;
+    if (u->side.x->response_begun)
+        arm(u);
+    h1_conn_input(&u->h1, in);
+    after_events(u);
+}
+
+static void on_eof(struct stream *s) {
+    struct upstream *u = s->user;
+    struct exchange *x = u->side.x;
+    if (!x) {
+        upstream_end(u, STREAM_CLOSE_NORMAL);
+        return;
+    }
+    u->reusable = false;
+    if (h1_reader_eof(&u->h1.reader) == H1_END) {
+        if (exchange_end(x, &u->side, span_of(NULL, 0)))
+            exchange_flush(x, &u->side);
+    } else {
+        upstream_fail(u, REASON_backend_closed);
+    }
+}
+
+static void on_sent(struct stream *s) {
+    struct upstream *u = s->user;
+    u->sending = false;
+    if (!u->side.x)
+        return;
+    arm(u);
+    if (u->state == UPSTREAM_ACTIVE)
+        exchange_writable(u->side.x, &u->side);
+}
+
+static void on_failed(struct stream *s, enum reason why) {
+    struct upstream *u = s->user;
+    if (u->side.x)
+        upstream_fail(u, why);
+    else
+        upstream_end(u, STREAM_CLOSE_NORMAL);
+}
+
+static const struct stream_ops stream_ops = {
+    .connected = on_connected,
+    .data = on_data,
+    .eof = on_eof,
+    .sent = on_sent,
+    .failed = on_failed,
+};
+
+/* ---- the backend's side of an exchange ---- */
+
+static int side_body(struct side *s, struct slice piece) {
+    struct upstream *u = from_side(s);
+    struct forwarder *f = u->h1.f;
+    struct outbox *o = outbox_for(f, s);
+    bool chunked = u->side.x->chunked && !u->side.x->tunnel;
+    if (chunked) {
+        uint8_t *p = outbox_reserve(f, o, H1_CHUNK_BEGIN_MAX);
+        if (!p)
+            return -(int)REASON_overload;
+        outbox_commit(o, (uint32_t)h1_chunk_begin(p, piece.n, true));
+    }
+    if (!outbox_add(o, piece) || (chunked && !outbox_add(o, outbox_crlf)))
+        return -(int)REASON_overload;
+    return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
+}
+
+static int side_end(struct side *s, struct span trailers) {
+    struct upstream *u = from_side(s);
+    struct exchange *x = s->x;
+    if (x->tunnel) {
+        u->shutdown_due = true;
+        return SIDE_OK;
+    }
+    if (x->has_body)
+        arm(u);
+    if (!x->chunked)
+        return SIDE_OK;
+    struct forwarder *f = u->h1.f;
+    struct outbox *o = outbox_for(f, s);
+    uint8_t *p = outbox_reserve(f, o, FRAMING_BYTES);
+    if (!p)
+        return -(int)REASON_overload;
+    struct writer w = writer_of(p, FRAMING_BYTES);
+    h1_write_chunk_last(&w, true, trailers);
+    CHECK(w_ok(&w));
+    outbox_commit(o, (uint32_t)w_len(&w));
+    return SIDE_OK;
+}
+
+static bool side_flush(struct side *s) {
+    struct upstream *u = from_side(s);
+    struct forwarder *f = u->h1.f;
+    if (f->outbox.owner == s && f->outbox.count > 0) {
+        CHECK(!u->sending);
+        u->sending = outbox_send(f, &f->outbox, u->h1.stream) == SEND_PENDING;
+        arm(u);
+    }
+    if (u->shutdown_due) {
+        u->shutdown_due = false;
+        stream_shutdown(u->h1.stream);
+    }
+    return !u->sending;
+}
+
+static void side_credit(struct side *s, bool on) {
+    struct upstream *u = from_side(s);
+    if (!on) {
+        h1_conn_pause(&u->h1);
+        return;
+    }
+    bool was_running = u->h1.running;
+    arm(u);
+    h1_conn_resume(&u->h1);
+    if (!was_running)
+        after_events(u);
+}
+
+static void side_tunnel(struct side *s) {
+    (void)s; /* the reader of the responses turned to raw bytes by itself */
+}
+
+static void side_release(struct side *s, bool clean) {
+    struct upstream *u = from_side(s);
+    struct forwarder *f = u->h1.f;
+    bool keep = u->reusable && clean && !u->sending && !f->draining &&
+                u->h1.reader.state == H1_STATE_DONE && backend_in_rotation(u->backend);
+    if (!keep || !idle_put(f->idle, u->backend, u)) {
+        upstream_end(u, STREAM_CLOSE_NORMAL);
+        return;
+    }
+    u->state = UPSTREAM_IDLE;
+    u->reused = true;
+    u->idle_since_ns = loop_now(f->loop);
+    u->h1.paused = u->h1.deaf = false;
+    h1_reader_reset(&u->h1.reader);
+    set_timer(u, u->backend->pool->conf->keepalive_idle_ms);
+    stream_read(u->h1.stream, true);
+}
+
+static void side_abort(struct side *s, enum reason why) {
+    (void)why;
+    struct upstream *u = from_side(s);
+    /* A request that was not sent to its end must not look like one that was. */
+    bool whole = u->h1.reader.state == H1_STATE_DONE && !u->sending;
+    upstream_end(u, whole ? STREAM_CLOSE_NORMAL : STREAM_CLOSE_RESET);
+}
+
+static const struct side_ops side_ops = {
+    .name = "upstream_h1",
+    .body = side_body,
+    .end = side_end,
+    .flush = side_flush,
+    .credit = side_credit,
+    .tunnel = side_tunnel,
+    .release = side_release,
+    .abort = side_abort,
+};
+
+/* ---- begin ---- */
+
+static struct upstream *upstream_connect(struct forwarder *f, struct backend *b) {
+    const struct address *to = atomic_load_explicit(&b->address, memory_order_acquire);
+    struct upstream *u = slab_get_zeroed(&f->upstreams);
+    if (!u)
+        return NULL;
+    u->magic = UPSTREAM_MAGIC;
+    u->side.ops = &side_ops;
+    u->backend = b;
+    list_init(&u->link);
+    h1_conn_init(&u->h1, f, &conn_ops, H1_RESPONSES, &h1_limits_default);
+    timer_init(&u->timer, on_timer);
+    u->h1.stream = to ? stream_connect(f->loop, to, &stream_ops, u) : NULL;
+    if (!u->h1.stream) {
+        upstream_free(u);
+        return NULL;
+    }
+    u->state = UPSTREAM_CONNECTING;
+    stream_read(u->h1.stream, true);
+    return u;
+}
+
+static struct upstream *upstream_reuse(struct forwarder *f, struct backend *b,
+                                       const struct exchange *x) {
+    struct upstream *u = idle_take(f->idle, b);
+    if (!u)
+        return NULL;
+    bool young = loop_now(f->loop) - u->idle_since_ns <= UNSAFE_REUSE_NS;
+    if (!young && !method_is_idempotent(x->method)) {
+        CHECK(idle_put(f->idle, b, u));
+        return NULL;
+    }
+    u->state = UPSTREAM_ACTIVE;
+    return u;
+}
+
+bool upstream_begin(struct exchange *x, struct backend *b, bool reuse) {
+    struct forwarder *f = x->f;
+    struct upstream *u = reuse ? upstream_reuse(f, b, x) : NULL;
+    if (!u)
+        u = upstream_connect(f, b);
+    if (!u)
+        return false;
+    u->side.x = x;
+    x->backend = &u->side;
+    u->interim_count = 0;
+    u->reusable = false;
+    h1_reader_expect(&u->h1.reader, x->method, x->upgrade);
+    u->sending = stream_send(u->h1.stream, &x->request, 1) == SEND_PENDING;
+    if (u->state == UPSTREAM_ACTIVE) {
+        exchange_connected(x);
+        if (!u->sending)
+            exchange_writable(x, &u->side);
+    }
+    if (u->side.x == x)
+        arm(u);
+    return true;
+}

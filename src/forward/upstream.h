@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Upstream connections that speak HTTP/1: the backend side of an exchange, and, between exchanges,
+ * an idle connection of the worker's pool (forward/idle.h).
+ *
+ *                  upstream_begin                       response complete, both clean
+ *   (none) ──────────▶ CONNECTING ──connected──▶ ACTIVE ─────────────▶ IDLE ──▶ (closed)
+ *                                                  ▲                     │  idle too long,
+ *                                                  └──── upstream_begin ─┘  readable, drained
+ *
+ * Backends are not trusted: a byte on an idle connection closes it, and so does a byte behind a
+ * complete response. Thread rule: its worker's thread.
+ */
+
+#include "forward/h1_conn.h"
+#include "forward/side.h"
+#include "pick/pool.h"
+
+struct exchange;
+struct forwarder;
+
+enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_ACTIVE, UPSTREAM_IDLE };
+
+struct upstream {
+#define UPSTREAM_MAGIC 0x0b5ea40du
+    uint32_t magic;
+    uint8_t state;      /* enum upstream_state */
+    bool reused;        /* has carried a response before */
+    bool sending;       /* a send is under way */
+    bool end_due;       /* the response is complete; handled when the delivery is over */
+    bool reusable;      /* … and the connection may carry another exchange */
+    bool shutdown_due;  /* half-close after the next flush (tunnel) */
+    uint8_t interim_count;
+    struct side side;
+    struct h1_conn h1;
+    struct timer timer; /* connect, response, idle in the middle, kept-alive */
+    struct backend *backend;
+    struct list link; /* idle: in its backend's idle list */
+    uint64_t idle_since_ns;
+};
+
+/*
+ * Gives the exchange's request to a connection to `b`: an idle one if `reuse` allows, else a new
+ * one. On return x->backend is set, or, when not even a descriptor could be had, false is returned
+ * with nothing begun.
+ */
+bool upstream_begin(struct exchange *x, struct backend *b, bool reuse);
+
+/* Closes an idle connection. */
+void upstream_close_idle(struct upstream *u);

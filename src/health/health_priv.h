@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Private to health/: one target per backend, and what its three concerns share.
+ *
+ *   health.c   starts and stops, spaces the probes, feeds the verdict       BACKEND_DOWN
+ *   passive.c  failures reported by workers, ejection, return               BACKEND_EJECTED
+ *   names.c    addresses of backends that have a name                       BACKEND_UNRESOLVED
+ *
+ * Each concern sets and clears its own state bit and nobody else's, through target_state.
+ */
+
+#include "base/list.h"
+#include "health/health.h"
+#include "health/probe.h"
+#include "health/verdict.h"
+
+/* Probes under way at once over all pools: with 10,000 backends neither descriptors nor the network
+ * see a burst. The rest wait in order. */
+#define PROBES_MAX 256
+
+/* The first probe of each backend goes out within this time of the start. */
+#define FIRST_PROBE_MS_MAX 200
+
+struct target {
+    /* set at creation */
+    struct health *health;
+    struct backend *backend;
+
+    /* control thread only */
+    struct verdict verdict;
+    uint64_t since_ms; /* of the last change of the verdict, at first of the start */
+    bool changed;      /* there has been a change */
+    struct probe probe;
+    struct timer due;    /* when the next probe may begin */
+    uint64_t started_ms; /* the last one */
+    struct list waiting; /* for a place among PROBES_MAX */
+    struct timer ejected_until;
+
+    /* shared: written by workers */
+    _Atomic uint32_t failed_with; /* enum reason of the last failure reported */
+    _Atomic bool reported;        /* `report` is on its way */
+    struct message report;
+};
+
+struct health {
+    /* set at creation */
+    struct loop *loop;
+    struct pool *const *pools;
+    size_t pool_count;
+    size_t *first; /* by pool index: its first target */
+    struct target *targets;
+    size_t target_count;
+    health_changed_fn *changed;
+    void *user;
+
+    /* control thread only */
+    struct rng rng;
+    uint32_t running;    /* probes under way */
+    struct list waiting; /* targets */
+    bool starved;        /* our own lack of descriptors has been logged */
+    bool *kept;          /* by pool index: that its last backend was kept has been logged */
+    struct names *names; /* names.c; NULL when no backend has a name */
+    bool stopped;        /* freed when no report is on its way any more */
+};
+
+/* Now, on the control loop. */
+uint64_t health_now_ms(const struct health *h);
+
+/* The target of a backend. Any thread. */
+struct target *target_of(const struct health *h, const struct backend *b);
+
+/* Changes the backend's state and has a new view made if that changed its rotation. */
+void target_state(struct target *t, uint32_t set, uint32_t clear);
+
+/* "pool=app backend=B2": how every event line of a backend begins. */
+#define TARGET_TEXT_MAX 300
+const char *target_text(const struct target *t, char text[TARGET_TEXT_MAX]);
+
+/* Has the target probed in the next turn, if it is and no probe is under way or waiting. */
+void target_probe_soon(struct target *t);
+
+/* passive.c */
+void passive_init(struct target *t);
+void passive_stop(struct target *t);
+
+/* names.c. Begins to look up all that have a name; 0 or a negative reason. */
+NODISCARD int names_start(struct health *h);
+void names_stop(struct health *h);
+
+/* What a lookup of a backend's name found, with count > 0 if `why` is REASON_ok: the name of that
+ * backend, and the answer to take in. Apart for tests. */
+struct name *name_of(const struct health *h, const struct backend *b);
+void name_answered(struct name *n, enum reason why, const struct address *addresses, size_t count);
+
+/* Frees a stopped prober unless a report is still on its way to it. */
+void health_free_if_quiet(struct health *h);

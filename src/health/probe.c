@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "health/probe.h"
+
+#include "base/check.h"
+
+static const struct probe_kind *const kinds[] = {
+    [HEALTH_NONE] = NULL,
+    [HEALTH_TCP] = &probe_tcp,
+    [HEALTH_HTTP] = &probe_http,
+};
+
+static void on_connected(struct stream *s)
+{
+    struct probe *p = s->user;
+    p->connected = true;
+    p->kind->connected(p);
+}
+
+static void on_data(struct stream *s, struct slice in)
+{
+    struct probe *p = s->user;
+    p->kind->data(p, in);
+}
+
+static void on_eof(struct stream *s)
+{
+    probe_end(s->user, REASON_probe_closed);
+}
+
+static void on_sent(struct stream *s)
+{
+    (void)s; /* the answer is what counts */
+}
+
+static void on_failed(struct stream *s, enum reason why)
+{
+    probe_end(s->user, why);
+}
+
+static const struct stream_ops probe_ops = {
+    .connected = on_connected,
+    .data = on_data,
+    .eof = on_eof,
+    .sent = on_sent,
+    .failed = on_failed,
+};
+
+static void on_deadline(struct timer *t)
+{
+    struct probe *p = container_of(t, struct probe, deadline);
+    probe_end(p, p->connected ? REASON_probe_timeout : REASON_connect_timeout);
+}
+
+void probe_init(struct probe *p, struct loop *loop, const struct health_conf *conf,
+                const struct backend_conf *backend, probe_done_fn *done)
+{
+    CHECK((size_t)conf->type < ARRAY_LEN(kinds));
+    *p = (struct probe){
+        .loop = loop,
+        .conf = conf,
+        .backend = backend,
+        .kind = kinds[conf->type],
+        .done = done,
+    };
+    timer_init(&p->deadline, on_deadline);
+}
+
+int probe_begin(struct probe *p, const struct address *to)
+{
+    CHECK(p->kind != NULL);
+    CHECK(!probe_running(p));
+    struct address address = *to;
+    if (p->conf->port != 0 && address.kind != ADDRESS_UNIX)
+        address.port = p->conf->port;
+    p->connected = false;
+    int rc = p->kind->begin ? p->kind->begin(p, &address) : 0;
+    if (rc < 0)
+        return rc;
+    p->stream = stream_connect(p->loop, &address, &probe_ops, p);
+    if (!p->stream) {
+        if (p->kind->end)
+            p->kind->end(p);
+        return -(int)REASON_out_of_files;
+    }
+    loop_timer_set(p->loop, &p->deadline, p->conf->timeout_ms);
+    return 0;
+}
+
+void probe_cancel(struct probe *p)
+{
+    if (!probe_running(p))
+        return;
+    loop_timer_stop(p->loop, &p->deadline);
+    stream_close(&p->stream, STREAM_CLOSE_NORMAL);
+    if (p->kind->end)
+        p->kind->end(p);
+}
+
+void probe_end(struct probe *p, enum reason result)
+{
+    CHECK(probe_running(p));
+    probe_cancel(p);
+    p->done(p, result);
+}

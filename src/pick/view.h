@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Private to pick/: views, the table of policies, and what the policies share.
+ *
+ * A view is immutable once published. It is one allocation and holds the members in rotation and
+ * what the policy precomputed over them:
+ *
+ *   members[0..count)   slots, ascending: the tier in use, weight > 0
+ *   table               round_robin: the schedule (schedule.h); source_hash: the Maglev table
+ *   alias               random, p2c: how to draw by weight (alias.h), absent for equal weights
+ *
+ * Thread rule: built by the control thread, read by all.
+ */
+
+#include "base/limits.h"
+#include "pick/alias.h"
+#include "pick/pick.h"
+
+/* Tries by advancing or drawing again before a policy falls back to looking at every member. */
+#define PICK_STEPS_MAX 16
+
+struct view {
+    const struct policy *policy;
+    uint32_t count;
+    uint32_t *members;
+    uint32_t *table;
+    uint32_t table_length;
+    struct alias *alias; /* NULL: equal weights */
+};
+
+struct policy {
+    const char *name;
+    /* Precomputes over v->members; 0, or negative when out of memory. NULL: nothing to do. */
+    int (*build)(const struct pool *pool, struct view *v);
+    enum pick_answer (*pick)(struct pool *pool, const struct view *v,
+                             const struct pick_request *request, struct rng *rng,
+                             struct backend **ret_backend);
+    /* How a backend's in_flight moves: the plain atomics of pick.c, or under the policy's lock. */
+    bool (*take)(struct backend *b);
+    void (*done)(struct backend *b);
+};
+
+/* The row of a policy. */
+const struct policy *policy_of(enum balance balance);
+
+/* Whether the backend may be picked, its limit apart: in rotation and not tried. */
+static inline bool pick_eligible(const struct backend *b, const struct pick_request *request)
+{
+    if (!backend_in_rotation(b))
+        return false;
+    for (uint32_t i = 0; i < request->tried_count; i++)
+        if (request->tried[i] == b->slot)
+            return false;
+    return true;
+}
+
+/* Counts one more exchange if the limit allows; in_flight never exceeds it, not for a moment. */
+bool pick_take(struct backend *b);
+
+/* Takes the backend of a slot if it is eligible and not full. */
+static inline bool pick_try(struct pool *pool, uint32_t slot, const struct pick_request *request,
+                            struct backend **ret_backend)
+{
+    struct backend *b = &pool->backends[slot];
+    if (!pick_eligible(b, request) || !pick_take(b))
+        return false;
+    *ret_backend = b;
+    return true;
+}
+
+/* The last resort of every policy: looks at each member once, from member `start` on. */
+enum pick_answer pick_scan(struct pool *pool, const struct view *v,
+                           const struct pick_request *request, uint32_t start,
+                           struct backend **ret_backend);
+
+enum pick_answer pick_round_robin(struct pool *pool, const struct view *v,
+                                  const struct pick_request *request, struct rng *rng,
+                                  struct backend **ret_backend);
+int round_robin_build(const struct pool *pool, struct view *v);
+
+enum pick_answer pick_random(struct pool *pool, const struct view *v,
+                             const struct pick_request *request, struct rng *rng,
+                             struct backend **ret_backend);
+enum pick_answer pick_p2c(struct pool *pool, const struct view *v,
+                          const struct pick_request *request, struct rng *rng,
+                          struct backend **ret_backend);
+int alias_build(const struct pool *pool, struct view *v);
+
+enum pick_answer pick_hash(struct pool *pool, const struct view *v,
+                           const struct pick_request *request, struct rng *rng,
+                           struct backend **ret_backend);
+int hash_build(const struct pool *pool, struct view *v);
+
+enum pick_answer pick_least(struct pool *pool, const struct view *v,
+                            const struct pick_request *request, struct rng *rng,
+                            struct backend **ret_backend);
+bool least_take(struct backend *b);
+void least_done(struct backend *b);
+
+/* The shared state of least connections for a pool whose backends are set; NULL out of memory. */
+struct least *least_new(struct pool *pool);
+void least_free(struct least **least);
+
+/* Takes members of `v` in and all others out. Control thread. */
+void least_update(struct pool *pool, const struct view *v);
+
+/* A member by weight: any draw is as good as another, so the generator's whole word is used once.
+ */
+static inline uint32_t view_draw(const struct view *v, struct rng *rng)
+{
+    uint64_t word = rng_u64(rng);
+    uint32_t index = alias_column(word, v->count);
+    if (v->alias)
+        index = alias_choose(v->alias, index, word);
+    return v->members[index];
+}

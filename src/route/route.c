@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "route/route.h"
+
+static bool host_is(struct span host, struct span wanted)
+{
+    if (!span_starts(wanted, span_str("*.")))
+        return span_eq_nocase(host, wanted);
+    struct span suffix = span_from(wanted, 1); /* its dot included: a label must come before */
+    return host.n > suffix.n && span_eq_nocase(span_from(host, host.n - suffix.n), suffix);
+}
+
+static bool host_matches(const struct route_conf *r, const struct head *h)
+{
+    struct span host = head_span(h, h->host);
+    if (r->host_count == 0)
+        return true;
+    if (host.n > 1 && host.p[host.n - 1] == '.')
+        host.n--;
+    for (size_t i = 0; i < r->host_count; i++)
+        if (host_is(host, span_cstr(r->hosts[i])))
+            return true;
+    return false;
+}
+
+static bool has_prefix(struct span path, struct span prefix)
+{
+    if (!span_starts(path, prefix))
+        return false;
+    return path.n == prefix.n || prefix.p[prefix.n - 1] == '/' || path.p[prefix.n] == '/';
+}
+
+static bool path_matches(const struct route_conf *r, const struct head *h)
+{
+    struct span path = head_path(h);
+    if (r->path && !span_eq(path, span_cstr(r->path)))
+        return false;
+    return r->path_prefix == NULL || has_prefix(path, span_cstr(r->path_prefix));
+}
+
+static bool method_matches(const struct route_conf *r, struct span method)
+{
+    if (r->method_count == 0)
+        return true;
+    for (size_t i = 0; i < r->method_count; i++)
+        if (span_eq(method, span_cstr(r->methods[i])))
+            return true;
+    return false;
+}
+
+static const struct field *next_field(const struct head *h, struct span name, enum field_id id,
+                                      unsigned *index)
+{
+    return id == FIELD_OTHER ? head_find_name(h, name, index) : head_find(h, id, index);
+}
+
+static bool field_matches(const struct match_field *wanted, const struct head *h)
+{
+    struct span name = span_cstr(wanted->name);
+    enum field_id id = field_id_of(name);
+    const struct field *f;
+    unsigned index = 0;
+    while ((f = next_field(h, name, id, &index)) != NULL)
+        if (wanted->value == NULL || span_eq(field_value(h, f), span_cstr(wanted->value)))
+            return true;
+    return false;
+}
+
+static bool fields_match(const struct route_conf *r, const struct head *h)
+{
+    for (size_t i = 0; i < r->field_count; i++)
+        if (!field_matches(&r->fields[i], h))
+            return false;
+    return true;
+}
+
+bool route_matches(const struct route_conf *r, struct span method, const struct head *h)
+{
+    return method_matches(r, method) && path_matches(r, h) && host_matches(r, h) &&
+           fields_match(r, h);
+}
+
+const struct route_conf *route_find(const struct listener_conf *l, struct span method,
+                                    const struct head *h, uint32_t *ret_pool)
+{
+    for (size_t i = 0; i < l->route_count; i++) {
+        if (!route_matches(&l->routes[i], method, h))
+            continue;
+        *ret_pool = l->routes[i].pool;
+        return &l->routes[i];
+    }
+    *ret_pool = l->pool >= 0 ? (uint32_t)l->pool : ROUTE_NO_POOL;
+    return NULL;
+}

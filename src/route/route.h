@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * From a request's head to a pool. The FIRST route that matches, in the order of the file, is
+ * taken; without one, the listener's own pool.
+ *
+ * What a route asks (config/option.def, scope MATCH), all of it must hold:
+ *   host         one of the hosts, ASCII case ignored, without port; "*.example.com" is any name
+ *                below example.com, not example.com itself; a dot at the end counts for nothing
+ *   path         the canonical path (head_path), exactly
+ *   path_prefix  the canonical path, by whole segments: /v1 is /v1, /v1/ and /v1/x, not /v10; a
+ *                prefix that ends in '/' is only what is below it
+ *   method       one of the methods, with their case
+ *   headers      each field there, at least once with exactly that value (or with any)
+ *
+ * Pure: no state, no allocation, any thread. Time grows with the routes of the listener.
+ */
+
+#include "codec/message.h"
+#include "config/snapshot.h"
+
+/* No route matched and the listener has no pool: the request is answered with no_route. */
+#define ROUTE_NO_POOL UINT32_MAX
+
+/* The route taken, or NULL for none. *ret_pool is always set: an index into pools, of the route or
+ * of the listener, or ROUTE_NO_POOL. `method` is the text of the request's method. */
+const struct route_conf *route_find(const struct listener_conf *l, struct span method,
+                                    const struct head *h, uint32_t *ret_pool);
+
+/* Whether one route matches. */
+bool route_matches(const struct route_conf *r, struct span method, const struct head *h);
