@@ -11,12 +11,14 @@ struct gate {
     struct front *front;
 };
 
-static bool is_full(const struct front *front) {
+static bool is_full(const struct front *front)
+{
     uint32_t limit = front->conf->max_connections;
     return limit && atomic_load_explicit(&front->connections, memory_order_relaxed) >= limit;
 }
 
-static void on_accepted(struct acceptor *a, struct stream *s) {
+static void on_accepted(struct acceptor *a, struct stream *s)
+{
     struct gate *g = a->user;
     bool http = g->front->conf->protocol == PROTOCOL_HTTP;
     if (is_full(g->front)) {
@@ -32,7 +34,8 @@ static void on_accepted(struct acceptor *a, struct stream *s) {
 }
 
 int gate_open(struct forwarder *f, struct front *front, struct listener *listener, uint32_t shard,
-              struct gate **ret_gate) {
+              struct gate **ret_gate)
+{
     struct gate *g = calloc(1, sizeof(*g));
     if (!g)
         return -(int)REASON_overload;
@@ -47,7 +50,8 @@ int gate_open(struct forwarder *f, struct front *front, struct listener *listene
     return 0;
 }
 
-void gate_close(struct gate **gate) {
+void gate_close(struct gate **gate)
+{
     if (!*gate)
         return;
     acceptor_stop(&(*gate)->acceptor);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A gate: where clients of one listening address enter one worker. It applies the listener's limit of
- * connections and hands each accepted stream to the client side of the listener's protocol.
+ * A gate: where clients of one listening address enter one worker. It applies the listener's limit
+ * of connections and hands each accepted stream to the client side of the listener's protocol.
  *
  * Lifetime: gate_open to gate_close, on the worker's thread (or before it runs). The front and the
  * listener outlive it.

@@ -239,8 +239,8 @@ static void print_summary(const struct demo *d)
     const struct traffic_report *report = traffic_report(d->traffic);
     char p50[FORMAT_SHORT_MAX], p99[FORMAT_SHORT_MAX];
     printf(
-        "\n%llu requests, %llu failed, p50 %s, p99 %s\n", (unsigned long long)report->answered,
-        (unsigned long long)report->failed,
+        "\n%llu requests, %llu failed, p50 %s, p99 %s\n",
+        (unsigned long long)(report->answered + report->failed), (unsigned long long)report->failed,
         format_duration_human_ns(p50, histogram_quantile(&report->latency_us, 0.5) * NS_PER_US),
         format_duration_human_ns(p99, histogram_quantile(&report->latency_us, 0.99) * NS_PER_US));
     for (size_t i = 0; i < BACKENDS; i++) {

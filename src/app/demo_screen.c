@@ -55,7 +55,8 @@ static void draw_total(uint64_t at_ms, uint64_t until_ms, const struct traffic_r
     uint64_t p99_ns = histogram_quantile(&report->latency_us, 0.99) * NS_PER_US;
     printf("  %llu.%llu s of %llu s: %llu requests, %llu failed, p99 %s\n",
            (unsigned long long)(at_ms / 1000), (unsigned long long)(at_ms % 1000 / 100),
-           (unsigned long long)(until_ms / 1000), (unsigned long long)report->answered,
+           (unsigned long long)(until_ms / 1000),
+           (unsigned long long)(report->answered + report->failed),
            (unsigned long long)report->failed, format_duration_human_ns(text, p99_ns));
 }
 
@@ -84,7 +85,8 @@ static void print_line(uint64_t at_ms, const struct demo_row *rows, size_t row_c
                        const struct traffic_report *report)
 {
     printf("%4llu s  %6llu requests, %llu failed:", (unsigned long long)((at_ms + 500) / 1000),
-           (unsigned long long)report->answered, (unsigned long long)report->failed);
+           (unsigned long long)(report->answered + report->failed),
+           (unsigned long long)report->failed);
     for (size_t i = 0; i < row_count; i++)
         printf("  %s %llu", rows[i].name,
                (unsigned long long)traffic_tally_of(&report->backends, rows[i].name));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who owns whom: the engine owns pools, fronts, listeners and workers; workers own connections;
- * health writes states of backends and asks the engine to publish views. Views that were replaced are
- * freed when every worker has passed through its mailbox once (struct grace).
+ * health writes states of backends and asks the engine to publish views. Views that were replaced
+ * are freed when every worker has passed through its mailbox once (struct grace).
  */
 #include "app/engine.h"
 
@@ -40,7 +40,7 @@ struct engine {
     struct signals *signals;
     struct pool **pools;
     uint32_t pool_count;
-    struct front *fronts; /* by listener of the snapshot */
+    struct front *fronts;              /* by listener of the snapshot */
     struct worker_listener *listeners; /* by address */
     size_t listener_count;
     struct worker **workers;
@@ -69,12 +69,14 @@ struct grace {
     struct grace_message messages[];
 };
 
-static void grace_free(struct grace *g) {
+static void grace_free(struct grace *g)
+{
     view_free(&g->view);
     free(g);
 }
 
-static void on_grace(struct loop *loop, struct message *m) {
+static void on_grace(struct loop *loop, struct message *m)
+{
     (void)loop;
     struct grace *g = container_of(m, struct grace_message, message)->grace;
     if (atomic_fetch_sub(&g->left, 1) != 1)
@@ -85,7 +87,8 @@ static void on_grace(struct loop *loop, struct message *m) {
     grace_free(g);
 }
 
-static void retire_view(struct engine *e, struct view *view) {
+static void retire_view(struct engine *e, struct view *view)
+{
     size_t messages = e->worker_count * sizeof(struct grace_message);
     struct grace *g = calloc(1, sizeof(*g) + messages);
     if (!g) {
@@ -107,7 +110,8 @@ static void retire_view(struct engine *e, struct view *view) {
 }
 
 /* Health says that the rotation of a pool changed. */
-static void on_rotation_changed(void *user, struct pool *pool) {
+static void on_rotation_changed(void *user, struct pool *pool)
+{
     struct engine *e = user;
     struct view *old = pool_rebuild(pool);
     if (old)
@@ -116,7 +120,8 @@ static void on_rotation_changed(void *user, struct pool *pool) {
         queue_kick(pool);
 }
 
-static void on_report(void *user, struct backend *b, enum reason result, uint64_t now_ms) {
+static void on_report(void *user, struct backend *b, enum reason result, uint64_t now_ms)
+{
     struct engine *e = user;
     if (e->health)
         health_report(e->health, b, result, now_ms);
@@ -124,18 +129,21 @@ static void on_report(void *user, struct backend *b, enum reason result, uint64_
 
 /* ---- the drain ---- */
 
-static void kill_workers(struct engine *e) {
+static void kill_workers(struct engine *e)
+{
     for (uint32_t i = 0; i < e->worker_count; i++)
         worker_kill(e->workers[i]);
 }
 
-static void on_deadline(struct timer *t) {
+static void on_deadline(struct timer *t)
+{
     struct engine *e = container_of(t, struct engine, deadline);
     log_warn("engine", "the drain deadline has passed; closing what is left");
     kill_workers(e);
 }
 
-static void drain(struct engine *e, const char *signal_name, bool with_deadline) {
+static void drain(struct engine *e, const char *signal_name, bool with_deadline)
+{
     if (e->draining) {
         log_info("engine", "stopping at once signal=%s", signal_name);
         kill_workers(e);
@@ -150,19 +158,14 @@ static void drain(struct engine *e, const char *signal_name, bool with_deadline)
         loop_timer_set(e->loop, &e->deadline, e->snapshot->drain_ms);
 }
 
-static void on_signal(struct signals *signals, int number, void *user) {
+static void on_signal(struct signals *signals, int number, void *user)
+{
     (void)signals;
     struct engine *e = user;
     switch (number) {
-    case SIGTERM:
-        drain(e, "TERM", true);
-        break;
-    case SIGINT:
-        drain(e, "INT", true);
-        break;
-    case SIGQUIT:
-        drain(e, "QUIT", false);
-        break;
+    case SIGTERM: drain(e, "TERM", true); break;
+    case SIGINT: drain(e, "INT", true); break;
+    case SIGQUIT: drain(e, "QUIT", false); break;
     case SIGUSR1:
         logwriter_reopen(e->logs);
         if (e->access_log)
@@ -170,21 +173,23 @@ static void on_signal(struct signals *signals, int number, void *user) {
         log_info("engine", "log files reopened");
         break;
     case SIGHUP:
-        log_warn("engine", "HUP ignored: reload is not part of this version; restart to apply changes");
+        log_warn("engine",
+                 "HUP ignored: reload is not part of this version; restart to apply changes");
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
-static void on_worker_ended(struct loop *loop, struct message *m) {
+static void on_worker_ended(struct loop *loop, struct message *m)
+{
     struct engine *e = container_of(m, struct ended, message)->engine;
     if (--e->workers_alive == 0)
         loop_stop(loop);
 }
 
 /* On the worker's thread, as its last act. */
-static void worker_ended(void *user, struct worker *w) {
+static void worker_ended(void *user, struct worker *w)
+{
     struct engine *e = user;
     for (uint32_t i = 0; i < e->worker_count; i++) {
         if (e->workers[i] == w)
@@ -194,12 +199,14 @@ static void worker_ended(void *user, struct worker *w) {
 
 /* ---- building ---- */
 
-static enum engine_failure fail(char *why, size_t why_size, const char *text, int reason) {
-    snprintf(why, why_size, "%s: %s", text, reason_sentence((enum reason)-reason));
+static enum engine_failure fail(char *why, size_t why_size, const char *text, int reason)
+{
+    snprintf(why, why_size, "%s: %s", text, reason_sentence((enum reason) - reason));
     return ENGINE_FAILED;
 }
 
-static enum engine_failure open_logs(struct engine *e, char *why, size_t why_size) {
+static enum engine_failure open_logs(struct engine *e, char *why, size_t why_size)
+{
     const struct snapshot *s = e->snapshot;
     if (logwriter_new(&e->logs) < 0) {
         snprintf(why, why_size, "cannot start the log writer");
@@ -222,7 +229,8 @@ static enum engine_failure open_logs(struct engine *e, char *why, size_t why_siz
     return ENGINE_OK;
 }
 
-static bool make_pools(struct engine *e) {
+static bool make_pools(struct engine *e)
+{
     const struct snapshot *s = e->snapshot;
     e->pools = calloc(s->pool_count ? s->pool_count : 1, sizeof(e->pools[0]));
     if (!e->pools)
@@ -238,7 +246,8 @@ static bool make_pools(struct engine *e) {
     return true;
 }
 
-static bool make_fronts(struct engine *e) {
+static bool make_fronts(struct engine *e)
+{
     const struct snapshot *s = e->snapshot;
     size_t n = s->listener_count ? s->listener_count : 1;
     e->fronts = aligned_alloc(64, n * sizeof(e->fronts[0]));
@@ -259,7 +268,8 @@ static bool make_fronts(struct engine *e) {
     return true;
 }
 
-static enum engine_failure open_listeners(struct engine *e, char *why, size_t why_size) {
+static enum engine_failure open_listeners(struct engine *e, char *why, size_t why_size)
+{
     const struct snapshot *s = e->snapshot;
     size_t total = 0;
     for (size_t i = 0; i < s->listener_count; i++)
@@ -289,7 +299,8 @@ static enum engine_failure open_listeners(struct engine *e, char *why, size_t wh
 }
 
 /* As many descriptors as the system lets us have; how many clients that allows per worker. */
-static uint32_t clients_per_worker(uint32_t workers) {
+static uint32_t clients_per_worker(uint32_t workers)
+{
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 1024;
@@ -303,7 +314,8 @@ static uint32_t clients_per_worker(uint32_t workers) {
     return each < 1 ? 1 : each > (1u << 24) ? 1u << 24 : (uint32_t)each;
 }
 
-static int make_workers(struct engine *e, uint32_t clients_max) {
+static int make_workers(struct engine *e, uint32_t clients_max)
+{
     e->workers = calloc(e->worker_count, sizeof(e->workers[0]));
     e->ended = calloc(e->worker_count, sizeof(e->ended[0]));
     if (!e->workers || !e->ended)
@@ -330,13 +342,15 @@ static int make_workers(struct engine *e, uint32_t clients_max) {
     return 0;
 }
 
-static uint32_t cpus_allowed(void) {
+static uint32_t cpus_allowed(void)
+{
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
     return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
 }
 
-static int open_control(struct engine *e) {
+static int open_control(struct engine *e)
+{
     static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP};
     struct loop_options o = {.engine = (enum loop_engine)e->snapshot->engine};
     int r = loop_new(&o, &e->loop);
@@ -349,7 +363,8 @@ static int open_control(struct engine *e) {
     return signals_open(e->loop, &set, on_signal, e, &e->signals);
 }
 
-static enum engine_failure build(struct engine *e, char *why, size_t why_size) {
+static enum engine_failure build(struct engine *e, char *why, size_t why_size)
+{
     uint32_t clients_max = clients_per_worker(e->worker_count);
     enum engine_failure failure = open_logs(e, why, why_size);
     if (failure != ENGINE_OK)
@@ -366,7 +381,8 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size) {
 }
 
 enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine, char *ret_why,
-                               size_t why_size) {
+                               size_t why_size)
+{
     struct engine *e = calloc(1, sizeof(*e));
     if (!e)
         return fail(ret_why, why_size, "engine", -(int)REASON_overload);
@@ -386,15 +402,17 @@ enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_eng
     return ENGINE_OK;
 }
 
-const struct address *engine_address(const struct engine *e, size_t index) {
+const struct address *engine_address(const struct engine *e, size_t index)
+{
     return index < e->listener_count ? listener_address(e->listeners[index].listener) : NULL;
 }
 
-bool engine_run(struct engine *e) {
-    int r = health_start(e->loop, e->pools, e->pool_count, e->seed, on_rotation_changed, e,
-                         &e->health);
+bool engine_run(struct engine *e)
+{
+    int r =
+        health_start(e->loop, e->pools, e->pool_count, e->seed, on_rotation_changed, e, &e->health);
     if (r < 0) {
-        log_error("engine", "health checks cannot start reason=%s", reason_name((enum reason)-r));
+        log_error("engine", "health checks cannot start reason=%s", reason_name((enum reason) - r));
         return false;
     }
     for (uint32_t i = 0; i < e->worker_count && r == 0; i++) {
@@ -403,7 +421,7 @@ bool engine_run(struct engine *e) {
             e->workers_alive++;
     }
     if (r < 0) {
-        log_error("engine", "a worker cannot start reason=%s", reason_name((enum reason)-r));
+        log_error("engine", "a worker cannot start reason=%s", reason_name((enum reason) - r));
         kill_workers(e);
     } else {
         log_info("engine", "started version=%s workers=%u listeners=%zu pools=%u", POISE_VERSION,
@@ -417,12 +435,14 @@ bool engine_run(struct engine *e) {
     return r == 0;
 }
 
-static void free_graces(struct engine *e) {
+static void free_graces(struct engine *e)
+{
     while (!list_empty(&e->graces))
         grace_free(container_of(list_pop(&e->graces), struct grace, link));
 }
 
-void engine_free(struct engine **engine) {
+void engine_free(struct engine **engine)
+{
     struct engine *e = *engine;
     if (!e)
         return;

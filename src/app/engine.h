@@ -8,7 +8,8 @@
  *   engine_new ─▶ engine_run ─▶ (TERM, INT, QUIT) ─▶ drained ─▶ engine_free
  *
  * Signals: TERM and INT drain with the configured deadline, a second one ends at once; QUIT drains
- * without a deadline; USR1 reopens the logs; HUP is answered in the log (no reload in this version).
+ * without a deadline; USR1 reopens the logs; HUP is answered in the log (no reload in this
+ * version).
  *
  * Thread rule: one engine, used by the main thread, which must have blocked all signals before any
  * thread was made.
@@ -27,12 +28,13 @@ enum engine_failure {
     ENGINE_FAILED,      /* the machine has no more of something */
 };
 
-/* Opens logs and listeners and makes the workers. On failure a plain sentence is in ret_why. Takes a
- * reference of its own to the snapshot. */
+/* Opens logs and listeners and makes the workers. On failure a plain sentence is in ret_why. Takes
+ * a reference of its own to the snapshot. */
 NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine,
                                          char *ret_why, size_t why_size);
 
-/* The addresses really bound, in the order of the configuration; NULL when index is past the end. */
+/* The addresses really bound, in the order of the configuration; NULL when index is past the end.
+ */
 const struct address *engine_address(const struct engine *e, size_t index);
 
 /* Serves until told to stop. False when the workers could not be started. */

@@ -18,18 +18,21 @@
 
 #define WHY_MAX 512
 
-static const char *env(const char *name) {
+static const char *env(const char *name)
+{
     return getenv(name);
 }
 
-static void complain(const char *text) {
+static void complain(const char *text)
+{
     fprintf(stderr, "poise: %s\n", text);
 }
 
 /* ---- the configuration ---- */
 
 /* Checks `text`; NULL after the errors were printed. */
-static const struct snapshot *load(const char *source, struct span text) {
+static const struct snapshot *load(const char *source, struct span text)
+{
     struct diagnostics found;
     const struct snapshot *s = NULL;
     int r = config_load(source, text, env, &found, &s);
@@ -39,7 +42,8 @@ static const struct snapshot *load(const char *source, struct span text) {
     return r < 0 ? NULL : s;
 }
 
-static bool save(const char *path, const char *text) {
+static bool save(const char *path, const char *text)
+{
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0) {
         fprintf(stderr, "poise: cannot save to %s: %s%s\n", path, strerror(errno),
@@ -56,7 +60,8 @@ static bool save(const char *path, const char *text) {
     return ok;
 }
 
-static struct config_words words_of(const struct cli_args *args) {
+static struct config_words words_of(const struct cli_args *args)
+{
     struct config_words w = {
         .mode = cli_text(args, OPT_run_mode),
         .balance = cli_text(args, OPT_run_balance),
@@ -71,7 +76,8 @@ static struct config_words words_of(const struct cli_args *args) {
     return w;
 }
 
-static int snapshot_from_words(const struct cli_args *args, const struct snapshot **ret_snapshot) {
+static int snapshot_from_words(const struct cli_args *args, const struct snapshot **ret_snapshot)
+{
     struct config_words words = words_of(args);
     char why[WHY_MAX] = "";
     if (words.listen_count == 0 || words.backend_count == 0) {
@@ -94,7 +100,8 @@ static int snapshot_from_words(const struct cli_args *args, const struct snapsho
     return code;
 }
 
-static int snapshot_from_file(const struct cli_args *args, const struct snapshot **ret_snapshot) {
+static int snapshot_from_file(const struct cli_args *args, const struct snapshot **ret_snapshot)
+{
     const char *path = config_path_find(cli_text(args, OPT_run_config));
     if (!path) {
         complain(config_path_none);
@@ -127,7 +134,8 @@ static int snapshot_from_file(const struct cli_args *args, const struct snapshot
 }
 
 /* The file form and the words exclude each other; a mix would leave open which one holds. */
-static bool mixed(const struct cli_args *args) {
+static bool mixed(const struct cli_args *args)
+{
     static const enum option_id words[] = {OPT_run_listen,  OPT_run_backend, OPT_run_mode,
                                            OPT_run_balance, OPT_run_admin,   OPT_run_save};
     if (!cli_has(args, OPT_run_config))
@@ -139,7 +147,8 @@ static bool mixed(const struct cli_args *args) {
     return false;
 }
 
-static int snapshot_get(const struct cli_args *args, const struct snapshot **ret_snapshot) {
+static int snapshot_get(const struct cli_args *args, const struct snapshot **ret_snapshot)
+{
     if (mixed(args)) {
         complain("-c FILE cannot be mixed with --listen, --backend and the other options that "
                  "stand for a file; put it all in the file");
@@ -156,7 +165,8 @@ static int snapshot_get(const struct cli_args *args, const struct snapshot **ret
 /* ---- running ---- */
 
 /* One line per address: what a person wants to see, and what scripts wait for. */
-static void announce(const struct engine *e) {
+static void announce(const struct engine *e)
+{
     const struct address *a;
     for (size_t i = 0; (a = engine_address(e, i)) != NULL; i++) {
         char text[ADDRESS_TEXT_MAX];
@@ -170,18 +180,14 @@ static void announce(const struct engine *e) {
     fflush(stdout);
 }
 
-static int serve(const struct snapshot *s) {
+static int serve(const struct snapshot *s)
+{
     char why[WHY_MAX] = "";
     struct engine *e;
     switch (engine_new(s, &e, why, sizeof(why))) {
-    case ENGINE_OK:
-        break;
-    case ENGINE_CANNOT_BIND:
-        complain(why);
-        return EXIT_OPEN;
-    case ENGINE_FAILED:
-        complain(why);
-        return EXIT_RUNTIME;
+    case ENGINE_OK: break;
+    case ENGINE_CANNOT_BIND: complain(why); return EXIT_OPEN;
+    case ENGINE_FAILED: complain(why); return EXIT_RUNTIME;
     }
     announce(e);
     bool ok = engine_run(e);
@@ -189,7 +195,8 @@ static int serve(const struct snapshot *s) {
     return ok ? EXIT_OK : EXIT_RUNTIME;
 }
 
-int cmd_run(const struct cli_args *args) {
+int cmd_run(const struct cli_args *args)
+{
     sigset_t all;
     const struct snapshot *s = NULL;
     int code = snapshot_get(args, &s);

@@ -34,30 +34,35 @@ struct worker {
     struct timer last_call;
 };
 
-static void close_gates(struct worker *w) {
+static void close_gates(struct worker *w)
+{
     for (size_t i = 0; i < w->gate_count; i++)
         gate_close(&w->gates[i]);
 }
 
-static void all_gone(void *user) {
+static void all_gone(void *user)
+{
     struct worker *w = user;
     loop_stop(w->loop);
 }
 
-static void on_last_call(struct timer *t) {
+static void on_last_call(struct timer *t)
+{
     struct worker *w = container_of(t, struct worker, last_call);
     close_gates(w);
     forwarder_drain(&w->forwarder, DRAIN_QUIET_MS, all_gone, w);
 }
 
-static void on_drain(struct loop *loop, struct message *m) {
+static void on_drain(struct loop *loop, struct message *m)
+{
     struct worker *w = container_of(m, struct order, message)->worker;
     w->forwarder.draining = true;
     w->forwarder.drain_quiet_ms = DRAIN_QUIET_MS;
     loop_timer_set(loop, &w->last_call, LAST_CALL_MS);
 }
 
-static void on_kill(struct loop *loop, struct message *m) {
+static void on_kill(struct loop *loop, struct message *m)
+{
     struct worker *w = container_of(m, struct order, message)->worker;
     loop_timer_stop(loop, &w->last_call);
     close_gates(w);
@@ -65,12 +70,14 @@ static void on_kill(struct loop *loop, struct message *m) {
     loop_stop(loop);
 }
 
-static void on_last(struct loop *loop, struct message *m) {
+static void on_last(struct loop *loop, struct message *m)
+{
     (void)m;
     loop_stop(loop);
 }
 
-static int open_gates(struct worker *w, const struct worker_listener *listeners, size_t count) {
+static int open_gates(struct worker *w, const struct worker_listener *listeners, size_t count)
+{
     w->gates = calloc(count ? count : 1, sizeof(struct gate *));
     if (!w->gates)
         return -(int)REASON_overload;
@@ -84,7 +91,8 @@ static int open_gates(struct worker *w, const struct worker_listener *listeners,
     return 0;
 }
 
-static int make_forwarder(struct worker *w, const struct worker_options *o) {
+static int make_forwarder(struct worker *w, const struct worker_options *o)
+{
     struct account *account = account_new(o->access_log);
     if (!account)
         return -(int)REASON_overload;
@@ -108,7 +116,8 @@ static int make_forwarder(struct worker *w, const struct worker_options *o) {
 }
 
 int worker_new(const struct worker_options *o, const struct worker_listener *listeners,
-               size_t listener_count, struct worker **ret_worker) {
+               size_t listener_count, struct worker **ret_worker)
+{
     struct worker *w = calloc(1, sizeof(*w));
     if (!w)
         return -(int)REASON_overload;
@@ -131,7 +140,8 @@ int worker_new(const struct worker_options *o, const struct worker_listener *lis
     return 0;
 }
 
-static void *worker_main(void *arg) {
+static void *worker_main(void *arg)
+{
     struct worker *w = arg;
     loop_run(w->loop);
     forwarder_close_all(&w->forwarder);
@@ -142,7 +152,8 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
-int worker_start(struct worker *w) {
+int worker_start(struct worker *w)
+{
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
@@ -159,27 +170,31 @@ int worker_start(struct worker *w) {
     return 0;
 }
 
-void worker_drain(struct worker *w) {
+void worker_drain(struct worker *w)
+{
     if (!w->drain_sent) {
         w->drain_sent = true;
         loop_post(w->loop, &w->drain.message);
     }
 }
 
-void worker_kill(struct worker *w) {
+void worker_kill(struct worker *w)
+{
     if (!w->kill_sent) {
         w->kill_sent = true;
         loop_post(w->loop, &w->kill.message);
     }
 }
 
-void worker_join(struct worker *w) {
+void worker_join(struct worker *w)
+{
     if (w->running)
         pthread_join(w->thread, NULL);
     w->running = false;
 }
 
-void worker_free(struct worker **worker) {
+void worker_free(struct worker **worker)
+{
     struct worker *w = *worker;
     if (!w)
         return;
@@ -197,10 +212,12 @@ void worker_free(struct worker **worker) {
     *worker = NULL;
 }
 
-struct loop *worker_loop(struct worker *w) {
+struct loop *worker_loop(struct worker *w)
+{
     return w->loop;
 }
 
-const struct account *worker_account(const struct worker *w) {
+const struct account *worker_account(const struct worker *w)
+{
     return w->forwarder.account;
 }

@@ -8,7 +8,8 @@
  *   worker_new ─▶ worker_start ─▶ (runs) ─▶ worker_drain ─▶ ended() ─▶ worker_join ─▶ worker_free
  *                                    └────── worker_kill ──────┘
  *
- * Thread rule: called on the control thread; what has to happen on the worker is posted to its loop.
+ * Thread rule: called on the control thread; what has to happen on the worker is posted to its
+ * loop.
  */
 
 #include "account/account.h"

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-void answer_write(struct writer *w, enum reason why, bool close, bool head_only) {
+void answer_write(struct writer *w, enum reason why, bool close, bool head_only)
+{
     int status = reason_status(why);
     const char *sentence = reason_sentence(why);
     w_span(w, span_str("HTTP/1.1 "));

@@ -43,11 +43,13 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
 /* Answers 503 with `why` as far as it goes and closes (HTTP); or closes (TCP). */
 void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why);
 
-static inline void client_drain(struct client *c) {
+static inline void client_drain(struct client *c)
+{
     c->kind->drain(c);
 }
 
-static inline void client_close_now(struct client *c) {
+static inline void client_close_now(struct client *c)
+{
     c->kind->close_now(c);
 }
 

@@ -28,7 +28,7 @@
 #include <string.h>
 
 /* How long, and for how much, we listen to a client whose connection is being closed. */
-#define LINGER_MS 2000
+#define LINGER_MS        2000
 #define LINGER_BYTES_MAX (4u << 20)
 
 /* Chunk framing and the last chunk take this much scratch at most. */
@@ -40,21 +40,21 @@ struct client_h1 {
     struct client base;
     struct h1_conn h1;
     struct timer timer;
-    uint8_t state;      /* enum client_state */
-    bool has_body;      /* the request under way has one */
-    bool request_done;  /* it is complete */
-    bool next_due;      /* the exchange is over, the end of its request is yet to be read */
-    bool keep_alive;    /* another request may follow */
+    uint8_t state;     /* enum client_state */
+    bool has_body;     /* the request under way has one */
+    bool request_done; /* it is complete */
+    bool next_due;     /* the exchange is over, the end of its request is yet to be read */
+    bool keep_alive;   /* another request may follow */
     bool http10;
-    bool head_request;  /* answer without a body */
-    bool chunked;       /* the response goes out in the chunked coding */
-    bool until_close;   /* the end of the connection ends the response */
-    bool sending;       /* a send is under way */
-    bool shutdown_due;  /* half-close after the next flush (tunnel) */
+    bool head_request; /* answer without a body */
+    bool chunked;      /* the response goes out in the chunked coding */
+    bool until_close;  /* the end of the connection ends the response */
+    bool sending;      /* a send is under way */
+    bool shutdown_due; /* half-close after the next flush (tunnel) */
     bool tunnel;
-    bool close_due;     /* linger once everything is sent */
-    uint32_t lingered;  /* bytes dropped while lingering */
-    uint64_t moved_ms;  /* when something last moved while ACTIVE */
+    bool close_due;    /* linger once everything is sent */
+    uint32_t lingered; /* bytes dropped while lingering */
+    uint64_t moved_ms; /* when something last moved while ACTIVE */
 };
 
 static_assert(sizeof(struct client_h1) <= 320, "an idle client must stay small");
@@ -64,35 +64,42 @@ static const struct h1_conn_ops conn_ops;
 static const struct side_ops side_ops;
 static const struct client_kind kind;
 
-static struct client_h1 *from_side(struct side *s) {
+static struct client_h1 *from_side(struct side *s)
+{
     struct client *base = container_of(s, struct client, side);
     return container_of(base, struct client_h1, base);
 }
 
-static struct client_h1 *from_conn(struct h1_conn *h1) {
+static struct client_h1 *from_conn(struct h1_conn *h1)
+{
     return container_of(h1, struct client_h1, h1);
 }
 
-static const struct listener_conf *conf_of(const struct client_h1 *c) {
+static const struct listener_conf *conf_of(const struct client_h1 *c)
+{
     return c->base.front->conf;
 }
 
-static uint64_t now_ms(const struct client_h1 *c) {
+static uint64_t now_ms(const struct client_h1 *c)
+{
     return loop_now(c->base.f->loop) / 1000000;
 }
 
-static void set_timer(struct client_h1 *c, uint64_t ms) {
+static void set_timer(struct client_h1 *c, uint64_t ms)
+{
     loop_timer_set(c->base.f->loop, &c->timer, ms);
 }
 
 /* ---- end of the connection ---- */
 
-static void client_free(struct client_h1 *c) {
+static void client_free(struct client_h1 *c)
+{
     h1_conn_fini(&c->h1);
     slab_put(&c->base.f->clients, c);
 }
 
-static void client_end(struct client_h1 *c, enum stream_close_how how) {
+static void client_end(struct client_h1 *c, enum stream_close_how how)
+{
     struct forwarder *f = c->base.f;
     CHECK(!c->base.side.x && !c->h1.doomed);
     outbox_drop(f, &c->base.side);
@@ -107,12 +114,14 @@ static void client_end(struct client_h1 *c, enum stream_close_how how) {
 }
 
 /* Events of the connection may have ended it. */
-static void after_events(struct client_h1 *c) {
+static void after_events(struct client_h1 *c)
+{
     if (c->h1.doomed)
         client_free(c);
 }
 
-static void linger_begin(struct client_h1 *c) {
+static void linger_begin(struct client_h1 *c)
+{
     c->close_due = false;
     c->state = CLIENT_LINGER;
     h1_conn_deafen(&c->h1);
@@ -122,7 +131,8 @@ static void linger_begin(struct client_h1 *c) {
 }
 
 /* Closes so that what was sent arrives: at once where the client has nothing more to say. */
-static void close_gently(struct client_h1 *c) {
+static void close_gently(struct client_h1 *c)
+{
     bool quiet = c->request_done && !h1_conn_has_input(&c->h1) && c->h1.input_left == 0;
     if (c->sending)
         c->close_due = true;
@@ -134,7 +144,8 @@ static void close_gently(struct client_h1 *c) {
 
 /* ---- requests ---- */
 
-static void idle_begin(struct client_h1 *c) {
+static void idle_begin(struct client_h1 *c)
+{
     struct forwarder *f = c->base.f;
     c->state = CLIENT_IDLE;
     c->request_done = c->next_due = false;
@@ -142,7 +153,8 @@ static void idle_begin(struct client_h1 *c) {
 }
 
 /* The request and its response are complete: the next one. */
-static void client_next(struct client_h1 *c) {
+static void client_next(struct client_h1 *c)
+{
     h1_reader_reset(&c->h1.reader);
     idle_begin(c);
     bool was_running = c->h1.running;
@@ -152,10 +164,12 @@ static void client_next(struct client_h1 *c) {
 }
 
 /* An answer of ours outside any exchange. */
-static void answer_alone(struct client_h1 *c, enum reason why) {
+static void answer_alone(struct client_h1 *c, enum reason why)
+{
     struct forwarder *f = c->base.f;
     struct outbox *o = outbox_for(f, &c->base.side);
-    uint8_t *room = reason_status(why) && !c->sending ? outbox_reserve(f, o, ANSWER_BYTES_MAX) : NULL;
+    uint8_t *room =
+        reason_status(why) && !c->sending ? outbox_reserve(f, o, ANSWER_BYTES_MAX) : NULL;
     c->keep_alive = false;
     struct record r = {
         .start_wall_ms = loop_wall_ms(f->loop),
@@ -182,7 +196,8 @@ static void answer_alone(struct client_h1 *c, enum reason why) {
     close_gently(c);
 }
 
-static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw) {
+static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
+{
     (void)raw;
     struct client_h1 *c = from_conn(h1);
     struct forwarder *f = c->base.f;
@@ -200,7 +215,8 @@ static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw) {
     return !h1->doomed;
 }
 
-static bool on_body(struct h1_conn *h1, struct slice piece) {
+static bool on_body(struct h1_conn *h1, struct slice piece)
+{
     struct client_h1 *c = from_conn(h1);
     c->moved_ms = now_ms(c);
     if (c->base.side.x)
@@ -208,7 +224,8 @@ static bool on_body(struct h1_conn *h1, struct slice piece) {
     return !h1->doomed;
 }
 
-static bool on_end(struct h1_conn *h1, struct span trailers) {
+static bool on_end(struct h1_conn *h1, struct span trailers)
+{
     struct client_h1 *c = from_conn(h1);
     c->request_done = true;
     if (c->base.side.x) {
@@ -220,7 +237,8 @@ static bool on_end(struct h1_conn *h1, struct span trailers) {
     return !h1->doomed;
 }
 
-static bool on_bad(struct h1_conn *h1, enum reason why) {
+static bool on_bad(struct h1_conn *h1, enum reason why)
+{
     struct client_h1 *c = from_conn(h1);
     if (c->base.side.x)
         exchange_client_failed(c->base.side.x, why);
@@ -229,7 +247,8 @@ static bool on_bad(struct h1_conn *h1, enum reason why) {
     return !h1->doomed;
 }
 
-static bool on_drained(struct h1_conn *h1) {
+static bool on_drained(struct h1_conn *h1)
+{
     struct client_h1 *c = from_conn(h1);
     if (c->state == CLIENT_IDLE && h1->partial) {
         c->state = CLIENT_RECEIVING;
@@ -250,7 +269,8 @@ static const struct h1_conn_ops conn_ops = {
 
 /* ---- the stream ---- */
 
-static void on_data(struct stream *s, struct slice in) {
+static void on_data(struct stream *s, struct slice in)
+{
     struct client_h1 *c = s->user;
     if (c->state == CLIENT_LINGER) {
         c->lingered += in.n;
@@ -262,7 +282,8 @@ static void on_data(struct stream *s, struct slice in) {
     after_events(c);
 }
 
-static void on_eof(struct stream *s) {
+static void on_eof(struct stream *s)
+{
     struct client_h1 *c = s->user;
     struct exchange *x = c->base.side.x;
     c->keep_alive = false;
@@ -281,7 +302,8 @@ static void on_eof(struct stream *s) {
     }
 }
 
-static void on_sent(struct stream *s) {
+static void on_sent(struct stream *s)
+{
     struct client_h1 *c = s->user;
     c->sending = false;
     c->moved_ms = now_ms(c);
@@ -291,7 +313,8 @@ static void on_sent(struct stream *s) {
         exchange_writable(c->base.side.x, &c->base.side);
 }
 
-static void on_failed(struct stream *s, enum reason why) {
+static void on_failed(struct stream *s, enum reason why)
+{
     struct client_h1 *c = s->user;
     (void)why; /* for an accepted stream it is always a reset */
     if (c->base.side.x)
@@ -310,7 +333,8 @@ static const struct stream_ops stream_ops = {
 /* ---- time ---- */
 
 /* While a request is under way only the client's own part is timed here. */
-static void active_timeout(struct client_h1 *c) {
+static void active_timeout(struct client_h1 *c)
+{
     struct exchange *x = c->base.side.x;
     const struct listener_conf *conf = conf_of(c);
     uint64_t quiet_ms = now_ms(c) - c->moved_ms;
@@ -328,25 +352,21 @@ static void active_timeout(struct client_h1 *c) {
     }
 }
 
-static void on_timer(struct timer *t) {
+static void on_timer(struct timer *t)
+{
     struct client_h1 *c = container_of(t, struct client_h1, timer);
     switch ((enum client_state)c->state) {
     case CLIENT_IDLE:
-    case CLIENT_LINGER:
-        client_end(c, STREAM_CLOSE_NORMAL);
-        break;
-    case CLIENT_RECEIVING:
-        answer_alone(c, REASON_request_timeout);
-        break;
-    case CLIENT_ACTIVE:
-        active_timeout(c);
-        break;
+    case CLIENT_LINGER: client_end(c, STREAM_CLOSE_NORMAL); break;
+    case CLIENT_RECEIVING: answer_alone(c, REASON_request_timeout); break;
+    case CLIENT_ACTIVE: active_timeout(c); break;
     }
 }
 
 /* ---- the client's side of an exchange ---- */
 
-static void write_response_head(struct client_h1 *c, struct writer *w, const struct head *h) {
+static void write_response_head(struct client_h1 *c, struct writer *w, const struct head *h)
+{
     bool interim = h->status < 200 && h->status != 101;
     h1_write_status_line(w, h);
     h1_write_fields(w, h, 0);
@@ -368,7 +388,8 @@ static void write_response_head(struct client_h1 *c, struct writer *w, const str
 }
 
 /* How the response's end will show, given what this client understands. */
-static void choose_framing(struct client_h1 *c, const struct head *h) {
+static void choose_framing(struct client_h1 *c, const struct head *h)
+{
     bool unsized = h->framing == BODY_CHUNKED || h->framing == BODY_CLOSE;
     c->chunked = unsized && !c->http10;
     c->until_close = unsized && c->http10;
@@ -376,7 +397,8 @@ static void choose_framing(struct client_h1 *c, const struct head *h) {
         c->keep_alive = false;
 }
 
-static int side_head(struct side *s, const struct head *h, struct slice raw) {
+static int side_head(struct side *s, const struct head *h, struct slice raw)
+{
     struct client_h1 *c = from_side(s);
     struct outbox *o = outbox_for(c->base.f, s);
     bool final = h->status >= 200;
@@ -397,7 +419,8 @@ static int side_head(struct side *s, const struct head *h, struct slice raw) {
     return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
 }
 
-static int side_body(struct side *s, struct slice piece) {
+static int side_body(struct side *s, struct slice piece)
+{
     struct client_h1 *c = from_side(s);
     struct outbox *o = outbox_for(c->base.f, s);
     if (c->chunked) {
@@ -411,7 +434,8 @@ static int side_body(struct side *s, struct slice piece) {
     return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
 }
 
-static int side_end(struct side *s, struct span trailers) {
+static int side_end(struct side *s, struct span trailers)
+{
     struct client_h1 *c = from_side(s);
     if (c->tunnel)
         c->shutdown_due = true;
@@ -429,7 +453,8 @@ static int side_end(struct side *s, struct span trailers) {
     return SIDE_OK;
 }
 
-static bool side_flush(struct side *s) {
+static bool side_flush(struct side *s)
+{
     struct client_h1 *c = from_side(s);
     struct forwarder *f = c->base.f;
     if (f->outbox.owner == s && f->outbox.count > 0) {
@@ -446,7 +471,8 @@ static bool side_flush(struct side *s) {
     return !c->sending;
 }
 
-static void side_credit(struct side *s, bool on) {
+static void side_credit(struct side *s, bool on)
+{
     struct client_h1 *c = from_side(s);
     if (!on) {
         h1_conn_pause(&c->h1);
@@ -459,7 +485,8 @@ static void side_credit(struct side *s, bool on) {
         after_events(c);
 }
 
-static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status) {
+static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
+{
     struct client_h1 *c = from_side(s);
     struct forwarder *f = c->base.f;
     struct outbox *o = outbox_for(f, s);
@@ -477,7 +504,8 @@ static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status) {
     return true;
 }
 
-static void side_tunnel(struct side *s) {
+static void side_tunnel(struct side *s)
+{
     struct client_h1 *c = from_side(s);
     c->tunnel = true;
     c->keep_alive = false;
@@ -486,7 +514,8 @@ static void side_tunnel(struct side *s) {
     side_credit(s, true);
 }
 
-static void side_release(struct side *s, bool clean) {
+static void side_release(struct side *s, bool clean)
+{
     struct client_h1 *c = from_side(s);
     (void)clean;
     if (!c->keep_alive || (c->has_body && !c->request_done))
@@ -497,7 +526,8 @@ static void side_release(struct side *s, bool clean) {
         c->next_due = true;
 }
 
-static void side_abort(struct side *s, enum reason why) {
+static void side_abort(struct side *s, enum reason why)
+{
     struct client_h1 *c = from_side(s);
     /* Where only the end of the connection would end the response, a plain close would make a
      * truncated response look whole. */
@@ -520,13 +550,15 @@ static const struct side_ops side_ops = {
 
 /* ---- the client as a connection ---- */
 
-static void drain(struct client *base) {
+static void drain(struct client *base)
+{
     struct client_h1 *c = container_of(base, struct client_h1, base);
     if (c->state == CLIENT_IDLE)
         set_timer(c, base->f->drain_quiet_ms);
 }
 
-static void close_now(struct client *base) {
+static void close_now(struct client *base)
+{
     struct client_h1 *c = container_of(base, struct client_h1, base);
     if (base->side.x)
         exchange_kill(base->side.x, REASON_shutting_down);
@@ -536,7 +568,8 @@ static void close_now(struct client *base) {
 
 static const struct client_kind kind = {"h1", drain, close_now};
 
-static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s) {
+static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s)
+{
     struct client_h1 *c = slab_get_zeroed(&f->clients);
     if (!c)
         return NULL;
@@ -554,7 +587,8 @@ static struct client_h1 *client_new(struct forwarder *f, struct front *front, st
     return c;
 }
 
-void client_h1_open(struct forwarder *f, struct front *front, struct stream *s) {
+void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
+{
     struct client_h1 *c = client_new(f, front, s);
     if (!c) {
         stream_close(&s, STREAM_CLOSE_NORMAL);
@@ -564,7 +598,8 @@ void client_h1_open(struct forwarder *f, struct front *front, struct stream *s) 
     stream_read(s, true);
 }
 
-void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why) {
+void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why)
+{
     struct client_h1 *c = client_new(f, front, s);
     if (!c)
         stream_close(&s, STREAM_CLOSE_NORMAL);
@@ -572,7 +607,8 @@ void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s
         answer_alone(c, why);
 }
 
-size_t client_object_bytes(void) {
+size_t client_object_bytes(void)
+{
     size_t tcp = client_tcp_object_bytes();
     return sizeof(struct client_h1) > tcp ? sizeof(struct client_h1) : tcp;
 }

@@ -22,22 +22,26 @@
 
 /* ---- small things ---- */
 
-static uint64_t now_ns(const struct exchange *x) {
+static uint64_t now_ns(const struct exchange *x)
+{
     return loop_now(x->f->loop);
 }
 
-static struct side *other(const struct exchange *x, const struct side *from) {
+static struct side *other(const struct exchange *x, const struct side *from)
+{
     return from == x->client ? x->backend : x->client;
 }
 
 /* Every move between states, checked. */
-static void set_state(struct exchange *x, enum exchange_state to) {
+static void set_state(struct exchange *x, enum exchange_state to)
+{
 #define TO(s) (1u << EXCHANGE_##s)
     static const unsigned allowed[EXCHANGE_STATES] = {
         [EXCHANGE_ROUTING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
         [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
         [EXCHANGE_CONNECTING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
-        [EXCHANGE_SENDING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(RESPONDING) | TO(FINISHING),
+        [EXCHANGE_SENDING] =
+            TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(RESPONDING) | TO(FINISHING),
         [EXCHANGE_RESPONDING] = TO(FINISHING),
     };
 #undef TO
@@ -45,7 +49,8 @@ static void set_state(struct exchange *x, enum exchange_state to) {
     x->state = to;
 }
 
-static void set_credit(struct exchange *x, struct side *side, bool on) {
+static void set_credit(struct exchange *x, struct side *side, bool on)
+{
     bool *waits = side == x->client ? &x->client_waits : &x->backend_waits;
     if (*waits == on) {
         *waits = !on;
@@ -55,15 +60,18 @@ static void set_credit(struct exchange *x, struct side *side, bool on) {
 
 /* ---- account ---- */
 
-static struct span text(const struct exchange *x, struct text_at at) {
+static struct span text(const struct exchange *x, struct text_at at)
+{
     return at.len ? span_of(x->request.p + at.off, at.len) : span_of(NULL, 0);
 }
 
-static uint64_t us_between(uint64_t from_ns, uint64_t to_ns) {
+static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
+{
     return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
-static void write_account(const struct exchange *x, enum reason why) {
+static void write_account(const struct exchange *x, enum reason why)
+{
     uint64_t now = now_ns(x);
     struct record r = {
         .start_wall_ms = loop_wall_ms(x->f->loop) - (now - x->begun_ns) / 1000000,
@@ -97,7 +105,8 @@ static void write_account(const struct exchange *x, enum reason why) {
 /* ---- the end ---- */
 
 /* Gives the place at the backend back and tells passive health how it went. */
-static void leave_target(struct exchange *x, enum reason how, bool counts) {
+static void leave_target(struct exchange *x, enum reason how, bool counts)
+{
     struct backend *b = x->target;
     if (!b)
         return;
@@ -110,7 +119,8 @@ static void leave_target(struct exchange *x, enum reason how, bool counts) {
 }
 
 /* Accounts and frees. The sides must have let go. */
-static void exchange_over(struct exchange *x, enum reason why) {
+static void exchange_over(struct exchange *x, enum reason why)
+{
     CHECK(x->magic == EXCHANGE_MAGIC);
     CHECK(!x->backend && !x->client);
     leave_target(x, REASON_ok, false);
@@ -125,7 +135,8 @@ static void exchange_over(struct exchange *x, enum reason why) {
 }
 
 /* Everything was said: the client side goes on by itself. */
-static void finish(struct exchange *x) {
+static void finish(struct exchange *x)
+{
     struct side *client = x->client;
     x->client = NULL;
     enum reason why = x->reason;
@@ -134,7 +145,8 @@ static void finish(struct exchange *x) {
     client->ops->release(client, true);
 }
 
-static void drop_backend(struct exchange *x, enum reason why) {
+static void drop_backend(struct exchange *x, enum reason why)
+{
     struct side *backend = x->backend;
     if (backend) {
         x->backend = NULL;
@@ -143,14 +155,16 @@ static void drop_backend(struct exchange *x, enum reason why) {
     }
 }
 
-static void stop_waiting(struct exchange *x) {
+static void stop_waiting(struct exchange *x)
+{
     loop_timer_stop(x->f->loop, &x->timer);
     if (x->state == EXCHANGE_QUEUED && !queue_cancel(&x->waiting))
         x->grant_due = true;
 }
 
 /* Breaks off in the middle: neither peer may take what it got for whole. */
-static void cut(struct exchange *x, enum reason why) {
+static void cut(struct exchange *x, enum reason why)
+{
     stop_waiting(x);
     drop_backend(x, why);
     struct side *client = x->client;
@@ -161,13 +175,15 @@ static void cut(struct exchange *x, enum reason why) {
 }
 
 /* Goes on when everything given to the client is on its way; else exchange_writable does. */
-static void finish_when_sent(struct exchange *x) {
+static void finish_when_sent(struct exchange *x)
+{
     if (x->client->ops->flush(x->client))
         finish(x);
 }
 
 /* Answers ourselves. Nothing of a response may have been sent. */
-static void answer(struct exchange *x, enum reason why) {
+static void answer(struct exchange *x, enum reason why)
+{
     CHECK(!x->response_begun);
     stop_waiting(x);
     drop_backend(x, why);
@@ -182,20 +198,23 @@ static void answer(struct exchange *x, enum reason why) {
         cut(x, why);
 }
 
-void exchange_kill(struct exchange *x, enum reason why) {
+void exchange_kill(struct exchange *x, enum reason why)
+{
     cut(x, why);
 }
 
 /* ---- begin ---- */
 
-static void queue_timeout(struct timer *t) {
+static void queue_timeout(struct timer *t)
+{
     struct exchange *x = container_of(t, struct exchange, timer);
     CHECK(x->magic == EXCHANGE_MAGIC);
     answer(x, REASON_queue_timeout);
 }
 
 static struct exchange *exchange_new(struct forwarder *f, const struct front *front,
-                                     struct side *client, const struct address *peer) {
+                                     struct side *client, const struct address *peer)
+{
     struct exchange *x = slab_get_zeroed(&f->exchanges);
     if (!x)
         return NULL;
@@ -212,13 +231,15 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front *fr
 }
 
 /* The hash of who the client is, for policies with affinity. */
-static uint64_t source_key(const struct address *peer) {
+static uint64_t source_key(const struct address *peer)
+{
     return XXH3_64bits(peer->ip, sizeof(peer->ip));
 }
 
 /* ---- route ---- */
 
-static bool choose_pool(struct exchange *x, const struct head *h) {
+static bool choose_pool(struct exchange *x, const struct head *h)
+{
     uint32_t index;
     x->route = route_find(x->front->conf, head_span(h, h->method_text), h, &index);
     if (index == ROUTE_NO_POOL)
@@ -229,13 +250,15 @@ static bool choose_pool(struct exchange *x, const struct head *h) {
 
 /* ---- pick, queue, connect ---- */
 
-static bool connect_target(struct exchange *x) {
+static bool connect_target(struct exchange *x)
+{
     x->connected_ns = 0;
     set_state(x, EXCHANGE_CONNECTING);
     return x->http ? upstream_begin(x, x->target, !x->no_reuse) : tcp_backend_begin(x, x->target);
 }
 
-static void take_target(struct exchange *x, struct backend *b) {
+static void take_target(struct exchange *x, struct backend *b)
+{
     x->target = x->last = b;
     if (!x->picked_ns)
         x->picked_ns = now_ns(x);
@@ -243,10 +266,11 @@ static void take_target(struct exchange *x, struct backend *b) {
         answer(x, REASON_out_of_files);
 }
 
-static void wait_in_queue(struct exchange *x) {
+static void wait_in_queue(struct exchange *x)
+{
     int r = queue_wait(x->pool, &x->waiting, x->f->loop, exchange_granted_entry);
     if (r < 0) {
-        answer(x, (enum reason)-r);
+        answer(x, (enum reason) - r);
         return;
     }
     set_state(x, EXCHANGE_QUEUED);
@@ -264,7 +288,8 @@ static void wait_in_queue(struct exchange *x) {
     take_target(x, b);
 }
 
-void exchange_granted_entry(struct queue_entry *e, struct backend *b) {
+void exchange_granted_entry(struct queue_entry *e, struct backend *b)
+{
     struct exchange *x = container_of(e, struct exchange, waiting);
     CHECK(x->magic == EXCHANGE_MAGIC);
     if (x->gone || x->state != EXCHANGE_QUEUED) {
@@ -282,23 +307,19 @@ void exchange_granted_entry(struct queue_entry *e, struct backend *b) {
 }
 
 /* `fallback` is what to answer when there is nobody (left). */
-static void pick(struct exchange *x, enum reason fallback) {
+static void pick(struct exchange *x, enum reason fallback)
+{
     struct backend *b;
     switch (pick_backend(x->pool, &x->tried, &x->f->rng, &b)) {
-    case PICK_OK:
-        take_target(x, b);
-        break;
-    case PICK_QUEUE:
-        wait_in_queue(x);
-        break;
-    case PICK_NONE:
-        answer(x, fallback);
-        break;
+    case PICK_OK: take_target(x, b); break;
+    case PICK_QUEUE: wait_in_queue(x); break;
+    case PICK_NONE: answer(x, fallback); break;
     }
 }
 
 bool exchange_begin_http(struct forwarder *f, const struct front *front, struct side *client,
-                         const struct head *h, const struct address *peer) {
+                         const struct head *h, const struct address *peer)
+{
     struct exchange *x = exchange_new(f, front, client, peer);
     if (!x)
         return false;
@@ -329,7 +350,8 @@ bool exchange_begin_http(struct forwarder *f, const struct front *front, struct 
 }
 
 bool exchange_begin_tcp(struct forwarder *f, const struct front *front, struct side *client,
-                        const struct address *peer) {
+                        const struct address *peer)
+{
     struct exchange *x = exchange_new(f, front, client, peer);
     if (!x)
         return false;
@@ -343,9 +365,10 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front *front, struct s
 /* ---- forward: both directions ---- */
 
 /* What a side answered to something from `from`. False when that was the end of the exchange. */
-static bool took(struct exchange *x, struct side *from, struct side *to, int answer) {
+static bool took(struct exchange *x, struct side *from, struct side *to, int answer)
+{
     if (answer < 0) {
-        cut(x, (enum reason)-answer);
+        cut(x, (enum reason) - answer);
         return false;
     }
     if (answer == SIDE_FULL && !to->ops->flush(to))
@@ -353,12 +376,14 @@ static bool took(struct exchange *x, struct side *from, struct side *to, int ans
     return true;
 }
 
-static bool body_over_limit(const struct exchange *x) {
+static bool body_over_limit(const struct exchange *x)
+{
     uint64_t limit = x->front->conf->body_bytes_max;
     return limit && x->http && !x->tunnel && x->bytes_in - x->head_bytes_in > limit;
 }
 
-bool exchange_body(struct exchange *x, struct side *from, struct slice piece) {
+bool exchange_body(struct exchange *x, struct side *from, struct slice piece)
+{
     struct side *to = other(x, from);
     if (from == x->client) {
         x->bytes_in += piece.n;
@@ -375,7 +400,8 @@ bool exchange_body(struct exchange *x, struct side *from, struct slice piece) {
     return !to || took(x, from, to, to->ops->body(to, piece));
 }
 
-bool exchange_end(struct exchange *x, struct side *from, struct span trailers) {
+bool exchange_end(struct exchange *x, struct side *from, struct span trailers)
+{
     struct side *to = other(x, from);
     if (from == x->client)
         x->request_done = true;
@@ -385,7 +411,8 @@ bool exchange_end(struct exchange *x, struct side *from, struct span trailers) {
 }
 
 /* The backend has said all; its connection goes back to the pool or closes. */
-static void release_backend(struct exchange *x) {
+static void release_backend(struct exchange *x)
+{
     struct side *backend = x->backend;
     x->backend = NULL;
     backend->x = NULL;
@@ -394,7 +421,8 @@ static void release_backend(struct exchange *x) {
 }
 
 /* Both directions are at their end and nothing waits to be sent: the exchange is over. */
-static void settle(struct exchange *x) {
+static void settle(struct exchange *x)
+{
     if (x->http && !x->tunnel) {
         if (!x->response_done)
             return;
@@ -412,7 +440,8 @@ static void settle(struct exchange *x) {
     }
 }
 
-void exchange_flush(struct exchange *x, struct side *from) {
+void exchange_flush(struct exchange *x, struct side *from)
+{
     struct side *to = other(x, from);
     if (!to)
         return;
@@ -422,7 +451,8 @@ void exchange_flush(struct exchange *x, struct side *from) {
     settle(x);
 }
 
-void exchange_writable(struct exchange *x, struct side *side) {
+void exchange_writable(struct exchange *x, struct side *side)
+{
     if (x->state == EXCHANGE_FINISHING) {
         CHECK(side == x->client);
         finish(x);
@@ -446,14 +476,16 @@ void exchange_writable(struct exchange *x, struct side *side) {
 
 /* ---- forward: the backend side ---- */
 
-void exchange_connected(struct exchange *x) {
+void exchange_connected(struct exchange *x)
+{
     x->connected_ns = now_ns(x);
     if (!x->http)
         x->response_begun = true; /* a byte stream has no other beginning */
     set_state(x, EXCHANGE_SENDING);
 }
 
-void exchange_response(struct exchange *x, const struct head *h, struct slice raw) {
+void exchange_response(struct exchange *x, const struct head *h, struct slice raw)
+{
     bool interim = h->status < 200 && h->status != 101;
     x->bytes_out += h->head_len;
     if (!interim) {
@@ -466,7 +498,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */
     int r = x->client->ops->head(x->client, h, raw);
     if (r < 0) {
-        cut(x, (enum reason)-r);
+        cut(x, (enum reason) - r);
         return;
     }
     if (h->framing == BODY_TUNNEL) {
@@ -477,7 +509,8 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
     }
 }
 
-void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh) {
+void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
+{
     if (x->backend) {
         x->backend->x = NULL;
         x->backend = NULL;
@@ -511,7 +544,8 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh) {
 
 /* ---- the client's failures ---- */
 
-void exchange_client_failed(struct exchange *x, enum reason why) {
+void exchange_client_failed(struct exchange *x, enum reason why)
+{
     if (x->http && !x->response_begun && reason_status(why) != 0)
         answer(x, why);
     else

@@ -75,12 +75,12 @@ struct exchange {
     struct address peer;
 
     /* the request as it is sent to any backend; kept for a repetition and for the log */
-    struct slice request;   /* the head: [0, request.n) of its buffer; texts for the log behind it */
+    struct slice request; /* the head: [0, request.n) of its buffer; texts for the log behind it */
     enum method method;
     bool http;
-    bool has_body;          /* the request has one */
-    bool upgrade;           /* it asks for another protocol */
-    bool chunked;           /* its body goes out in the chunked coding */
+    bool has_body; /* the request has one */
+    bool upgrade;  /* it asks for another protocol */
+    bool chunked;  /* its body goes out in the chunked coding */
     uint8_t version_minor;
     struct text_at method_at, target_at, host_at, agent_at, referer_at, id_at;
 
@@ -139,7 +139,8 @@ void exchange_connected(struct exchange *x);
 /* A response head, interim (1xx) or final. */
 void exchange_response(struct exchange *x, const struct head *h, struct slice raw);
 /* The connection failed; the side has let go of the exchange already. Retries where that is safe,
- * else answers or cuts. `fresh` = not a kept-alive connection that may have been closed meanwhile. */
+ * else answers or cuts. `fresh` = not a kept-alive connection that may have been closed meanwhile.
+ */
 void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh);
 
 /* ---- from the queue ---- */

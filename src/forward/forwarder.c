@@ -15,7 +15,8 @@
 
 #include <string.h>
 
-int forwarder_init(struct forwarder *f, const struct forwarder_options *o) {
+int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
+{
     memset(f, 0, sizeof(*f));
     f->loop = o->loop;
     f->account = o->account;
@@ -37,7 +38,8 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o) {
     return 0;
 }
 
-void forwarder_fini(struct forwarder *f) {
+void forwarder_fini(struct forwarder *f)
+{
     CHECK(f->client_count == 0);
     CHECK(f->outbox.count == 0);
     buf_put(&f->outbox.scratch);
@@ -51,7 +53,8 @@ void forwarder_fini(struct forwarder *f) {
 
 /* ---- clients and the drain ---- */
 
-static void tell_drained(struct forwarder *f) {
+static void tell_drained(struct forwarder *f)
+{
     if (f->draining && f->client_count == 0 && f->drained) {
         void (*drained)(void *) = f->drained;
         f->drained = NULL;
@@ -59,13 +62,15 @@ static void tell_drained(struct forwarder *f) {
     }
 }
 
-void forwarder_client_opened(struct forwarder *f, struct list *link) {
+void forwarder_client_opened(struct forwarder *f, struct list *link)
+{
     list_init(link);
     list_add_tail(&f->client_list, link);
     f->client_count++;
 }
 
-void forwarder_client_closed(struct forwarder *f, struct list *link) {
+void forwarder_client_closed(struct forwarder *f, struct list *link)
+{
     CHECK(f->client_count > 0);
     list_del(link);
     f->client_count--;
@@ -73,7 +78,8 @@ void forwarder_client_closed(struct forwarder *f, struct list *link) {
 }
 
 void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(void *user),
-                     void *user) {
+                     void *user)
+{
     f->draining = true;
     f->drain_quiet_ms = quiet_ms;
     f->drained = drained;
@@ -87,7 +93,8 @@ void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(voi
     tell_drained(f);
 }
 
-void forwarder_close_all(struct forwarder *f) {
+void forwarder_close_all(struct forwarder *f)
+{
     f->draining = true;
     while (!list_empty(&f->client_list))
         client_close_now(container_of(list_first(&f->client_list), struct client, link));
@@ -98,7 +105,8 @@ void forwarder_close_all(struct forwarder *f) {
 
 const struct slice outbox_crlf = {(const uint8_t *)"\r\n", 2, NULL};
 
-struct outbox *outbox_for(struct forwarder *f, struct side *owner) {
+struct outbox *outbox_for(struct forwarder *f, struct side *owner)
+{
     struct outbox *o = &f->outbox;
     if (o->owner != owner) {
         if (o->count > 0)
@@ -109,7 +117,8 @@ struct outbox *outbox_for(struct forwarder *f, struct side *owner) {
     return o;
 }
 
-bool outbox_add(struct outbox *o, struct slice s) {
+bool outbox_add(struct outbox *o, struct slice s)
+{
     if (s.n == 0)
         return true;
     if (o->count > 0) {
@@ -126,13 +135,15 @@ bool outbox_add(struct outbox *o, struct slice s) {
 }
 
 /* After everything was sent the scratch starts anew, unless the loop still holds a part of it. */
-static void scratch_recycle(struct outbox *o) {
+static void scratch_recycle(struct outbox *o)
+{
     if (o->scratch && o->scratch->refs > 1)
         buf_put(&o->scratch);
     o->scratch_used = 0;
 }
 
-uint8_t *outbox_reserve(struct forwarder *f, struct outbox *o, uint32_t bytes) {
+uint8_t *outbox_reserve(struct forwarder *f, struct outbox *o, uint32_t bytes)
+{
     if (!o->scratch) {
         o->scratch = buf_get(f->loop, OUTBOX_SCRATCH_BYTES);
         o->scratch_used = 0;
@@ -144,14 +155,16 @@ uint8_t *outbox_reserve(struct forwarder *f, struct outbox *o, uint32_t bytes) {
     return o->scratch->data + o->scratch_used;
 }
 
-void outbox_commit(struct outbox *o, uint32_t bytes) {
+void outbox_commit(struct outbox *o, uint32_t bytes)
+{
     CHECK(bytes <= o->scratch->size - o->scratch_used);
     struct slice s = {o->scratch->data + o->scratch_used, bytes, o->scratch};
     o->scratch_used += bytes;
     CHECK(outbox_add(o, s));
 }
 
-enum send_result outbox_send(struct forwarder *f, struct outbox *o, struct stream *to) {
+enum send_result outbox_send(struct forwarder *f, struct outbox *o, struct stream *to)
+{
     (void)f;
     size_t count = o->count;
     if (count == 0)
@@ -162,7 +175,8 @@ enum send_result outbox_send(struct forwarder *f, struct outbox *o, struct strea
     return result;
 }
 
-void outbox_drop(struct forwarder *f, struct side *owner) {
+void outbox_drop(struct forwarder *f, struct side *owner)
+{
     struct outbox *o = &f->outbox;
     if (o->owner == owner) {
         o->count = 0;

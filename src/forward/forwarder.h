@@ -3,8 +3,8 @@
 
 /*
  * What one worker needs to forward: its loop, its slabs, its idle upstream connections, the place
- * where outgoing bytes are gathered, and its account. One per worker, made before the worker runs and
- * freed after; everything in it belongs to that thread.
+ * where outgoing bytes are gathered, and its account. One per worker, made before the worker runs
+ * and freed after; everything in it belongs to that thread.
  *
  * A `front` is a listener at run time: its configuration, its pools, and the number of its client
  * connections over all workers.
@@ -36,10 +36,10 @@ struct front {
 };
 
 /*
- * Outgoing bytes on their way to one side: slices gathered between two flushes, and a scratch buffer
- * for heads and chunk framing that are made here. There is one per worker, not one per connection:
- * whoever gathers flushes before anybody else starts (outbox_for sees to it), so an idle connection
- * pays nothing for it.
+ * Outgoing bytes on their way to one side: slices gathered between two flushes, and a scratch
+ * buffer for heads and chunk framing that are made here. There is one per worker, not one per
+ * connection: whoever gathers flushes before anybody else starts (outbox_for sees to it), so an
+ * idle connection pays nothing for it.
  */
 /* Twice the longest head, so that a head and framing always fit after a flush. */
 #define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
@@ -53,7 +53,8 @@ struct outbox {
 };
 
 /* How an exchange with a backend went, for passive health: REASON_ok or the backend's fault. */
-typedef void forwarder_report_fn(void *user, struct backend *b, enum reason result, uint64_t now_ms);
+typedef void forwarder_report_fn(void *user, struct backend *b, enum reason result,
+                                 uint64_t now_ms);
 
 /* A head while it is received, with room for a path that must be rewritten. */
 struct head_room {
@@ -83,7 +84,8 @@ struct forwarder {
     struct list client_list; /* every client connection, for the drain */
     uint32_t client_count;
     bool draining;
-    uint64_t drain_quiet_ms; /* how long a quiet keep-alive connection is still held while draining */
+    uint64_t
+        drain_quiet_ms; /* how long a quiet keep-alive connection is still held while draining */
     void (*drained)(void *user); /* called when draining and the last client has gone */
     void *drained_user;
 };
@@ -107,11 +109,12 @@ NODISCARD int forwarder_init(struct forwarder *f, const struct forwarder_options
 void forwarder_fini(struct forwarder *f);
 
 /*
- * Begins the drain: requests under way finish, and the next request on a quiet keep-alive connection
- * is still served, with "Connection: close"; a connection that stays quiet for quiet_ms is closed.
- * `drained` is called once no client is left (perhaps at once, from inside this call).
+ * Begins the drain: requests under way finish, and the next request on a quiet keep-alive
+ * connection is still served, with "Connection: close"; a connection that stays quiet for quiet_ms
+ * is closed. `drained` is called once no client is left (perhaps at once, from inside this call).
  */
-void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(void *user), void *user);
+void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(void *user),
+                     void *user);
 
 /* Ends every exchange and connection now (REASON_shutting_down). */
 void forwarder_close_all(struct forwarder *f);
@@ -128,7 +131,8 @@ struct outbox *outbox_for(struct forwarder *f, struct side *owner);
 /* The CR LF that ends a chunk. */
 extern const struct slice outbox_crlf;
 
-/* Adds bytes; adjacent pieces of one buffer become one slice. False when it is full: flush first. */
+/* Adds bytes; adjacent pieces of one buffer become one slice. False when it is full: flush first.
+ */
 bool outbox_add(struct outbox *o, struct slice s);
 
 /* Room for `bytes` in the scratch buffer (at most 64 KiB since the last flush), or NULL. Call
@@ -143,6 +147,7 @@ enum send_result outbox_send(struct forwarder *f, struct outbox *o, struct strea
 void outbox_drop(struct forwarder *f, struct side *owner);
 
 /* Whether a few more slices and chunk framing fit before the next flush. */
-static inline bool outbox_has_room(const struct outbox *o) {
+static inline bool outbox_has_room(const struct outbox *o)
+{
     return o->count + 8 < SEND_SLICES_MAX && o->scratch_used < OUTBOX_SCRATCH_BYTES / 2;
 }

@@ -15,33 +15,38 @@
 #define PARTIAL_ROOM_FIRST 2048
 
 void h1_conn_init(struct h1_conn *c, struct forwarder *f, const struct h1_conn_ops *ops,
-                  enum h1_role role, const struct h1_limits *limits) {
+                  enum h1_role role, const struct h1_limits *limits)
+{
     memset(c, 0, sizeof(*c));
     c->f = f;
     c->ops = ops;
     h1_reader_init(&c->reader, role, limits);
 }
 
-static void drop_kept(struct h1_conn *c) {
+static void drop_kept(struct h1_conn *c)
+{
     slice_put(&c->kept);
     c->kept_room = 0;
     c->partial = false;
 }
 
-static void drop_head(struct h1_conn *c) {
+static void drop_head(struct h1_conn *c)
+{
     if (c->head) {
         slab_put(&c->f->heads, container_of(c->head, struct head_room, head));
         c->head = NULL;
     }
 }
 
-void h1_conn_fini(struct h1_conn *c) {
+void h1_conn_fini(struct h1_conn *c)
+{
     drop_kept(c);
     drop_head(c);
 }
 
 /* Makes room for `more` bytes behind what is kept. */
-static bool partial_grow(struct h1_conn *c, uint32_t more) {
+static bool partial_grow(struct h1_conn *c, uint32_t more)
+{
     if (c->kept.n + more <= c->kept_room)
         return true;
     size_t room = c->kept.n + more <= PARTIAL_ROOM_FIRST ? PARTIAL_ROOM_FIRST : 2 * HTTP_HEAD_MAX;
@@ -58,7 +63,8 @@ static bool partial_grow(struct h1_conn *c, uint32_t more) {
 }
 
 /* Appends as much of `in` as a head may still need. Returns how much, 0 when out of buffers. */
-static uint32_t partial_append(struct h1_conn *c, struct slice in) {
+static uint32_t partial_append(struct h1_conn *c, struct slice in)
+{
     uint32_t used = c->kept.n;
     uint32_t take = in.n;
     if (take > 2 * HTTP_HEAD_MAX - used)
@@ -74,7 +80,8 @@ enum step { STEP_AGAIN, STEP_DONE, STEP_DEAD };
 
 /* One event; `source` is where its bytes lie, `rest` the input behind them. */
 static enum step deliver(struct h1_conn *c, int event, const struct h1_result *r,
-                         struct slice source, struct slice *rest) {
+                         struct slice source, struct slice *rest)
+{
     bool alive;
     c->input_left = rest->n;
     switch (event) {
@@ -89,19 +96,18 @@ static enum step deliver(struct h1_conn *c, int event, const struct h1_result *r
     case H1_BODY:
         alive = c->ops->body(c, (struct slice){r->body.p, (uint32_t)r->body.n, source.buf});
         break;
-    case H1_END:
-        alive = c->ops->end(c, r->trailers);
-        break;
+    case H1_END: alive = c->ops->end(c, r->trailers); break;
     default:
         CHECK(event < 0);
         rest->n = 0;
-        return c->ops->bad(c, (enum reason)-event) ? STEP_DONE : STEP_DEAD;
+        return c->ops->bad(c, (enum reason) - event) ? STEP_DONE : STEP_DEAD;
     }
     return alive ? STEP_AGAIN : STEP_DEAD;
 }
 
 /* The codec wants a head to write into while it is in that state. */
-static bool head_ready(struct h1_conn *c) {
+static bool head_ready(struct h1_conn *c)
+{
     if (c->head || c->reader.state != H1_STATE_HEAD)
         return true;
     struct head_room *room = slab_get(&c->f->heads);
@@ -113,7 +119,8 @@ static bool head_ready(struct h1_conn *c) {
 }
 
 /* One round with an incomplete head or trailer section in front of *in. */
-static enum step step_partial(struct h1_conn *c, struct slice *in) {
+static enum step step_partial(struct h1_conn *c, struct slice *in)
+{
     uint32_t before = c->kept.n;
     uint32_t added = partial_append(c, *in);
     if (added == 0)
@@ -141,7 +148,8 @@ static enum step step_partial(struct h1_conn *c, struct slice *in) {
 }
 
 /* One round with *in as it came. */
-static enum step step_plain(struct h1_conn *c, struct slice *in) {
+static enum step step_plain(struct h1_conn *c, struct slice *in)
+{
     struct h1_result r;
     int event = h1_reader_next(&c->reader, slice_span(*in), c->head, &r);
     struct slice source = *in;
@@ -164,12 +172,14 @@ static enum step step_plain(struct h1_conn *c, struct slice *in) {
 }
 
 /* Whether the reader has an event that needs no bytes. */
-static bool event_due(const struct h1_conn *c) {
+static bool event_due(const struct h1_conn *c)
+{
     return c->reader.state == H1_STATE_END_DUE;
 }
 
 /* Events until the input is used up or the connection paused. False when it ended. */
-static bool run_events(struct h1_conn *c, struct slice *in) {
+static bool run_events(struct h1_conn *c, struct slice *in)
+{
     enum step step = STEP_AGAIN;
     while (step == STEP_AGAIN && !c->paused && !c->deaf && (in->n > 0 || event_due(c))) {
         if (!head_ready(c))
@@ -181,14 +191,16 @@ static bool run_events(struct h1_conn *c, struct slice *in) {
 }
 
 /* What is left of a delivery waits for its turn. */
-static bool hold(struct h1_conn *c, struct slice in) {
+static bool hold(struct h1_conn *c, struct slice in)
+{
     if (in.n == 0 || !c->paused || c->deaf)
         return true;
     c->kept = slice_keep(c->f->loop, in);
     return c->kept.n > 0 || c->ops->bad(c, REASON_overload);
 }
 
-static bool run(struct h1_conn *c, struct slice in) {
+static bool run(struct h1_conn *c, struct slice in)
+{
     struct slice owned = {0};
     bool alive;
     c->running = true;
@@ -212,13 +224,15 @@ static bool run(struct h1_conn *c, struct slice in) {
     return alive;
 }
 
-bool h1_conn_input(struct h1_conn *c, struct slice in) {
+bool h1_conn_input(struct h1_conn *c, struct slice in)
+{
     CHECK(!c->running);
     CHECK(c->partial || c->kept.n == 0);
     return run(c, in);
 }
 
-void h1_conn_pause(struct h1_conn *c) {
+void h1_conn_pause(struct h1_conn *c)
+{
     if (!c->paused) {
         c->paused = true;
         if (c->stream)
@@ -226,12 +240,14 @@ void h1_conn_pause(struct h1_conn *c) {
     }
 }
 
-void h1_conn_deafen(struct h1_conn *c) {
+void h1_conn_deafen(struct h1_conn *c)
+{
     c->deaf = true;
     drop_kept(c);
 }
 
-bool h1_conn_resume(struct h1_conn *c) {
+bool h1_conn_resume(struct h1_conn *c)
+{
     if (!c->paused)
         return true;
     c->paused = false;

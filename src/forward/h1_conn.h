@@ -13,8 +13,8 @@
  *             request must wait its turn): a reference to the buffer it came in
  * While paused nothing is read from the stream, so there is at most one receive to hold.
  *
- * Event functions run inside h1_conn_input. They may pause the connection, end it or hand it on. Its
- * memory must outlive the outermost h1_conn_input: an owner that ends it there only marks it
+ * Event functions run inside h1_conn_input. They may pause the connection, end it or hand it on.
+ * Its memory must outlive the outermost h1_conn_input: an owner that ends it there only marks it
  * (`doomed`), returns false, and frees it when h1_conn_input has returned.
  */
 
@@ -74,6 +74,7 @@ bool h1_conn_resume(struct h1_conn *c);
 void h1_conn_deafen(struct h1_conn *c);
 
 /* Whether bytes of a message not yet begun or not yet complete are waiting here. */
-static inline bool h1_conn_has_input(const struct h1_conn *c) {
+static inline bool h1_conn_has_input(const struct h1_conn *c)
+{
     return c->kept.n > 0;
 }

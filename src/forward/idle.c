@@ -19,7 +19,8 @@ struct idle_set {
     struct idle_stack *stacks[]; /* by pool index; each by slot */
 };
 
-struct idle_set *idle_set_new(struct pool *const *pools, uint32_t pool_count) {
+struct idle_set *idle_set_new(struct pool *const *pools, uint32_t pool_count)
+{
     struct idle_set *set = calloc(1, sizeof(*set) + pool_count * sizeof(set->stacks[0]));
     if (!set)
         return NULL;
@@ -38,7 +39,8 @@ struct idle_set *idle_set_new(struct pool *const *pools, uint32_t pool_count) {
     return set;
 }
 
-void idle_set_free(struct idle_set **set) {
+void idle_set_free(struct idle_set **set)
+{
     if (!*set)
         return;
     for (uint32_t i = 0; i < (*set)->pool_count; i++)
@@ -47,11 +49,13 @@ void idle_set_free(struct idle_set **set) {
     *set = NULL;
 }
 
-static struct idle_stack *stack_of(struct idle_set *set, const struct backend *b) {
+static struct idle_stack *stack_of(struct idle_set *set, const struct backend *b)
+{
     return &set->stacks[b->pool->index][b->slot];
 }
 
-struct upstream *idle_take(struct idle_set *set, struct backend *b) {
+struct upstream *idle_take(struct idle_set *set, struct backend *b)
+{
     struct idle_stack *s = stack_of(set, b);
     struct list *link = list_pop(&s->connections);
     if (!link)
@@ -60,7 +64,8 @@ struct upstream *idle_take(struct idle_set *set, struct backend *b) {
     return container_of(link, struct upstream, link);
 }
 
-bool idle_put(struct idle_set *set, struct backend *b, struct upstream *u) {
+bool idle_put(struct idle_set *set, struct backend *b, struct upstream *u)
+{
     struct idle_stack *s = stack_of(set, b);
     if (s->count >= b->pool->conf->keepalive_max_idle)
         return false;
@@ -69,19 +74,22 @@ bool idle_put(struct idle_set *set, struct backend *b, struct upstream *u) {
     return true;
 }
 
-void idle_remove(struct idle_set *set, struct backend *b, struct upstream *u) {
+void idle_remove(struct idle_set *set, struct backend *b, struct upstream *u)
+{
     struct idle_stack *s = stack_of(set, b);
     CHECK(s->count > 0 && list_linked(&u->link));
     list_del(&u->link);
     s->count--;
 }
 
-void idle_close_all(struct idle_set *set) {
+void idle_close_all(struct idle_set *set)
+{
     for (uint32_t i = 0; i < set->pool_count; i++) {
         for (uint32_t k = 0; k < set->pools[i]->backend_count; k++) {
             struct idle_stack *s = &set->stacks[i][k];
             while (!list_empty(&s->connections))
-                upstream_close_idle(container_of(list_first(&s->connections), struct upstream, link));
+                upstream_close_idle(
+                    container_of(list_first(&s->connections), struct upstream, link));
         }
     }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pool->waiting is read without the lock by queue_release, so the two sides must not miss each
- * other: the waiter announces itself before it looks for a place a last time (exchange.c picks again
- * after queue_wait), the releaser frees the place before it looks for waiters. Both orders are
- * sequentially consistent.
+ * other: the waiter announces itself before it looks for a place a last time (exchange.c picks
+ * again after queue_wait), the releaser frees the place before it looks for waiters. Both orders
+ * are sequentially consistent.
  */
 #include "forward/queue.h"
 
@@ -18,7 +18,8 @@ struct queue {
     struct list waiting; /* the longest waiting first */
 };
 
-bool queue_attach(struct pool *pool) {
+bool queue_attach(struct pool *pool)
+{
     struct queue *q = calloc(1, sizeof(*q));
     if (!q)
         return false;
@@ -28,7 +29,8 @@ bool queue_attach(struct pool *pool) {
     return true;
 }
 
-void queue_detach(struct pool *pool) {
+void queue_detach(struct pool *pool)
+{
     struct queue *q = pool->queue;
     if (!q)
         return;
@@ -38,14 +40,16 @@ void queue_detach(struct pool *pool) {
     pool->queue = NULL;
 }
 
-static void deliver(struct loop *loop, struct message *m) {
+static void deliver(struct loop *loop, struct message *m)
+{
     (void)loop;
     struct queue_entry *e = container_of(m, struct queue_entry, message);
     e->granted(e, e->backend);
 }
 
 int queue_wait(struct pool *pool, struct queue_entry *e, struct loop *loop,
-               queue_granted_fn *granted) {
+               queue_granted_fn *granted)
+{
     struct queue *q = pool->queue;
     *e = (struct queue_entry){.loop = loop, .pool = pool, .granted = granted};
     list_init(&e->link);
@@ -59,7 +63,8 @@ int queue_wait(struct pool *pool, struct queue_entry *e, struct loop *loop,
     return full ? -(int)REASON_queue_full : 0;
 }
 
-bool queue_cancel(struct queue_entry *e) {
+bool queue_cancel(struct queue_entry *e)
+{
     struct queue *q = e->pool->queue;
     pthread_mutex_lock(&q->lock);
     bool waiting = list_linked(&e->link);
@@ -72,7 +77,8 @@ bool queue_cancel(struct queue_entry *e) {
 }
 
 /* Gives a place of b to the first in line; false when there is no place or nobody. */
-static bool grant_one(struct pool *pool, struct backend *b) {
+static bool grant_one(struct pool *pool, struct backend *b)
+{
     struct queue *q = pool->queue;
     pthread_mutex_lock(&q->lock);
     struct list *first = list_first(&q->waiting);
@@ -90,12 +96,14 @@ static bool grant_one(struct pool *pool, struct backend *b) {
     return granted;
 }
 
-void queue_release(struct pool *pool, struct backend *b) {
+void queue_release(struct pool *pool, struct backend *b)
+{
     if (atomic_load(&pool->waiting) > 0)
         grant_one(pool, b);
 }
 
-void queue_kick(struct pool *pool) {
+void queue_kick(struct pool *pool)
+{
     for (uint32_t i = 0; i < pool->backend_count && atomic_load(&pool->waiting) > 0; i++) {
         while (grant_one(pool, &pool->backends[i]))
             ;

@@ -12,8 +12,8 @@
  * The place travels with the message: it is counted as taken from the moment it is given. An entry
  * may be cancelled until then; after that it must wait for its message (queue_cancel says which).
  *
- * Thread rule: wait and cancel on the entry's worker; release and kick on any thread. A pool without
- * a limit never comes here, so its exchanges take no lock.
+ * Thread rule: wait and cancel on the entry's worker; release and kick on any thread. A pool
+ * without a limit never comes here, so its exchanges take no lock.
  */
 
 #include "base/list.h"

@@ -12,10 +12,11 @@
 #define BIT(id) (UINT64_C(1) << FIELD_##id)
 
 /* Claims about who the client is: believed only from a trusted peer. */
-static const uint64_t claims = BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) |
-                               BIT(X_FORWARDED_HOST) | BIT(FORWARDED);
+static const uint64_t claims =
+    BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST) | BIT(FORWARDED);
 
-static bool is_trusted(const struct listener_conf *conf, const struct address *peer) {
+static bool is_trusted(const struct listener_conf *conf, const struct address *peer)
+{
     for (size_t i = 0; i < conf->trusted_count; i++) {
         if (address_block_has(&conf->trusted[i], peer))
             return true;
@@ -25,7 +26,8 @@ static bool is_trusted(const struct listener_conf *conf, const struct address *p
 
 /* "X-Forwarded-For: <what a trusted peer said, joined>, <peer>" */
 static void write_forwarded_for(struct writer *w, const struct head *h, const struct address *peer,
-                                bool trusted) {
+                                bool trusted)
+{
     char ip[ADDRESS_TEXT_MAX];
     size_t n = address_format_ip(peer, ip);
     w_span(w, span_str("X-Forwarded-For: "));
@@ -41,12 +43,14 @@ static void write_forwarded_for(struct writer *w, const struct head *h, const st
     w_span(w, span_str("\r\n"));
 }
 
-static struct text_at here(const struct writer *w, size_t len) {
+static struct text_at here(const struct writer *w, size_t len)
+{
     return (struct text_at){(uint32_t)w_len(w), (uint16_t)len};
 }
 
 /* 128 random bits in hex: unique without coordination between workers and machines. */
-static struct text_at write_request_id(struct writer *w, struct rng *rng) {
+static struct text_at write_request_id(struct writer *w, struct rng *rng)
+{
     w_span(w, span_str("X-Request-Id: "));
     struct text_at at = here(w, 32);
     w_hex(w, rng_u64(rng), 16);
@@ -56,7 +60,8 @@ static struct text_at write_request_id(struct writer *w, struct rng *rng) {
 }
 
 static void write_forwarded(struct exchange *x, struct writer *w, const struct head *h,
-                            const struct address *peer) {
+                            const struct address *peer)
+{
     bool trusted = is_trusted(x->front->conf, peer);
     h1_write_fields(w, h, trusted ? BIT(X_FORWARDED_FOR) : claims);
     write_forwarded_for(w, h, peer, trusted);
@@ -68,7 +73,8 @@ static void write_forwarded(struct exchange *x, struct writer *w, const struct h
         x->id_at = write_request_id(w, &x->f->rng);
 }
 
-static void write_connection(struct exchange *x, struct writer *w, const struct head *h) {
+static void write_connection(struct exchange *x, struct writer *w, const struct head *h)
+{
     if (h->framing == BODY_CHUNKED)
         w_span(w, span_str("Transfer-Encoding: chunked\r\n"));
     if (h->upgrade) {
@@ -82,7 +88,8 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
 }
 
 /* HTTP/1.1 asks for a Host; the client had none, so the backend's own name is the honest one. */
-static void write_missing_host(struct exchange *x, struct writer *w, const struct head *h) {
+static void write_missing_host(struct exchange *x, struct writer *w, const struct head *h)
+{
     if (head_has(h, FIELD_HOST))
         return;
     if (h->authority.len > 0)
@@ -91,20 +98,23 @@ static void write_missing_host(struct exchange *x, struct writer *w, const struc
         h1_write_field(w, span_str("Host"), span_cstr(x->pool->conf->name));
 }
 
-static struct text_at keep_text(struct writer *w, struct span text) {
+static struct text_at keep_text(struct writer *w, struct span text)
+{
     struct text_at at = here(w, text.n);
     w_span(w, text);
     return at;
 }
 
-static struct text_at keep_field(struct writer *w, const struct head *h, enum field_id id) {
+static struct text_at keep_field(struct writer *w, const struct head *h, enum field_id id)
+{
     unsigned at = 0;
     const struct field *f = head_has(h, id) ? head_find(h, id, &at) : NULL;
     return f ? keep_text(w, field_value(h, f)) : (struct text_at){0};
 }
 
 /* Texts that only the log wants, behind the head. */
-static void keep_for_log(struct exchange *x, struct writer *w, const struct head *h) {
+static void keep_for_log(struct exchange *x, struct writer *w, const struct head *h)
+{
     x->target_at = keep_text(w, head_span(h, h->target));
     x->host_at = keep_text(w, head_span(h, h->authority));
     x->agent_at = keep_field(w, h, FIELD_USER_AGENT);
@@ -113,7 +123,8 @@ static void keep_for_log(struct exchange *x, struct writer *w, const struct head
         x->id_at = keep_field(w, h, FIELD_X_REQUEST_ID);
 }
 
-int request_build(struct exchange *x, const struct head *h, const struct address *peer) {
+int request_build(struct exchange *x, const struct head *h, const struct address *peer)
+{
     /* A field is written once as a field and at most once as a text for the log. */
     size_t room = 2 * (size_t)h->head_len + OWN_FIELDS_BYTES;
     struct buf *b = buf_get(x->f->loop, room);

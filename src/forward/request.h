@@ -6,8 +6,8 @@
  * backend that will be: a retry sends the same bytes.
  *
  * Added: X-Forwarded-For, -Proto, -Host (from a trusted peer: appended and kept; from any other:
- * replaced, and `Forwarded` is removed), X-Request-Id when absent, Host when an HTTP/1.0 client gave
- * none. Removed: hop-by-hop fields. Kept: everything else, in order.
+ * replaced, and `Forwarded` is removed), X-Request-Id when absent, Host when an HTTP/1.0 client
+ * gave none. Removed: hop-by-hop fields. Kept: everything else, in order.
  */
 
 #include "base/address.h"

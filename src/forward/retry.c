@@ -3,7 +3,8 @@
 
 #include "base/limits.h"
 
-bool retry_allowed(const struct pool_conf *conf, const struct retry_facts *facts, enum reason why) {
+bool retry_allowed(const struct pool_conf *conf, const struct retry_facts *facts, enum reason why)
+{
     if (facts->spent || facts->retries >= RETRY_ATTEMPTS_MAX)
         return false;
     if (facts->stale)
@@ -11,13 +12,11 @@ bool retry_allowed(const struct pool_conf *conf, const struct retry_facts *facts
     if (facts->retries >= conf->retry_attempts)
         return false;
     switch (reason_retry(why)) {
-    case REASON_RETRY_CONNECT:
-        return (conf->retry_on & RETRY_ON_CONNECT_FAILURE) != 0;
+    case REASON_RETRY_CONNECT: return (conf->retry_on & RETRY_ON_CONNECT_FAILURE) != 0;
     case REASON_RETRY_RESET:
         return (conf->retry_on & RETRY_ON_RESET_BEFORE_RESPONSE) != 0 && facts->idempotent &&
                !facts->tcp;
-    case REASON_RETRY_NO:
-        break;
+    case REASON_RETRY_NO: break;
     }
     return false;
 }

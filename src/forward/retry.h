@@ -6,8 +6,8 @@
  *
  *  - never once a byte of its body was taken (it is gone) or a byte of the response was seen;
  *  - a failure to connect: any request, if the pool's retries.on names connect_failure;
- *  - a reset before the response: only requests safe to repeat (RFC 9110 9.2.2), if retries.on names
- *    reset_before_response;
+ *  - a reset before the response: only requests safe to repeat (RFC 9110 9.2.2), if retries.on
+ * names reset_before_response;
  *  - a kept-alive connection that had been closed meanwhile ("stale") says nothing about the
  *    backend: requests safe to repeat go out again on a new connection, whatever the setting;
  *  - at most retries.attempts times, and in any case at most RETRY_ATTEMPTS_MAX times.
@@ -21,8 +21,8 @@
 
 struct retry_facts {
     bool idempotent;
-    bool tcp;        /* a byte stream: only failures to connect can be repeated */
-    bool spent;      /* a byte of its body was taken, or one of the response came */
+    bool tcp;   /* a byte stream: only failures to connect can be repeated */
+    bool spent; /* a byte of its body was taken, or one of the response came */
     bool stale;
     uint32_t retries; /* so far */
 };

@@ -37,8 +37,8 @@ enum { SIDE_OK = 0, SIDE_FULL = 1 };
 struct side_ops {
     const char *name;
 
-    /* head, body and end return SIDE_OK, SIDE_FULL (flush before giving more), or a negative reason:
-     * there was no room, and the exchange must be cut. */
+    /* head, body and end return SIDE_OK, SIDE_FULL (flush before giving more), or a negative
+     * reason: there was no room, and the exchange must be cut. */
 
     /* A response head, interim ones too. The backend side has no such call: its request head is
      * written before the backend is known (exchange->request). */

@@ -33,14 +33,16 @@ struct backend_tcp {
 
 /* ---- what both ends share ---- */
 
-static int pipe_body(struct pipe_end *e, struct side *s, struct slice piece) {
+static int pipe_body(struct pipe_end *e, struct side *s, struct slice piece)
+{
     struct outbox *o = outbox_for(e->f, s);
     if (!outbox_add(o, piece))
         return -(int)REASON_overload;
     return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
 }
 
-static bool pipe_flush(struct pipe_end *e, struct side *s) {
+static bool pipe_flush(struct pipe_end *e, struct side *s)
+{
     struct forwarder *f = e->f;
     if (f->outbox.owner == s && f->outbox.count > 0) {
         CHECK(!e->sending);
@@ -53,18 +55,21 @@ static bool pipe_flush(struct pipe_end *e, struct side *s) {
     return !e->sending;
 }
 
-static void pipe_close(struct pipe_end *e, struct side *s, bool reset) {
+static void pipe_close(struct pipe_end *e, struct side *s, bool reset)
+{
     outbox_drop(e->f, s);
     stream_close(&e->stream, reset ? STREAM_CLOSE_RESET : STREAM_CLOSE_NORMAL);
 }
 
-static void side_data(struct side *s, struct slice in) {
+static void side_data(struct side *s, struct slice in)
+{
     struct exchange *x = s->x;
     if (exchange_body(x, s, in))
         exchange_flush(x, s);
 }
 
-static void side_eof(struct side *s) {
+static void side_eof(struct side *s)
+{
     struct exchange *x = s->x;
     if (exchange_end(x, s, span_of(NULL, 0)))
         exchange_flush(x, s);
@@ -72,12 +77,14 @@ static void side_eof(struct side *s) {
 
 /* ---- the client's end ---- */
 
-static struct client_tcp *client_of(struct side *s) {
+static struct client_tcp *client_of(struct side *s)
+{
     struct client *base = container_of(s, struct client, side);
     return container_of(base, struct client_tcp, base);
 }
 
-static void client_end(struct client_tcp *c, bool reset) {
+static void client_end(struct client_tcp *c, bool reset)
+{
     struct forwarder *f = c->base.f;
     CHECK(!c->base.side.x);
     pipe_close(&c->end, &c->base.side, reset);
@@ -86,23 +93,27 @@ static void client_end(struct client_tcp *c, bool reset) {
     slab_put(&f->clients, c);
 }
 
-static void client_data(struct stream *s, struct slice in) {
+static void client_data(struct stream *s, struct slice in)
+{
     struct client_tcp *c = s->user;
     side_data(&c->base.side, in);
 }
 
-static void client_eof(struct stream *s) {
+static void client_eof(struct stream *s)
+{
     struct client_tcp *c = s->user;
     side_eof(&c->base.side);
 }
 
-static void client_sent(struct stream *s) {
+static void client_sent(struct stream *s)
+{
     struct client_tcp *c = s->user;
     c->end.sending = false;
     exchange_writable(c->base.side.x, &c->base.side);
 }
 
-static void client_failed(struct stream *s, enum reason why) {
+static void client_failed(struct stream *s, enum reason why)
+{
     (void)why;
     struct client_tcp *c = s->user;
     exchange_client_failed(c->base.side.x, REASON_client_reset);
@@ -115,38 +126,45 @@ static const struct stream_ops client_stream_ops = {
     .failed = client_failed,
 };
 
-static int client_body(struct side *s, struct slice piece) {
+static int client_body(struct side *s, struct slice piece)
+{
     return pipe_body(&client_of(s)->end, s, piece);
 }
 
-static int client_side_end(struct side *s, struct span trailers) {
+static int client_side_end(struct side *s, struct span trailers)
+{
     (void)trailers;
     client_of(s)->end.shutdown_due = true;
     return SIDE_OK;
 }
 
-static bool client_flush(struct side *s) {
+static bool client_flush(struct side *s)
+{
     return pipe_flush(&client_of(s)->end, s);
 }
 
-static void client_credit(struct side *s, bool on) {
+static void client_credit(struct side *s, bool on)
+{
     stream_read(client_of(s)->base.stream, on);
 }
 
 /* TCP has no words for an error: the connection just ends. */
-static bool client_answer(struct side *s, enum reason why, uint16_t *ret_status) {
+static bool client_answer(struct side *s, enum reason why, uint16_t *ret_status)
+{
     (void)s;
     (void)why;
     *ret_status = 0;
     return true;
 }
 
-static void client_release(struct side *s, bool clean) {
+static void client_release(struct side *s, bool clean)
+{
     (void)clean;
     client_end(client_of(s), false);
 }
 
-static void client_abort(struct side *s, enum reason why) {
+static void client_abort(struct side *s, enum reason why)
+{
     client_end(client_of(s), why == REASON_backend_reset);
 }
 
@@ -162,17 +180,20 @@ static const struct side_ops client_side_ops = {
 };
 
 /* A byte stream has no quiet moment between exchanges: it goes on until its end or the deadline. */
-static void client_drain_tcp(struct client *c) {
+static void client_drain_tcp(struct client *c)
+{
     (void)c;
 }
 
-static void client_close_tcp(struct client *c) {
+static void client_close_tcp(struct client *c)
+{
     exchange_kill(c->side.x, REASON_shutting_down);
 }
 
 static const struct client_kind client_tcp_kind = {"tcp", client_drain_tcp, client_close_tcp};
 
-void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s) {
+void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
+{
     struct client_tcp *c = slab_get_zeroed(&f->clients);
     if (!c) {
         stream_close(&s, STREAM_CLOSE_RESET);
@@ -190,17 +211,20 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
         client_end(c, true);
 }
 
-size_t client_tcp_object_bytes(void) {
+size_t client_tcp_object_bytes(void)
+{
     return sizeof(struct client_tcp);
 }
 
 /* ---- the backend's end ---- */
 
-static struct backend_tcp *backend_of(struct side *s) {
+static struct backend_tcp *backend_of(struct side *s)
+{
     return container_of(s, struct backend_tcp, side);
 }
 
-static void backend_end(struct backend_tcp *b, bool reset) {
+static void backend_end(struct backend_tcp *b, bool reset)
+{
     struct forwarder *f = b->end.f;
     CHECK(!b->side.x);
     loop_timer_stop(f->loop, &b->timer);
@@ -208,7 +232,8 @@ static void backend_end(struct backend_tcp *b, bool reset) {
     slab_put(&f->tcp_backends, b);
 }
 
-static void backend_fail(struct backend_tcp *b, enum reason why) {
+static void backend_fail(struct backend_tcp *b, enum reason why)
+{
     struct exchange *x = b->side.x;
     b->side.x = NULL;
     x->backend = NULL;
@@ -216,11 +241,13 @@ static void backend_fail(struct backend_tcp *b, enum reason why) {
     exchange_backend_failed(x, why, true);
 }
 
-static void backend_moved(struct backend_tcp *b) {
+static void backend_moved(struct backend_tcp *b)
+{
     loop_timer_set(b->end.f->loop, &b->timer, b->side.x->front->conf->tunnel_ms);
 }
 
-static void backend_timer(struct timer *t) {
+static void backend_timer(struct timer *t)
+{
     struct backend_tcp *b = container_of(t, struct backend_tcp, timer);
     if (b->connected)
         exchange_kill(b->side.x, REASON_idle_timeout);
@@ -228,7 +255,8 @@ static void backend_timer(struct timer *t) {
         backend_fail(b, REASON_connect_timeout);
 }
 
-static void backend_connected(struct stream *s) {
+static void backend_connected(struct stream *s)
+{
     struct backend_tcp *b = s->user;
     struct exchange *x = b->side.x;
     b->connected = true;
@@ -238,25 +266,29 @@ static void backend_connected(struct stream *s) {
     exchange_writable(x, &b->side);
 }
 
-static void backend_data(struct stream *s, struct slice in) {
+static void backend_data(struct stream *s, struct slice in)
+{
     struct backend_tcp *b = s->user;
     backend_moved(b);
     side_data(&b->side, in);
 }
 
-static void backend_eof(struct stream *s) {
+static void backend_eof(struct stream *s)
+{
     struct backend_tcp *b = s->user;
     side_eof(&b->side);
 }
 
-static void backend_sent(struct stream *s) {
+static void backend_sent(struct stream *s)
+{
     struct backend_tcp *b = s->user;
     b->end.sending = false;
     backend_moved(b);
     exchange_writable(b->side.x, &b->side);
 }
 
-static void backend_failed(struct stream *s, enum reason why) {
+static void backend_failed(struct stream *s, enum reason why)
+{
     backend_fail(s->user, why);
 }
 
@@ -268,32 +300,38 @@ static const struct stream_ops backend_stream_ops = {
     .failed = backend_failed,
 };
 
-static int backend_body(struct side *s, struct slice piece) {
+static int backend_body(struct side *s, struct slice piece)
+{
     struct backend_tcp *b = backend_of(s);
     backend_moved(b);
     return pipe_body(&b->end, s, piece);
 }
 
-static int backend_side_end(struct side *s, struct span trailers) {
+static int backend_side_end(struct side *s, struct span trailers)
+{
     (void)trailers;
     backend_of(s)->end.shutdown_due = true;
     return SIDE_OK;
 }
 
-static bool backend_flush(struct side *s) {
+static bool backend_flush(struct side *s)
+{
     return pipe_flush(&backend_of(s)->end, s);
 }
 
-static void backend_credit(struct side *s, bool on) {
+static void backend_credit(struct side *s, bool on)
+{
     stream_read(backend_of(s)->end.stream, on);
 }
 
-static void backend_release(struct side *s, bool clean) {
+static void backend_release(struct side *s, bool clean)
+{
     (void)clean;
     backend_end(backend_of(s), false);
 }
 
-static void backend_abort(struct side *s, enum reason why) {
+static void backend_abort(struct side *s, enum reason why)
+{
     backend_end(backend_of(s), why == REASON_client_reset);
 }
 
@@ -307,7 +345,8 @@ static const struct side_ops backend_side_ops = {
     .abort = backend_abort,
 };
 
-bool tcp_backend_begin(struct exchange *x, struct backend *backend) {
+bool tcp_backend_begin(struct exchange *x, struct backend *backend)
+{
     struct forwarder *f = x->f;
     const struct address *to = atomic_load_explicit(&backend->address, memory_order_acquire);
     struct backend_tcp *b = slab_get_zeroed(&f->tcp_backends);
@@ -328,6 +367,7 @@ bool tcp_backend_begin(struct exchange *x, struct backend *backend) {
     return true;
 }
 
-size_t tcp_backend_object_bytes(void) {
+size_t tcp_backend_object_bytes(void)
+{
     return sizeof(struct backend_tcp);
 }

@@ -4,8 +4,8 @@
 /*
  * TCP: bytes as they come, in both directions, each with its own end (half-close is kept).
  *
- * One side for either end of the pair. The client's is opened by client_tcp_open (forward/client.h);
- * the backend's by tcp_backend_begin. Thread rule: the worker's thread.
+ * One side for either end of the pair. The client's is opened by client_tcp_open
+ * (forward/client.h); the backend's by tcp_backend_begin. Thread rule: the worker's thread.
  */
 
 #include "pick/pool.h"

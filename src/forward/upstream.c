@@ -25,26 +25,30 @@ static const struct stream_ops stream_ops;
 static const struct h1_conn_ops conn_ops;
 static const struct side_ops side_ops;
 
-static struct upstream *from_side(struct side *s) {
+static struct upstream *from_side(struct side *s)
+{
     struct upstream *u = container_of(s, struct upstream, side);
     CHECK(u->magic == UPSTREAM_MAGIC);
     return u;
 }
 
-static struct upstream *from_conn(struct h1_conn *h1) {
+static struct upstream *from_conn(struct h1_conn *h1)
+{
     return container_of(h1, struct upstream, h1);
 }
 
 /* ---- the connection's end ---- */
 
-static void upstream_free(struct upstream *u) {
+static void upstream_free(struct upstream *u)
+{
     struct forwarder *f = u->h1.f;
     h1_conn_fini(&u->h1);
     u->magic = 0;
     slab_put(&f->upstreams, u);
 }
 
-static void upstream_end(struct upstream *u, enum stream_close_how how) {
+static void upstream_end(struct upstream *u, enum stream_close_how how)
+{
     struct forwarder *f = u->h1.f;
     CHECK(!u->side.x && !u->h1.doomed);
     if (u->state == UPSTREAM_IDLE)
@@ -57,18 +61,21 @@ static void upstream_end(struct upstream *u, enum stream_close_how how) {
         upstream_free(u);
 }
 
-static void after_events(struct upstream *u) {
+static void after_events(struct upstream *u)
+{
     if (u->h1.doomed)
         upstream_free(u);
 }
 
-void upstream_close_idle(struct upstream *u) {
+void upstream_close_idle(struct upstream *u)
+{
     CHECK(u->state == UPSTREAM_IDLE);
     upstream_end(u, STREAM_CLOSE_NORMAL);
 }
 
 /* The backend failed the exchange, which lets go of this connection and goes on alone. */
-static void upstream_fail(struct upstream *u, enum reason why) {
+static void upstream_fail(struct upstream *u, enum reason why)
+{
     struct exchange *x = u->side.x;
     bool fresh = !u->reused;
     u->side.x = NULL;
@@ -79,12 +86,14 @@ static void upstream_fail(struct upstream *u, enum reason why) {
 
 /* ---- time ---- */
 
-static void set_timer(struct upstream *u, uint64_t ms) {
+static void set_timer(struct upstream *u, uint64_t ms)
+{
     loop_timer_set(u->h1.f->loop, &u->timer, ms);
 }
 
 /* What is being waited for now decides how long. */
-static void arm(struct upstream *u) {
+static void arm(struct upstream *u)
+{
     const struct exchange *x = u->side.x;
     const struct pool_conf *conf = u->backend->pool->conf;
     if (x->tunnel)
@@ -97,7 +106,8 @@ static void arm(struct upstream *u) {
         set_timer(u, conf->idle_ms);
 }
 
-static void on_timer(struct timer *t) {
+static void on_timer(struct timer *t)
+{
     struct upstream *u = container_of(t, struct upstream, timer);
     struct exchange *x = u->side.x;
     if (!x)
@@ -116,7 +126,8 @@ static void on_timer(struct timer *t) {
 
 /* ---- the response ---- */
 
-static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw) {
+static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
+{
     struct upstream *u = from_conn(h1);
     struct exchange *x = u->side.x;
     bool interim = h->status < 200 && h->status != 101;
@@ -133,14 +144,16 @@ static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw) {
     return true;
 }
 
-static bool on_body(struct h1_conn *h1, struct slice piece) {
+static bool on_body(struct h1_conn *h1, struct slice piece)
+{
     struct upstream *u = from_conn(h1);
     if (u->side.x)
         exchange_body(u->side.x, &u->side, piece);
     return !h1->doomed;
 }
 
-static bool on_end(struct h1_conn *h1, struct span trailers) {
+static bool on_end(struct h1_conn *h1, struct span trailers)
+{
     struct upstream *u = from_conn(h1);
     struct exchange *x = u->side.x;
     if (!x->response_begun) { /* the end of an interim response */
@@ -155,14 +168,16 @@ static bool on_end(struct h1_conn *h1, struct span trailers) {
     return !h1->doomed;
 }
 
-static bool on_bad(struct h1_conn *h1, enum reason why) {
+static bool on_bad(struct h1_conn *h1, enum reason why)
+{
     struct upstream *u = from_conn(h1);
     if (u->side.x)
         upstream_fail(u, why);
     return !h1->doomed;
 }
 
-static bool on_drained(struct h1_conn *h1) {
+static bool on_drained(struct h1_conn *h1)
+{
     struct upstream *u = from_conn(h1);
     if (u->side.x)
         exchange_flush(u->side.x, &u->side);
@@ -179,7 +194,8 @@ static const struct h1_conn_ops conn_ops = {
 
 /* ---- the stream ---- */
 
-static void on_connected(struct stream *s) {
+static void on_connected(struct stream *s)
+{
     struct upstream *u = s->user;
     struct exchange *x = u->side.x;
     u->state = UPSTREAM_ACTIVE;
@@ -189,7 +205,8 @@ static void on_connected(struct stream *s) {
         exchange_writable(x, &u->side);
 }
 
-static void on_data(struct stream *s, struct slice in) {
+static void on_data(struct stream *s, struct slice in)
+{
     struct upstream *u = s->user;
     if (!u->side.x) {
         upstream_end(u, STREAM_CLOSE_NORMAL); /* REASON_surplus_bytes */
@@ -202,7 +219,8 @@ static void on_data(struct stream *s, struct slice in) {
     after_events(u);
 }
 
-static void on_eof(struct stream *s) {
+static void on_eof(struct stream *s)
+{
     struct upstream *u = s->user;
     struct exchange *x = u->side.x;
     if (!x) {
@@ -218,7 +236,8 @@ static void on_eof(struct stream *s) {
     }
 }
 
-static void on_sent(struct stream *s) {
+static void on_sent(struct stream *s)
+{
     struct upstream *u = s->user;
     u->sending = false;
     if (!u->side.x)
@@ -228,7 +247,8 @@ static void on_sent(struct stream *s) {
         exchange_writable(u->side.x, &u->side);
 }
 
-static void on_failed(struct stream *s, enum reason why) {
+static void on_failed(struct stream *s, enum reason why)
+{
     struct upstream *u = s->user;
     if (u->side.x)
         upstream_fail(u, why);
@@ -246,7 +266,8 @@ static const struct stream_ops stream_ops = {
 
 /* ---- the backend's side of an exchange ---- */
 
-static int side_body(struct side *s, struct slice piece) {
+static int side_body(struct side *s, struct slice piece)
+{
     struct upstream *u = from_side(s);
     struct forwarder *f = u->h1.f;
     struct outbox *o = outbox_for(f, s);
@@ -262,7 +283,8 @@ static int side_body(struct side *s, struct slice piece) {
     return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
 }
 
-static int side_end(struct side *s, struct span trailers) {
+static int side_end(struct side *s, struct span trailers)
+{
     struct upstream *u = from_side(s);
     struct exchange *x = s->x;
     if (x->tunnel) {
@@ -285,7 +307,8 @@ static int side_end(struct side *s, struct span trailers) {
     return SIDE_OK;
 }
 
-static bool side_flush(struct side *s) {
+static bool side_flush(struct side *s)
+{
     struct upstream *u = from_side(s);
     struct forwarder *f = u->h1.f;
     if (f->outbox.owner == s && f->outbox.count > 0) {
@@ -300,7 +323,8 @@ static bool side_flush(struct side *s) {
     return !u->sending;
 }
 
-static void side_credit(struct side *s, bool on) {
+static void side_credit(struct side *s, bool on)
+{
     struct upstream *u = from_side(s);
     if (!on) {
         h1_conn_pause(&u->h1);
@@ -313,11 +337,13 @@ static void side_credit(struct side *s, bool on) {
         after_events(u);
 }
 
-static void side_tunnel(struct side *s) {
+static void side_tunnel(struct side *s)
+{
     (void)s; /* the reader of the responses turned to raw bytes by itself */
 }
 
-static void side_release(struct side *s, bool clean) {
+static void side_release(struct side *s, bool clean)
+{
     struct upstream *u = from_side(s);
     struct forwarder *f = u->h1.f;
     bool keep = u->reusable && clean && !u->sending && !f->draining &&
@@ -335,7 +361,8 @@ static void side_release(struct side *s, bool clean) {
     stream_read(u->h1.stream, true);
 }
 
-static void side_abort(struct side *s, enum reason why) {
+static void side_abort(struct side *s, enum reason why)
+{
     (void)why;
     struct upstream *u = from_side(s);
     /* A request that was not sent to its end must not look like one that was. */
@@ -356,7 +383,8 @@ static const struct side_ops side_ops = {
 
 /* ---- begin ---- */
 
-static struct upstream *upstream_connect(struct forwarder *f, struct backend *b) {
+static struct upstream *upstream_connect(struct forwarder *f, struct backend *b)
+{
     const struct address *to = atomic_load_explicit(&b->address, memory_order_acquire);
     struct upstream *u = slab_get_zeroed(&f->upstreams);
     if (!u)
@@ -378,7 +406,8 @@ static struct upstream *upstream_connect(struct forwarder *f, struct backend *b)
 }
 
 static struct upstream *upstream_reuse(struct forwarder *f, struct backend *b,
-                                       const struct exchange *x) {
+                                       const struct exchange *x)
+{
     struct upstream *u = idle_take(f->idle, b);
     if (!u)
         return NULL;
@@ -391,7 +420,8 @@ static struct upstream *upstream_reuse(struct forwarder *f, struct backend *b,
     return u;
 }
 
-bool upstream_begin(struct exchange *x, struct backend *b, bool reuse) {
+bool upstream_begin(struct exchange *x, struct backend *b, bool reuse)
+{
     struct forwarder *f = x->f;
     struct upstream *u = reuse ? upstream_reuse(f, b, x) : NULL;
     if (!u)

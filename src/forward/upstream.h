@@ -26,12 +26,12 @@ enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_ACTIVE, UPSTREAM_IDLE };
 struct upstream {
 #define UPSTREAM_MAGIC 0x0b5ea40du
     uint32_t magic;
-    uint8_t state;      /* enum upstream_state */
-    bool reused;        /* has carried a response before */
-    bool sending;       /* a send is under way */
-    bool end_due;       /* the response is complete; handled when the delivery is over */
-    bool reusable;      /* … and the connection may carry another exchange */
-    bool shutdown_due;  /* half-close after the next flush (tunnel) */
+    uint8_t state;     /* enum upstream_state */
+    bool reused;       /* has carried a response before */
+    bool sending;      /* a send is under way */
+    bool end_due;      /* the response is complete; handled when the delivery is over */
+    bool reusable;     /* … and the connection may carry another exchange */
+    bool shutdown_due; /* half-close after the next flush (tunnel) */
     uint8_t interim_count;
     struct side side;
     struct h1_conn h1;

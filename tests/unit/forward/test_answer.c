@@ -11,13 +11,15 @@
 
 #include <cmocka.h>
 
-static struct span find_field(const struct head *h, const char *name) {
+static struct span find_field(const struct head *h, const char *name)
+{
     unsigned at = 0;
     const struct field *f = head_find_name(h, span_cstr(name), &at);
     return f ? field_value(h, f) : span_of(NULL, 0);
 }
 
-static void check_answer(enum reason why, bool close, bool head_only) {
+static void check_answer(enum reason why, bool close, bool head_only)
+{
     uint8_t room[ANSWER_BYTES_MAX];
     struct writer w = writer_of(room, sizeof(room));
     answer_write(&w, why, close, head_only);
@@ -46,7 +48,8 @@ static void check_answer(enum reason why, bool close, bool head_only) {
     assert_int_equal(h1_reader_next(&r, in, &h, &got), H1_END);
 }
 
-static void test_all_reasons(void **state) {
+static void test_all_reasons(void **state)
+{
     (void)state;
     int answered = 0;
     for (int r = 0; r < REASON_COUNT; r++) {
@@ -59,7 +62,8 @@ static void test_all_reasons(void **state) {
     assert_true(answered > 30);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_reasons)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

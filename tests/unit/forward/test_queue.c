@@ -17,19 +17,21 @@
 #include <cmocka.h>
 
 #define WORKERS 3
-#define ROUNDS 3000
-#define LIMIT 2
+#define ROUNDS  3000
+#define LIMIT   2
 
 static const char text[] = "listeners: [{name: web, listen: \":8080\", pool: app}]\n"
                            "pools: [{name: app, max_connections: 2, queue: {max: 2},\n"
                            "         backends: [127.0.0.1:1]}]\n";
 
-static const char *no_env(const char *name) {
+static const char *no_env(const char *name)
+{
     (void)name;
     return NULL;
 }
 
-static struct pool *pool_from(const char *yaml, const struct snapshot **s) {
+static struct pool *pool_from(const char *yaml, const struct snapshot **s)
+{
     struct diagnostics d;
     assert_int_equal(config_load("test", span_cstr(yaml), no_env, &d, s), 0);
     diagnostics_fini(&d);
@@ -39,7 +41,8 @@ static struct pool *pool_from(const char *yaml, const struct snapshot **s) {
     return p;
 }
 
-static void pool_gone(struct pool *p, const struct snapshot *s) {
+static void pool_gone(struct pool *p, const struct snapshot *s)
+{
     queue_detach(p);
     pool_free(&p);
     snapshot_unref(&s);
@@ -49,13 +52,15 @@ static void pool_gone(struct pool *p, const struct snapshot *s) {
 
 static int granted_count;
 
-static void count_grant(struct queue_entry *e, struct backend *b) {
+static void count_grant(struct queue_entry *e, struct backend *b)
+{
     (void)e;
     (void)b;
     granted_count++;
 }
 
-static void test_full_and_cancel(void **state) {
+static void test_full_and_cancel(void **state)
+{
     (void)state;
     const struct snapshot *s;
     struct pool *p = pool_from(text, &s);
@@ -94,7 +99,8 @@ static _Atomic uint32_t running_now, passed_limit;
 
 static void next_round(struct waiter *w);
 
-static void use_place(struct waiter *w, struct backend *b) {
+static void use_place(struct waiter *w, struct backend *b)
+{
     if (atomic_fetch_add(&running_now, 1) >= LIMIT)
         atomic_fetch_add(&passed_limit, 1);
     atomic_fetch_sub(&running_now, 1);
@@ -103,14 +109,16 @@ static void use_place(struct waiter *w, struct backend *b) {
     loop_post(w->loop, &w->start);
 }
 
-static void on_granted(struct queue_entry *e, struct backend *b) {
+static void on_granted(struct queue_entry *e, struct backend *b)
+{
     struct waiter *w = container_of(e, struct waiter, entry);
     w->granted++;
     use_place(w, b);
 }
 
 /* As the exchange does it: pick, else wait and pick once more. */
-static void next_round(struct waiter *w) {
+static void next_round(struct waiter *w)
+{
     struct pick_request request = {0};
     struct backend *b;
     if (w->rounds++ >= ROUNDS) {
@@ -138,18 +146,21 @@ static void next_round(struct waiter *w) {
     }
 }
 
-static void on_start(struct loop *loop, struct message *m) {
+static void on_start(struct loop *loop, struct message *m)
+{
     (void)loop;
     next_round(container_of(m, struct waiter, start));
 }
 
-static void *waiter_main(void *arg) {
+static void *waiter_main(void *arg)
+{
     struct waiter *w = arg;
     loop_run(w->loop);
     return NULL;
 }
 
-static void test_threads(void **state) {
+static void test_threads(void **state)
+{
     (void)state;
     const struct snapshot *s;
     struct pool *p = pool_from(text, &s);
@@ -175,7 +186,8 @@ static void test_threads(void **state) {
     pool_gone(p, s);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_and_cancel),
         cmocka_unit_test(test_threads),

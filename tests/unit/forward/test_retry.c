@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #define ON_CONNECT RETRY_ON_CONNECT_FAILURE
-#define ON_RESET RETRY_ON_RESET_BEFORE_RESPONSE
-#define ON_BOTH (ON_CONNECT | ON_RESET)
+#define ON_RESET   RETRY_ON_RESET_BEFORE_RESPONSE
+#define ON_BOTH    (ON_CONNECT | ON_RESET)
 
 struct row {
     const char *name;
@@ -32,19 +32,37 @@ static const struct row rows[] = {
     {"closed, safe", ON_BOTH, 1, {.idempotent = true}, REASON_backend_closed, true},
     {"reset, unsafe", ON_BOTH, 1, {.idempotent = false}, REASON_backend_reset, false},
     {"reset, not configured", ON_CONNECT, 1, {.idempotent = true}, REASON_backend_reset, false},
-    {"reset, body or answer begun", ON_BOTH, 1, {.idempotent = true, .spent = true},
-     REASON_backend_reset, false},
+    {"reset, body or answer begun",
+     ON_BOTH,
+     1,
+     {.idempotent = true, .spent = true},
+     REASON_backend_reset,
+     false},
     {"tcp reset", ON_BOTH, 1, {.idempotent = true, .tcp = true}, REASON_backend_reset, false},
-    {"stale, safe, nothing configured", 0, 0, {.idempotent = true, .stale = true},
-     REASON_backend_closed, true},
-    {"stale twice", 0, 0, {.idempotent = true, .stale = true, .retries = 1},
-     REASON_backend_closed, false},
-    {"stale, unsafe", ON_BOTH, 2, {.idempotent = false, .stale = true}, REASON_backend_closed, false},
+    {"stale, safe, nothing configured",
+     0,
+     0,
+     {.idempotent = true, .stale = true},
+     REASON_backend_closed,
+     true},
+    {"stale twice",
+     0,
+     0,
+     {.idempotent = true, .stale = true, .retries = 1},
+     REASON_backend_closed,
+     false},
+    {"stale, unsafe",
+     ON_BOTH,
+     2,
+     {.idempotent = false, .stale = true},
+     REASON_backend_closed,
+     false},
     {"slow", ON_BOTH, 2, {.idempotent = true}, REASON_response_timeout, false},
     {"nonsense", ON_BOTH, 2, {.idempotent = true}, REASON_bad_status_line, false},
 };
 
-static void test_rows(void **state) {
+static void test_rows(void **state)
+{
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pool_conf conf = {.retry_on = rows[i].on, .retry_attempts = rows[i].attempts};
@@ -54,19 +72,21 @@ static void test_rows(void **state) {
 }
 
 /* Whatever is configured, a request is repeated a bounded number of times. */
-static void test_bounded(void **state) {
+static void test_bounded(void **state)
+{
     (void)state;
     struct pool_conf conf = {.retry_on = ON_BOTH, .retry_attempts = UINT32_MAX};
     for (int r = 0; r < REASON_COUNT; r++) {
         for (int bits = 0; bits < 8; bits++) {
-            struct retry_facts f = {.idempotent = bits & 1, .stale = bits & 2, .tcp = bits & 4,
-                                    .retries = 10};
+            struct retry_facts f = {
+                .idempotent = bits & 1, .stale = bits & 2, .tcp = bits & 4, .retries = 10};
             assert_false(retry_allowed(&conf, &f, (enum reason)r));
         }
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

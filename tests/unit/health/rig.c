@@ -191,6 +191,8 @@ static void changed(void *user, struct pool *pool)
     struct view *old = pool_rebuild(pool);
     assert_non_null(old);
     view_free(&old);
+    if (r->changes < ARRAY_LEN(r->active))
+        r->active[r->changes] = view_active_count(atomic_load(&pool->view));
     r->changes++;
 }
 

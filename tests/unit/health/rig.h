@@ -38,7 +38,8 @@ struct rig {
     struct timer tick;
     bool (*happened)(struct rig *r);
     uint32_t ticks_left;
-    uint32_t changes; /* calls of health_changed_fn */
+    uint32_t changes;   /* calls of health_changed_fn */
+    uint32_t active[2]; /* members after the first two */
     /* for predicates */
     uint32_t slot, running_max;
     _Atomic uint32_t ended;
