@@ -107,11 +107,14 @@ static struct span client_text(const struct record *r, char text[ADDRESS_TEXT_MA
     return span_of(text, n);
 }
 
+/* Without a version where the request could not be read. */
 static void put_protocol(struct writer *w, const struct record *r)
 {
-    w_str(w, r->http ? "HTTP/1." : "TCP");
-    if (r->http)
-        w_u64_dec(w, r->version_minor);
+    w_str(w, r->http ? "HTTP" : "TCP");
+    if (!r->http || span_empty(r->method))
+        return;
+    w_str(w, "/1.");
+    w_u64_dec(w, r->version_minor);
 }
 
 static void put_status(struct writer *w, const struct record *r)

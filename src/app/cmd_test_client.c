@@ -218,6 +218,8 @@ static struct request request_of(const struct cli_args *args)
 {
     const char *message = cli_text(args, OPT_test_client_message);
     const char *path = cli_text(args, OPT_test_client_path);
+    uint64_t timeout_ms = cli_number(args, OPT_test_client_timeout, 10000);
+    timeout_ms = MIN(timeout_ms, (uint64_t)UINT32_MAX);
     bool http = cli_has(args, OPT_test_client_http);
     if (!message && !http)
         message = "Hello from Client";
@@ -232,8 +234,7 @@ static struct request request_of(const struct cli_args *args)
                 .turn_http = !http,
                 .requests = cli_number(args, OPT_test_client_requests, 1),
                 .connections = (uint32_t)cli_number(args, OPT_test_client_concurrency, 1),
-                .timeout_ms = (uint32_t)MIN(cli_number(args, OPT_test_client_timeout, 10000),
-                                            (uint64_t)UINT32_MAX),
+                .timeout_ms = (uint32_t)timeout_ms,
             },
     };
 }

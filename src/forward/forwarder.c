@@ -84,7 +84,6 @@ void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(voi
     f->drain_quiet_ms = quiet_ms;
     f->drained = drained;
     f->drained_user = user;
-    idle_close_all(f->idle);
     struct list *next;
     for (struct list *at = f->client_list.next; at != &f->client_list; at = next) {
         next = at->next;

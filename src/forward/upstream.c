@@ -346,8 +346,8 @@ static void side_release(struct side *s, bool clean)
 {
     struct upstream *u = from_side(s);
     struct forwarder *f = u->h1.f;
-    bool keep = u->reusable && clean && !u->sending && !f->draining &&
-                u->h1.reader.state == H1_STATE_DONE && backend_in_rotation(u->backend);
+    bool keep = u->reusable && clean && !u->sending && u->h1.reader.state == H1_STATE_DONE &&
+                backend_in_rotation(u->backend);
     if (!keep || !idle_put(f->idle, u->backend, u)) {
         upstream_end(u, STREAM_CLOSE_NORMAL);
         return;

@@ -61,6 +61,7 @@ static void verdict_changed(struct target *t, uint32_t after)
         log_warn("health", "%s state=down reason=%s after=%u", who, reason_name(t->verdict.last),
                  after);
         target_state(t, BACKEND_DOWN, 0);
+        passive_superseded(t);
     } else {
         log_info("health", "%s state=up after=%u down_for=%llu.%llus", who, after,
                  (unsigned long long)before / 1000, (unsigned long long)before % 1000 / 100);

@@ -84,6 +84,8 @@ void target_probe_soon(struct target *t);
 /* passive.c */
 void passive_init(struct target *t);
 void passive_stop(struct target *t);
+/* The checks found it down: from now on they decide when it returns, not the ejection's clock. */
+void passive_superseded(struct target *t);
 
 /* names.c. Begins to look up all that have a name; 0 or a negative reason. */
 NODISCARD int names_start(struct health *h);

@@ -89,6 +89,16 @@ static void eject(struct target *t)
              conf->failures, why, format_duration_ms(time, conf->eject_for_ms));
     loop_timer_set(h->loop, &t->ejected_until, conf->eject_for_ms);
     target_state(t, BACKEND_EJECTED, 0);
+    /* The checks look at it now instead of at their next turn: is it the backend or the requests? */
+    verdict_suspect(&t->verdict);
+    target_probe_soon(t);
+}
+
+void passive_superseded(struct target *t)
+{
+    loop_timer_stop(t->health->loop, &t->ejected_until);
+    forget_failures(t->backend);
+    target_state(t, 0, BACKEND_EJECTED);
 }
 
 static void on_report(struct loop *loop, struct message *m)

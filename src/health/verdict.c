@@ -10,6 +10,12 @@ void verdict_init(struct verdict *v, uint32_t rise, uint32_t fall)
     *v = (struct verdict){.rise = rise, .fall = fall, .state = VERDICT_UP, .last = REASON_ok};
 }
 
+void verdict_suspect(struct verdict *v)
+{
+    if (v->state == VERDICT_UP)
+        v->streak = v->fall - 1;
+}
+
 bool verdict_feed(struct verdict *v, enum reason result)
 {
     bool was_up = v->state == VERDICT_UP;

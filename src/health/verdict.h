@@ -31,5 +31,8 @@ struct verdict {
 
 void verdict_init(struct verdict *v, uint32_t rise, uint32_t fall);
 
+/* Something else speaks against it (requests failed): while up, the next failure alone decides. */
+void verdict_suspect(struct verdict *v);
+
 /* One probe's result; true when the state changed. */
 bool verdict_feed(struct verdict *v, enum reason result);

@@ -81,6 +81,15 @@ static void json_says_null_where_there_was_nothing(void **state)
         "\"made_here\":false,\"reason\":\"no_backend\"}\n");
 }
 
+static void a_request_that_could_not_be_read(void **state)
+{
+    (void)state;
+    struct record r = {.http = true, .status = 400, .made_here = true, .reason = REASON_bad_host};
+    assert_non_null(strstr(line_of(ACCESS_LOG_JSON, &r), "\"protocol\":\"HTTP\",\"method\":null"));
+    assert_string_equal(line_of(ACCESS_LOG_COMBINED, &r),
+                        "- - - [01/Jan/1970:00:00:00 +0000] \"-\" 400 0 \"-\" \"-\"\n");
+}
+
 static void combined_is_what_others_write(void **state)
 {
     (void)state;
@@ -232,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_has_every_field),
         cmocka_unit_test(json_says_null_where_there_was_nothing),
+        cmocka_unit_test(a_request_that_could_not_be_read),
         cmocka_unit_test(combined_is_what_others_write),
         cmocka_unit_test(combined_of_a_tcp_connection),
         cmocka_unit_test(combined_escapes_what_could_forge),

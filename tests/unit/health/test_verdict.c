@@ -75,12 +75,31 @@ static void test_reasons_mix(void **state)
     assert_int_equal(v.last, REASON_connect_refused);
 }
 
+static void test_suspect(void **state)
+{
+    (void)state;
+    struct verdict v;
+    verdict_init(&v, 2, 3);
+    assert_false(verdict_feed(&v, REASON_ok));
+    verdict_suspect(&v);
+    assert_true(verdict_feed(&v, REASON_connect_refused)); /* one is enough */
+    assert_int_equal(v.state, VERDICT_DOWN);
+    verdict_suspect(&v); /* down already: it neither hastens nor hinders the return */
+    assert_false(verdict_feed(&v, REASON_ok));
+    assert_true(verdict_feed(&v, REASON_ok));
+    verdict_suspect(&v);
+    assert_false(verdict_feed(&v, REASON_ok)); /* cleared by a success */
+    assert_false(verdict_feed(&v, REASON_connect_refused));
+    assert_int_equal(v.state, VERDICT_UP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_fresh),
         cmocka_unit_test(test_reasons_mix),
+        cmocka_unit_test(test_suspect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
