@@ -27,6 +27,10 @@
 /* Descriptors that are not clients' or backends': logs, loops, listeners, probes. */
 #define FILES_RESERVE 128
 
+/* Hash pools with more backends than this have their changes gathered for so long. */
+#define REBUILD_AT_ONCE_MAX 500
+#define REBUILD_DELAY_MS    100
+
 struct ended {
     struct message message;
     struct engine *engine;
@@ -48,6 +52,8 @@ struct engine {
     uint32_t worker_count, workers_alive;
     struct health *health;
     struct timer deadline;
+    struct timer rebuilds; /* of the pools marked stale */
+    bool *stale;           /* by pool */
     bool draining;
     uint64_t seed;
     pthread_mutex_t graces_lock;
@@ -109,15 +115,43 @@ static void retire_view(struct engine *e, struct view *view)
     }
 }
 
-/* Health says that the rotation of a pool changed. */
-static void on_rotation_changed(void *user, struct pool *pool)
+static void rebuild(struct engine *e, struct pool *pool)
 {
-    struct engine *e = user;
     struct view *old = pool_rebuild(pool);
     if (old)
         retire_view(e, old);
     if (pool->queue)
         queue_kick(pool);
+}
+
+static void on_rebuilds_due(struct timer *t)
+{
+    struct engine *e = container_of(t, struct engine, rebuilds);
+    for (uint32_t i = 0; i < e->pool_count; i++) {
+        if (e->stale[i]) {
+            e->stale[i] = false;
+            rebuild(e, e->pools[i]);
+        }
+    }
+}
+
+/*
+ * Health says that the rotation of a pool changed. Most views cost microseconds and are made at
+ * once; a large hash table takes tens of milliseconds, so changes that come together share one.
+ * Until then workers pass over a backend that left by its state alone.
+ */
+static void on_rotation_changed(void *user, struct pool *pool)
+{
+    struct engine *e = user;
+    bool costly =
+        pool->conf->balance == BALANCE_SOURCE_HASH && pool->backend_count > REBUILD_AT_ONCE_MAX;
+    if (!costly) {
+        rebuild(e, pool);
+        return;
+    }
+    e->stale[pool->index] = true;
+    if (!timer_armed(&e->rebuilds))
+        loop_timer_set(e->loop, &e->rebuilds, REBUILD_DELAY_MS);
 }
 
 static void on_report(void *user, struct backend *b, enum reason result, uint64_t now_ms)
@@ -233,7 +267,8 @@ static bool make_pools(struct engine *e)
 {
     const struct snapshot *s = e->snapshot;
     e->pools = calloc(s->pool_count ? s->pool_count : 1, sizeof(e->pools[0]));
-    if (!e->pools)
+    e->stale = calloc(s->pool_count ? s->pool_count : 1, sizeof(e->stale[0]));
+    if (!e->pools || !e->stale)
         return false;
     for (size_t i = 0; i < s->pool_count; i++) {
         e->pools[i] = pool_new(s, (uint32_t)i, e->seed + i);
@@ -391,6 +426,7 @@ enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_eng
     pthread_mutex_init(&e->graces_lock, NULL);
     list_init(&e->graces);
     timer_init(&e->deadline, on_deadline);
+    timer_init(&e->rebuilds, on_rebuilds_due);
     if (getrandom(&e->seed, sizeof(e->seed), 0) != (ssize_t)sizeof(e->seed))
         e->seed = 1;
     enum engine_failure failure = build(e, ret_why, why_size);
@@ -460,6 +496,7 @@ void engine_free(struct engine **engine)
     signals_close(&e->signals);
     if (e->loop) {
         loop_timer_stop(e->loop, &e->deadline);
+        loop_timer_stop(e->loop, &e->rebuilds);
         loop_free(&e->loop);
     }
     access_log_close(&e->access_log);
@@ -468,6 +505,7 @@ void engine_free(struct engine **engine)
         logwriter_stop(&e->logs);
     }
     free(e->pools);
+    free(e->stale);
     free(e->fronts);
     free(e->listeners);
     free(e->workers);
