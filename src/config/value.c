@@ -271,7 +271,7 @@ static bool read_flags(struct load *l, const struct option *o, const struct plac
 static bool read_pool(struct load *l, const struct option *o, const struct place *at,
                       struct span text, void *target)
 {
-    const char *name;
+    const char *name = NULL;
     if (!read_name(l, &(struct option){.name = o->name, .min = 1, .max = NAME_MAX_LEN}, at, text,
                    &name))
         return false;

@@ -89,7 +89,7 @@ static void eject(struct target *t)
              conf->failures, why, format_duration_ms(time, conf->eject_for_ms));
     loop_timer_set(h->loop, &t->ejected_until, conf->eject_for_ms);
     target_state(t, BACKEND_EJECTED, 0);
-    /* The checks look at it now instead of at their next turn: is it the backend or the requests? */
+    /* Is it the backend or the requests? The checks look now instead of at their next turn. */
     verdict_suspect(&t->verdict);
     target_probe_soon(t);
 }

@@ -251,6 +251,7 @@ static struct backend *take_turns(struct candidate *all, uint32_t count,
         if (!winner || all[i].class->turn > winner->class->turn)
             winner = &all[i];
     }
+    CHECK(winner != NULL); /* `best` is one of them */
     winner->class->turn -= total;
     return winner->backend;
 }

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""The benchmark's load generator (bench/load.c) as a tool of tests: it answers requests itself, counts
+exactly which backend got how many, and checks every answer to the last byte."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from programs import BINARY
+
+TOOL = Path(os.environ.get("BENCH_BIN", Path(BINARY).resolve().parent / "bench")) / "load"
+
+
+class LoadTool:
+    def __init__(self, backends=3):
+        self.process = subprocess.Popen(
+            [TOOL, str(backends)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.ports = json.loads(self.process.stdout.readline())["backends"]
+        self.backends = [(f"B{i + 1}", f"127.0.0.1:{p}") for i, p in enumerate(self.ports)]
+
+    def ask(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def run(self, port, requests, connections=64, keep="keep", body=64):
+        result = self.ask("run", port, keep, connections, body, requests, 0, 0)
+        assert result["errors"] == 0, result
+        assert result["requests"] == requests, result
+        return result["backends"]
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""A plain HTTP/1.1 client over raw sockets, and small loads, for tests that must see every byte."""
+
+import collections
+import http.client
+import socket
+import struct
+import threading
+import time
+
+Answer = collections.namedtuple("Answer", "status headers body")
+
+
+def get(port, path="/", method="GET", body=None, headers=None, timeout=60):
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request(method, path, body=body, headers=headers or {})
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+def connect(port, timeout=60):
+    s = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
+def receive(s, count):
+    """Exactly `count` bytes."""
+    data = b""
+    while len(data) < count:
+        piece = s.recv(count - len(data))
+        assert piece, f"closed after {len(data)} of {count} bytes: {data[:200]!r}"
+        data += piece
+    return data
+
+
+def reset(s):
+    """Closes with a reset instead of an end."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
+class Load:
+    """GETs without pause over `connections` kept connections, until stopped. `answers` counts the
+    statuses; `errors` collects what was no answer, with when and where it happened."""
+
+    def __init__(self, port, connections, path="/"):
+        self.port, self.path = port, path
+        self.answers, self.reasons, self.errors = (
+            collections.Counter(),
+            collections.Counter(),
+            [],
+        )
+        self.backends = collections.Counter()
+        self.lock, self.stopping = threading.Lock(), threading.Event()
+        self.threads = [threading.Thread(target=self._run) for _ in range(connections)]
+        for t in self.threads:
+            t.start()
+
+    def _run(self):
+        connection = None
+        while not self.stopping.is_set():
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                connection.request("GET", self.path)
+                response = connection.getresponse()
+                response.read()
+                with self.lock:
+                    self.answers[response.status] += 1
+                    self.backends[response.headers.get("X-Backend")] += 1
+                    if response.status != 200:
+                        self.reasons[(response.status, response.headers.get("X-Poise-Reason"))] += 1
+                if response.will_close:
+                    connection.close()
+                    connection = None
+            except (OSError, http.client.HTTPException) as e:
+                with self.lock:
+                    self.errors.append(f"{time.monotonic():.3f} {e!r}")
+                if connection:
+                    connection.close()
+                connection = None
+                time.sleep(0.01)
+        if connection:
+            connection.close()
+
+    def count(self):
+        with self.lock:
+            return sum(self.answers.values())
+
+    def stop(self):
+        self.stopping.set()
+        for t in self.threads:
+            t.join()
+        return self
