@@ -12,9 +12,11 @@ CONNECTIONS = 4000
 
 
 @pytest.mark.skipif(SANITIZER is not None, reason="a sanitizer's own memory would be measured")
-def test_idle_keepalive_connection(start):
+def test_idle_keepalive_connection(start, monkeypatch):
     """At most 512 bytes of user memory: growth of PSS over 4,000 idle connections, each of which has
     had one request answered."""
+    # meson's way to find uninitialised memory writes to what the program only reserves.
+    monkeypatch.delenv("MALLOC_PERTURB_", raising=False)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < CONNECTIONS + 1000:
         pytest.skip(f"only {hard} descriptors are allowed here")

@@ -6,9 +6,11 @@ import re
 
 
 def pss_bytes(pid):
-    """Its proportional share of memory: what would come free if it ended."""
+    """Its proportional share of memory, that of files left out: how many others share a program's text
+    changes with every process that starts or ends."""
     with open(f"/proc/{pid}/smaps_rollup") as f:
-        return int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.MULTILINE)[1]) * 1024
+        found = dict(re.findall(r"^(Pss\w*):\s+(\d+) kB", f.read(), re.MULTILINE))
+    return (int(found["Pss"]) - int(found["Pss_File"])) * 1024
 
 
 def peak_rss_bytes(pid):
