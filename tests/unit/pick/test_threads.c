@@ -91,7 +91,7 @@ static void churn(struct fixture *f, struct worker workers[THREADS])
 static void check_churn(enum balance balance)
 {
     struct fixture f;
-    struct worker workers[THREADS];
+    static struct worker workers[THREADS]; /* see the alignment of a worker */
     fixture_init(&f, balance, 20, NULL);
     for (uint32_t i = 0; i < 20; i++)
         f.backends[i].weight = 1 + i % 3;
@@ -122,7 +122,7 @@ static void test_churn(void **state)
 static void check_exact(uint32_t n, const uint32_t *weights, const uint32_t *wanted)
 {
     struct fixture f;
-    struct worker workers[THREADS];
+    static struct worker workers[THREADS]; /* see the alignment of a worker */
     fixture_init(&f, BALANCE_ROUND_ROBIN, n, weights);
     fixture_start(&f);
     for (int t = 0; t < THREADS; t++) {
