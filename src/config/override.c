@@ -24,6 +24,16 @@ static bool apply(struct load *l, const struct override *v)
     return value_type(o->type)->read(l, o, &nowhere, span_cstr(v->text), target);
 }
 
+static void complain(const struct override *v, const struct diagnostics *found, char *ret_why,
+                     size_t why_size)
+{
+    CHECK(found->count > 0);
+    const struct diagnostic *d = &found->items[0];
+    const char *more = d->hint ? d->hint : d->note;
+    (void)snprintf(ret_why, why_size, "%s: %s%s%s", v->words, d->message, more ? "; " : "",
+                   more ? more : "");
+}
+
 bool config_override(const struct snapshot **s, const struct config_overrides *o, char *ret_why,
                      size_t why_size)
 {
@@ -40,8 +50,7 @@ bool config_override(const struct snapshot **s, const struct config_overrides *o
     for (size_t i = 0; good && i < ARRAY_LEN(all); i++) {
         good = apply(&l, &all[i]);
         if (!good)
-            (void)snprintf(ret_why, why_size, "%s: %s", all[i].words,
-                           found.count ? found.items[0].message : "not a legal value");
+            complain(&all[i], &found, ret_why, why_size);
     }
     diagnostics_fini(&found);
     return good;

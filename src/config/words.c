@@ -122,8 +122,9 @@ static bool check(struct span text, char *ret_why, size_t why_size)
         const struct diagnostic *item = &d.items[i];
         if (item->level != DIAGNOSTIC_ERROR)
             continue;
-        (void)snprintf(ret_why, why_size, "%s%s%s", item->message, item->hint ? "; " : "",
-                       item->hint ? item->hint : "");
+        const char *more = item->hint ? item->hint : item->note;
+        (void)snprintf(ret_why, why_size, "%s%s%s", item->message, more ? "; " : "",
+                       more ? more : "");
         break;
     }
     snapshot_unref(&s);
