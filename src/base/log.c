@@ -305,8 +305,7 @@ size_t log_format_line(char *buf, size_t buf_size, enum log_format format, int64
     return w_len(&w);
 }
 
-/* ---- where lines go
- * -------------------------------------------------------------------------------- */
+/* ---- where lines go ---- */
 
 static size_t make_line(char line[LOG_LINE_MAX], enum log_level level, const char *area,
                         struct span message)

@@ -60,8 +60,7 @@ void h1_reader_tunnel(struct h1_reader *r)
     r->state = H1_STATE_TUNNEL;
 }
 
-/* ---- errors
- * ---------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 /* The same mistake, made by a backend. */
 static enum reason response_reason(enum reason request_reason)
@@ -97,8 +96,7 @@ static int reader_fail(struct h1_reader *r, int rc)
     return -(int)reason;
 }
 
-/* ---- heads
- * ----------------------------------------------------------------------------------------- */
+/* ---- heads ---- */
 
 /*
  * Everything up to the fields themselves, but not what the holder has set. In blocks, because one
@@ -164,8 +162,7 @@ static int next_head(struct h1_reader *r, struct span in, struct head *h, struct
     return H1_HEAD;
 }
 
-/* ---- bodies
- * ---------------------------------------------------------------------------------------- */
+/* ---- bodies ---- */
 
 /* At most `left` bytes of `in`, from res->used on, as the next piece. */
 static int next_piece(struct span in, uint64_t left, struct h1_result *res)
@@ -243,8 +240,7 @@ int h1_reader_eof(struct h1_reader *r)
     return reader_fail(r, r->role == H1_REQUESTS ? -REASON_client_closed : -REASON_backend_closed);
 }
 
-/* ---- for who makes fields
- * ---------------------------------------------------------------------------- */
+/* ---- for who makes fields ---- */
 
 bool h1_field_name_ok(struct span name)
 {

@@ -81,8 +81,7 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
     return LINE_DONE;
 }
 
-/* ---- meanings
- * ------------------------------------------------------------------------------------ */
+/* ---- meanings ---- */
 
 /* The next element of a comma-separated list without white space around it; false at the end. */
 static bool list_next(struct span *rest, struct span *ret_element)
@@ -210,8 +209,7 @@ int h1_fields(struct h1_reader *r, struct span in, struct head *h)
     }
 }
 
-/* ---- the whole head
- * ------------------------------------------------------------------------------ */
+/* ---- the whole head ---- */
 
 /* Marks fields with names that have no id and that Connection lists. */
 static void mark_listed_others(struct head *h)

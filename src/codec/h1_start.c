@@ -17,7 +17,7 @@ static struct range range_of(size_t from, size_t to)
     return (struct range){(uint32_t)from, (uint32_t)(to - from)};
 }
 
-/* ---- request targets ------------------------------------------------------------------------- */
+/* ---- request targets ---- */
 
 /* Path and query: target bytes from `at` on, at least one, the first of them '/'. */
 static int path_and_query(struct head *h, size_t at)

@@ -153,8 +153,7 @@ void config_print_effective(const struct snapshot *s, FILE *out)
     }
 }
 
-/* ---- JSON
- * ----------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static json_t *json_item(const struct snapshot *s, const struct walk *w, size_t i)
 {

@@ -117,8 +117,7 @@ static void name_routes(struct load *l, const struct block *listener)
     map_fini(&names);
 }
 
-/* ---- references
- * ----------------------------------------------------------------------------------- */
+/* ---- references ---- */
 
 static void complain_unknown_pool(struct load *l, const struct reference *r)
 {
@@ -179,8 +178,7 @@ static void resolve(struct load *l, bool *used)
     map_fini(&names);
 }
 
-/* ---- protocols
- * ------------------------------------------------------------------------------------ */
+/* ---- protocols ---- */
 
 struct speaker {
     const struct listener_conf *listener;
@@ -234,8 +232,7 @@ static void spread_protocols(struct load *l)
     }
 }
 
-/* ---- listeners
- * ------------------------------------------------------------------------------------ */
+/* ---- listeners ---- */
 
 static bool matches_all(const struct route_conf *r)
 {
@@ -284,8 +281,7 @@ static void check_listener(struct load *l, const struct block *b)
     check_routes(l, b);
 }
 
-/* ---- pools
- * ---------------------------------------------------------------------------------------- */
+/* ---- pools ---- */
 
 static void check_health(struct load *l, const struct block *pool)
 {
@@ -340,8 +336,7 @@ static void check_pool(struct load *l, const struct block *b, bool used)
         diagnose_warning(l->d, block_place(b, "name"), "no listener uses pool '%s'", pool->name);
 }
 
-/* ---- the rest
- * ------------------------------------------------------------------------------------- */
+/* ---- the rest ---- */
 
 static void check_admin(struct load *l)
 {

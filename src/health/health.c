@@ -47,7 +47,7 @@ const char *target_text(const struct target *t, char text[TARGET_TEXT_MAX])
     return text;
 }
 
-/* ---- verdicts ------------------------------------------------------------------------------- */
+/* ---- verdicts ---- */
 
 static void verdict_changed(struct target *t, uint32_t after)
 {
@@ -76,7 +76,7 @@ static void feed(struct target *t, enum reason result)
         verdict_changed(t, after);
 }
 
-/* ---- when to probe -------------------------------------------------------------------------- */
+/* ---- when to probe ---- */
 
 static void schedule(struct target *t)
 {
@@ -140,7 +140,7 @@ static void on_probe_done(struct probe *p, enum reason result)
     begin_waiting(h);
 }
 
-/* ---- start and stop ------------------------------------------------------------------------- */
+/* ---- start and stop ---- */
 
 static void target_init(struct target *t, struct health *h, struct backend *b)
 {

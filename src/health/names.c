@@ -57,7 +57,7 @@ static struct names *names_of(const struct name *n)
     return n->target->health->names;
 }
 
-/* ---- publishing ----------------------------------------------------------------------------- */
+/* ---- publishing ---- */
 
 static void on_reap(struct timer *t)
 {
@@ -103,7 +103,7 @@ static void publish(struct name *n, const struct address *address)
     target_probe_soon(t);
 }
 
-/* ---- lookups -------------------------------------------------------------------------------- */
+/* ---- lookups ---- */
 
 static void succeeded(struct name *n, const struct address *addresses, size_t count)
 {
@@ -182,7 +182,7 @@ static void on_due(struct timer *t)
     begin_waiting(names_of(n));
 }
 
-/* ---- start and stop ------------------------------------------------------------------------- */
+/* ---- start and stop ---- */
 
 static bool is_name(const struct target *t)
 {

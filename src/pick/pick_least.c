@@ -74,7 +74,7 @@ static void unlock(struct least *l)
     CHECK(rc == 0);
 }
 
-/* ---- buckets -------------------------------------------------------------------------------- */
+/* ---- buckets ---- */
 
 /* A new bucket behind `prev` (NONE: in front). */
 static uint32_t bucket_new(struct least *l, struct class *c, uint32_t prev, uint32_t load)
@@ -137,7 +137,7 @@ static void bucket_del(struct least *l, struct backend *b)
     b->least_bucket = NONE;
 }
 
-/* ---- backends in and between buckets -------------------------------------------------------- */
+/* ---- backends in and between buckets ---- */
 
 /* Files an unlisted backend; walks the loads of its class, for changes of the rotation only. */
 static void enlist(struct least *l, struct backend *b)
@@ -197,7 +197,7 @@ static void count_down(struct least *l, struct backend *b)
     move(l, b, false);
 }
 
-/* ---- the pick ------------------------------------------------------------------------------- */
+/* ---- the pick ---- */
 
 struct candidate {
     struct class *class;
@@ -309,7 +309,7 @@ void least_done(struct backend *b)
     unlock(l);
 }
 
-/* ---- set-up --------------------------------------------------------------------------------- */
+/* ---- set-up ---- */
 
 static void classes_init(struct least *l, const struct pool *pool)
 {

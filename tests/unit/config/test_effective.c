@@ -100,8 +100,7 @@ static void test_json_form(void **state)
     loaded_fini(&l);
 }
 
-/* ---- row by row
- * ----------------------------------------------------------------------------------- */
+/* ---- row by row ---- */
 
 /* A configuration whose only setting beyond what must be is "key: value" in that scope. */
 static char *with_setting(const struct option *o, const char *value)

@@ -161,7 +161,7 @@ uint16_t port_nobody(void)
     return port;
 }
 
-/* ---- the prober ----------------------------------------------------------------------------- */
+/* ---- the prober ---- */
 
 static const struct status_range expect_default[] = {{200, 399}};
 

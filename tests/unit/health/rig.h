@@ -9,7 +9,7 @@
 #include "../pick/fixture.h"
 #include "health/health.h"
 
-/* ---- a backend ------------------------------------------------------------------------------ */
+/* ---- a backend ---- */
 
 /* What it does with a connection, in the order of the text: "<" reads up to an empty line, ">text"
  * sends the rest, "." sends the rest byte by byte, "!" resets, "~" keeps the connection open until
@@ -29,7 +29,7 @@ void server_stop(struct server *s);
 /* A port of 127.0.0.1 on which nobody listens. */
 uint16_t port_nobody(void);
 
-/* ---- a prober ------------------------------------------------------------------------------- */
+/* ---- a prober ---- */
 
 struct rig {
     struct fixture f;

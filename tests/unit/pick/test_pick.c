@@ -2,7 +2,7 @@
 /* What every policy promises, whatever the order of events; and the exactness of round robin. */
 #include "fixture.h"
 
-/* ---- one policy's own promises -------------------------------------------------------------- */
+/* ---- one policy's own promises ---- */
 
 static void test_round_robin_in_turn(void **state)
 {
@@ -178,8 +178,7 @@ static void test_hash_substitute(void **state)
     fixture_fini(&f);
 }
 
-/* ---- the promises of all
- * ------------------------------------------------------------------------- */
+/* ---- the promises of all ---- */
 
 static void check_tiers(enum balance balance)
 {
@@ -279,7 +278,7 @@ static void test_state_change_tells_rotation(void **state)
     fixture_fini(&f);
 }
 
-/* ---- random histories ----------------------------------------------------------------------- */
+/* ---- random histories ---- */
 
 enum { HISTORY_BACKENDS = 40, HISTORY_OPEN = 400 };
 

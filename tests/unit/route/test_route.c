@@ -179,8 +179,7 @@ static void test_order_and_fallback(void **state)
     assert_int_equal(pool, ROUTE_NO_POOL);
 }
 
-/* ---- against the plain way
- * ------------------------------------------------------------------------ */
+/* ---- against the plain way ---- */
 
 static const char *const hosts[] = {"a.x", "b.x", "*.x", "*.b.x", "x", "A.X", "c.b.x", "*.c.b.x"};
 static const char *const paths[] = {"/", "/a", "/a/", "/a/b", "/ab", "/a/bc", "/a/b/", "/b"};
