@@ -266,7 +266,7 @@ static void take_target(struct exchange *x, struct backend *b)
         answer(x, REASON_out_of_files);
 }
 
-static void wait_in_queue(struct exchange *x)
+static void wait_in_queue(struct exchange *x, enum reason fallback)
 {
     int r = queue_wait(x->pool, &x->waiting, x->f->loop, exchange_granted_entry);
     if (r < 0) {
@@ -275,17 +275,16 @@ static void wait_in_queue(struct exchange *x)
     }
     set_state(x, EXCHANGE_QUEUED);
     loop_timer_set(x->f->loop, &x->timer, x->pool->conf->queue_ms);
-    /* A place may have become free between the pick and the wait: see queue.c. */
+    /* A place may have become free between the pick and the wait (queue.c): it goes to the first in
+     * line, which may be this exchange. */
     struct backend *b;
-    if (pick_backend(x->pool, &x->tried, &x->f->rng, &b) != PICK_OK)
-        return;
-    if (!queue_cancel(&x->waiting)) {
-        pick_done(b); /* a grant is on its way as well; one place is enough */
+    enum pick_answer now = pick_backend(x->pool, &x->tried, &x->f->rng, &b);
+    if (now == PICK_OK) {
+        pick_done(b);
         queue_release(x->pool, b);
-        return;
+    } else if (now == PICK_NONE) {
+        answer(x, fallback); /* nobody is left whose place could become free */
     }
-    loop_timer_stop(x->f->loop, &x->timer);
-    take_target(x, b);
 }
 
 void exchange_granted_entry(struct queue_entry *e, struct backend *b)
@@ -310,9 +309,13 @@ void exchange_granted_entry(struct queue_entry *e, struct backend *b)
 static void pick(struct exchange *x, enum reason fallback)
 {
     struct backend *b;
+    if (x->pool->queue && atomic_load(&x->pool->waiting) > 0) {
+        wait_in_queue(x, fallback); /* behind those who came before */
+        return;
+    }
     switch (pick_backend(x->pool, &x->tried, &x->f->rng, &b)) {
     case PICK_OK: take_target(x, b); break;
-    case PICK_QUEUE: wait_in_queue(x); break;
+    case PICK_QUEUE: wait_in_queue(x, fallback); break;
     case PICK_NONE: answer(x, fallback); break;
     }
 }
