@@ -50,6 +50,11 @@ int gate_open(struct forwarder *f, struct front *front, struct listener *listene
     return 0;
 }
 
+void gate_pause(struct gate *g, bool paused)
+{
+    acceptor_pause(&g->acceptor, paused);
+}
+
 void gate_close(struct gate **gate)
 {
     if (!*gate)

@@ -19,5 +19,8 @@ struct gate;
 NODISCARD int gate_open(struct forwarder *f, struct front *front, struct listener *listener,
                         uint32_t shard, struct gate **ret_gate);
 
+/* Clients wait in the kernel's queue while paused. */
+void gate_pause(struct gate *g, bool paused);
+
 /* Stops accepting. Leaves NULL; accepts NULL. */
 void gate_close(struct gate **gate);

@@ -27,6 +27,13 @@
 /* Descriptors that are not clients' or backends': logs, loops, listeners, probes. */
 #define FILES_RESERVE 128
 
+/* A client and its upstream connection. */
+#define FILES_PER_CLIENT 2
+
+/* Per worker: fewer than the one deserve a warning, more than the other have no memory. */
+#define CLIENTS_FEW 100
+#define CLIENTS_MAX (1u << 24)
+
 /* Hash pools with more backends than this have their changes gathered for so long. */
 #define REBUILD_AT_ONCE_MAX 500
 #define REBUILD_DELAY_MS    100
@@ -55,6 +62,7 @@ struct engine {
     struct timer rebuilds; /* of the pools marked stale */
     bool *stale;           /* by pool */
     bool draining;
+    bool patient; /* … without a deadline so far */
     uint64_t seed;
     pthread_mutex_t graces_lock;
     struct list graces;
@@ -178,15 +186,17 @@ static void on_deadline(struct timer *t)
 
 static void drain(struct engine *e, const char *signal_name, bool with_deadline)
 {
-    if (e->draining) {
+    if (e->draining && !e->patient) {
         log_info("engine", "stopping at once signal=%s", signal_name);
         kill_workers(e);
         return;
     }
+    bool first = !e->draining;
     e->draining = true;
+    e->patient = !with_deadline;
     log_info("engine", "draining signal=%s deadline=%s", signal_name,
              with_deadline ? "yes" : "none");
-    for (uint32_t i = 0; i < e->worker_count; i++)
+    for (uint32_t i = 0; first && i < e->worker_count; i++)
         worker_drain(e->workers[i]);
     if (with_deadline)
         loop_timer_set(e->loop, &e->deadline, e->snapshot->drain_ms);
@@ -344,9 +354,14 @@ static uint32_t clients_per_worker(uint32_t workers)
         setrlimit(RLIMIT_NOFILE, &limit);
         getrlimit(RLIMIT_NOFILE, &limit);
     }
-    uint64_t files = limit.rlim_cur > FILES_RESERVE ? limit.rlim_cur - FILES_RESERVE : 1;
-    uint64_t each = files / workers;
-    return each < 1 ? 1 : each > (1u << 24) ? 1u << 24 : (uint32_t)each;
+    uint64_t reserve = MIN((uint64_t)FILES_RESERVE, limit.rlim_cur / 4);
+    uint64_t each = (limit.rlim_cur - reserve) / workers / FILES_PER_CLIENT;
+    if (each < CLIENTS_FEW)
+        log_warn(
+            "engine",
+            "only %llu clients fit the limit of open files files=%llu; raise it with ulimit -n",
+            (unsigned long long)each * workers, (unsigned long long)limit.rlim_cur);
+    return each < 1 ? 1 : each > CLIENTS_MAX ? CLIENTS_MAX : (uint32_t)each;
 }
 
 static int make_workers(struct engine *e, uint32_t clients_max)

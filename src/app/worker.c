@@ -40,6 +40,16 @@ static void close_gates(struct worker *w)
         gate_close(&w->gates[i]);
 }
 
+/* The forwarder has no room for another client, or has again. */
+static void on_full(void *user, bool full)
+{
+    struct worker *w = user;
+    for (size_t i = 0; i < w->gate_count; i++) {
+        if (w->gates[i])
+            gate_pause(w->gates[i], full);
+    }
+}
+
 static void all_gone(void *user)
 {
     struct worker *w = user;
@@ -112,6 +122,8 @@ static int make_forwarder(struct worker *w, const struct worker_options *o)
         account_free(&account);
     else
         w->forwarder_made = true;
+    w->forwarder.full = on_full;
+    w->forwarder.full_user = w;
     return r;
 }
 

@@ -201,6 +201,46 @@ static void w_json_ascii(struct writer *w, uint8_t c)
     }
 }
 
+/* Characters that would steer a terminal or turn the direction of a text: C1 controls, line and
+ * paragraph separators, bidirectional marks (Unicode TR 36). As \u escapes they mean the same. */
+static bool is_steering(uint32_t code)
+{
+    return (code >= 0x80 && code <= 0x9f) || code == 0x200e || code == 0x200f ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
+/* The code of a whole character of two or three bytes, else 0. */
+static uint32_t utf8_code(struct span c)
+{
+    if (c.n == 2)
+        return (c.p[0] & 0x1fu) << 6 | (c.p[1] & 0x3fu);
+    if (c.n == 3)
+        return (c.p[0] & 0x0fu) << 12 | (c.p[1] & 0x3fu) << 6 | (c.p[2] & 0x3fu);
+    return 0;
+}
+
+size_t utf8_steering_len(struct span s)
+{
+    size_t n = s.n > 0 ? utf8_char_len(s) : 0;
+    return is_steering(utf8_code(span_sub(s, 0, n))) ? n : 0;
+}
+
+static void w_json_wide(struct writer *w, struct span c)
+{
+    uint32_t code = utf8_code(c);
+    if (is_steering(code)) {
+        uint8_t escape[] = {'\\',
+                            'u',
+                            (uint8_t)hex_digits[code >> 12],
+                            (uint8_t)hex_digits[code >> 8 & 15],
+                            (uint8_t)hex_digits[code >> 4 & 15],
+                            (uint8_t)hex_digits[code & 15]};
+        w_bytes(w, escape, sizeof(escape)); /* whole or not at all */
+    } else {
+        w_span(w, c);
+    }
+}
+
 void w_json_escaped(struct writer *w, struct span s)
 {
     while (s.n > 0) {
@@ -208,7 +248,7 @@ void w_json_escaped(struct writer *w, struct span s)
         if (n == 1)
             w_json_ascii(w, s.p[0]);
         else if (n > 1)
-            w_bytes(w, s.p, n);
+            w_json_wide(w, span_sub(s, 0, n));
         else
             w_str(w, "\xef\xbf\xbd");
         s = span_from(s, n ? n : 1);

@@ -161,7 +161,12 @@ PRINTF(2, 0) void w_vprintf(struct writer *w, const char *format, va_list args);
  * backslash become \xHH, \n, \r, \t, \\. */
 void w_escaped(struct writer *w, struct span s);
 
-/* Contents of a JSON string (without quotes). Bytes that are not UTF-8 become U+FFFD. */
+/* Length of the character at the beginning of s if it would steer a terminal or turn the direction
+ * of a text (C1 controls, line separators, bidirectional marks), else 0. */
+size_t utf8_steering_len(struct span s);
+
+/* Contents of a JSON string (without quotes). Bytes that are not UTF-8 become U+FFFD; what
+ * utf8_steering_len finds is escaped. */
 void w_json_escaped(struct writer *w, struct span s);
 
 /* NUL-terminates without counting the NUL and returns the text; on overflow what fitted before. The

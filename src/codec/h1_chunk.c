@@ -140,6 +140,8 @@ int h1_trailer(struct h1_reader *r, struct span in, struct h1_result *res)
             return rc == -REASON_too_many_fields ? -REASON_head_too_large : trailer_error(rc);
         if (rc == LINE_BLANK)
             break;
+        if (h1_field_is_lookalike(span_sub(seen, f.name_off, f.name_len)))
+            return -REASON_bad_trailer;
         if (trailer_refused >> field_id_of(span_sub(seen, f.name_off, f.name_len)) & 1)
             return -REASON_bad_trailer;
         r->lines++;

@@ -14,6 +14,9 @@
 static_assert(FIELD_IDS <= 64, "known fields are bits of a word");
 
 /* Never passed on, whatever Connection says. */
+/* Longer than any known name. */
+#define FIELD_LOOKALIKE_MAX 64
+
 static const uint64_t hop_fields = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) |
                                    BIT(TE) | BIT(TRANSFER_ENCODING) | BIT(UPGRADE) |
                                    BIT(HTTP2_SETTINGS);
@@ -21,10 +24,13 @@ static const uint64_t hop_fields = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY
 /* Never taken away by being named in Connection: what is left would mean something else. */
 static const uint64_t kept_fields =
     BIT(HOST) | BIT(CONTENT_LENGTH) | BIT(CONTENT_TYPE) | BIT(CONTENT_ENCODING) |
-    BIT(CONTENT_RANGE) | BIT(AUTHORIZATION) | BIT(COOKIE) | BIT(SET_COOKIE) | BIT(CACHE_CONTROL);
+    BIT(CONTENT_RANGE) | BIT(AUTHORIZATION) | BIT(COOKIE) | BIT(SET_COOKIE) | BIT(CACHE_CONTROL) |
+    BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST) | BIT(FORWARDED) |
+    BIT(X_REQUEST_ID);
 
 /* Those that field_meaning acts on. */
-static const uint64_t meaning_fields = hop_fields | BIT(HOST) | BIT(CONTENT_LENGTH) | BIT(EXPECT);
+static const uint64_t meaning_fields =
+    hop_fields | BIT(HOST) | BIT(CONTENT_LENGTH) | BIT(EXPECT) | BIT(OTHER);
 
 /* ---- one line ----------------------------------------------------------------------------------
  */
@@ -136,6 +142,8 @@ static int content_length_field(struct head *h, struct span value)
         return -REASON_bad_content_length;
     if (!span_to_u64(value, &h->body_length))
         return -REASON_bad_content_length;
+    if (h->body_length > INT64_MAX) /* others count in signed numbers */
+        return -REASON_bad_content_length;
     return head_has(h, FIELD_TRANSFER_ENCODING) ? -REASON_conflicting_length : 0;
 }
 
@@ -168,6 +176,16 @@ static void te_field(struct head *h, struct span value)
             h->has_trailer_te = true;
 }
 
+bool h1_field_is_lookalike(struct span name)
+{
+    uint8_t dashed[FIELD_LOOKALIKE_MAX];
+    if (LIKELY(span_find(name, '_') == SPAN_NOT_FOUND) || name.n > sizeof(dashed))
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        dashed[i] = name.p[i] == '_' ? '-' : name.p[i];
+    return field_id_of(span_of(dashed, name.n)) != FIELD_OTHER;
+}
+
 /* What field number `index` means; fields before it are in h->known already. */
 static int field_meaning(struct h1_reader *r, struct head *h, unsigned index)
 {
@@ -185,6 +203,10 @@ static int field_meaning(struct h1_reader *r, struct head *h, unsigned index)
     case FIELD_EXPECT:
         if (request && h->version_minor > 0 && !span_eq_nocase(value, span_str("100-continue")))
             return -REASON_bad_expectation;
+        return 0;
+    case FIELD_OTHER:
+        if (request && h1_field_is_lookalike(field_name(h, f)))
+            mark_hop(h, index);
         return 0;
     default: return 0;
     }

@@ -49,6 +49,9 @@ static inline int h1_line_end(struct span in, size_t i, enum reason otherwise)
 int h1_request_line(struct h1_reader *r, struct span in, struct head *h);
 int h1_status_line(struct h1_reader *r, struct span in, struct head *h);
 
+/* Whether a name is a known one but for '_' in place of '-'. */
+bool h1_field_is_lookalike(struct span name);
+
 /* One field line into *f (all but the id), or LINE_BLANK. `room`: whether one more is allowed. */
 int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *f);
 

@@ -119,7 +119,9 @@ struct head {
     uint16_t field_count;
     /*
      * Fields a proxy must not pass on, marked in hop_bits: Connection and all it names, Keep-Alive,
-     * Proxy-Connection, TE, Transfer-Encoding (framing is made anew), Upgrade, HTTP2-Settings.
+     * Proxy-Connection, TE, Transfer-Encoding (framing is made anew), Upgrade, HTTP2-Settings; of a
+     * request also names that are known ones but for '_' in place of '-' (X_Forwarded_For): the
+     * CGI convention makes one of the two, so they would be a way around every check of the other.
      * Connection cannot take away what framing and identity rest on (Host, Content-Length, cookies,
      * credentials, content type and coding): such an option is ignored.
      */

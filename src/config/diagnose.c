@@ -71,8 +71,11 @@ static const char *message_of(struct diagnostics *d, const char *format, va_list
     char raw[MESSAGE_BYTES_MAX];
     char *to = raw;
     (void)vsnprintf(raw, sizeof(raw), format, args);
-    for (const char *from = raw; *from; from++)
-        *to++ = ascii_is_control((uint8_t)*from) ? '?' : *from;
+    for (const char *from = raw; *from;) {
+        size_t steering = utf8_steering_len(span_cstr(from));
+        *to++ = steering || ascii_is_control((uint8_t)*from) ? '?' : *from;
+        from += steering ? steering : 1;
+    }
     *to = 0;
     return copy(d, raw);
 }

@@ -51,10 +51,13 @@ struct client_h1 {
     bool until_close;  /* the end of the connection ends the response */
     bool sending;      /* a send is under way */
     bool shutdown_due; /* half-close after the next flush (tunnel) */
+    bool head_out;     /* something of the response has been given to the kernel */
     bool tunnel;
     bool close_due;    /* linger once everything is sent */
+    bool counted;      /* against the limit of the listener */
     uint32_t lingered; /* bytes dropped while lingering */
     uint64_t moved_ms; /* when something last moved while ACTIVE */
+    uint64_t unsent;   /* at the last look, of a send under way */
 };
 
 static_assert(sizeof(struct client_h1) <= 320, "an idle client must stay small");
@@ -106,7 +109,8 @@ static void client_end(struct client_h1 *c, enum stream_close_how how)
     loop_timer_stop(f->loop, &c->timer);
     stream_close(&c->base.stream, how);
     c->h1.stream = NULL;
-    atomic_fetch_sub_explicit(&c->base.front->connections, 1, memory_order_relaxed);
+    if (c->counted)
+        atomic_fetch_sub_explicit(&c->base.front->connections, 1, memory_order_relaxed);
     c->h1.doomed = true;
     forwarder_client_closed(f, &c->base.link);
     if (!c->h1.running)
@@ -187,6 +191,8 @@ static void answer_alone(struct client_h1 *c, enum reason why)
         c->sending = outbox_send(f, o, c->base.stream) == SEND_PENDING;
         r.status = (uint16_t)reason_status(why);
         r.bytes_out = w_len(&w);
+        if (c->sending)
+            set_timer(c, conf_of(c)->send_ms);
     }
     account_exchange(f->account, &r);
     c->request_done = false;
@@ -332,19 +338,44 @@ static const struct stream_ops stream_ops = {
 
 /* ---- time ---- */
 
+/* A reader that takes something now and then is slow, not gone: what is unsent shrinks. */
+static bool send_stalled(struct client_h1 *c, uint64_t quiet_ms)
+{
+    uint64_t unsent = stream_unsent(c->base.stream);
+    if (unsent != c->unsent) {
+        c->unsent = unsent;
+        c->moved_ms = now_ms(c);
+        return false;
+    }
+    return quiet_ms >= conf_of(c)->send_ms;
+}
+
+/* A body must not stop for body_ms, nor trickle for longer than that at less than a minimum. Only
+ * the time in which the client was free to send counts. */
+static bool body_stalled(const struct client_h1 *c, uint64_t quiet_ms)
+{
+    const struct exchange *x = c->base.side.x;
+    uint64_t limit_ms = conf_of(c)->body_ms;
+    if (!x || !c->has_body || c->request_done || c->h1.paused || c->tunnel)
+        return false;
+    uint64_t spent_ms = exchange_body_ms(x);
+    bool trickles =
+        spent_ms >= limit_ms && exchange_body_bytes(x) < spent_ms * HTTP_BODY_RATE_MIN / 1000;
+    return quiet_ms >= limit_ms || trickles;
+}
+
 /* While a request is under way only the client's own part is timed here. */
 static void active_timeout(struct client_h1 *c)
 {
     struct exchange *x = c->base.side.x;
     const struct listener_conf *conf = conf_of(c);
     uint64_t quiet_ms = now_ms(c) - c->moved_ms;
-    bool waits_for_body = x && c->has_body && !c->request_done && !c->h1.paused && !c->tunnel;
-    if (c->sending && quiet_ms >= conf->send_ms) {
+    if (c->sending && send_stalled(c, quiet_ms)) {
         if (x)
             exchange_client_failed(x, REASON_client_too_slow);
         else
             client_end(c, STREAM_CLOSE_RESET);
-    } else if (waits_for_body && quiet_ms >= conf->body_ms) {
+    } else if (body_stalled(c, quiet_ms)) {
         exchange_client_failed(x, REASON_request_timeout);
     } else {
         uint64_t shortest = conf->send_ms < conf->body_ms ? conf->send_ms : conf->body_ms;
@@ -406,7 +437,8 @@ static int side_head(struct side *s, const struct head *h, struct slice raw)
         choose_framing(c, h);
     bool plain = h->hop_count == 0 && h->version_minor == 1 && !c->chunked && !c->http10 &&
                  (c->keep_alive || !final);
-    if (plain && outbox_add(o, raw))
+    c->head_out = c->head_out && !final;
+    if (plain && raw.n > 0 && outbox_add(o, raw))
         return SIDE_OK;
     uint32_t room = h->head_len + 256;
     uint8_t *p = outbox_reserve(c->base.f, o, room);
@@ -460,6 +492,7 @@ static bool side_flush(struct side *s)
     if (f->outbox.owner == s && f->outbox.count > 0) {
         CHECK(!c->sending);
         c->sending = outbox_send(f, &f->outbox, c->base.stream) == SEND_PENDING;
+        c->head_out = true;
         c->moved_ms = now_ms(c);
         if (c->sending)
             set_timer(c, conf_of(c)->send_ms);
@@ -504,6 +537,15 @@ static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
     return true;
 }
 
+static bool side_retract(struct side *s)
+{
+    struct client_h1 *c = from_side(s);
+    if (c->head_out)
+        return false;
+    outbox_drop(c->base.f, s);
+    return true;
+}
+
 static void side_tunnel(struct side *s)
 {
     struct client_h1 *c = from_side(s);
@@ -543,6 +585,7 @@ static const struct side_ops side_ops = {
     .flush = side_flush,
     .credit = side_credit,
     .answer = side_answer,
+    .retract = side_retract,
     .tunnel = side_tunnel,
     .release = side_release,
     .abort = side_abort,
@@ -583,7 +626,6 @@ static struct client_h1 *client_new(struct forwarder *f, struct front *front, st
     timer_init(&c->timer, on_timer);
     stream_set_ops(s, &stream_ops, c);
     forwarder_client_opened(f, &c->base.link);
-    atomic_fetch_add_explicit(&front->connections, 1, memory_order_relaxed);
     return c;
 }
 
@@ -594,6 +636,8 @@ void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
         stream_close(&s, STREAM_CLOSE_NORMAL);
         return;
     }
+    c->counted = true;
+    atomic_fetch_add_explicit(&front->connections, 1, memory_order_relaxed);
     set_timer(c, front->conf->request_ms);
     stream_read(s, true);
 }

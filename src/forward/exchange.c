@@ -52,10 +52,15 @@ static void set_state(struct exchange *x, enum exchange_state to)
 static void set_credit(struct exchange *x, struct side *side, bool on)
 {
     bool *waits = side == x->client ? &x->client_waits : &x->backend_waits;
-    if (*waits == on) {
-        *waits = !on;
-        side->ops->credit(side, on);
+    if (*waits != on)
+        return;
+    *waits = !on;
+    if (side == x->client) {
+        if (!on && x->credit_since_ns)
+            x->credit_ns += now_ns(x) - x->credit_since_ns;
+        x->credit_since_ns = on ? now_ns(x) : 0;
     }
+    side->ops->credit(side, on);
 }
 
 /* ---- account ---- */
@@ -388,6 +393,7 @@ static bool body_over_limit(const struct exchange *x)
 bool exchange_body(struct exchange *x, struct side *from, struct slice piece)
 {
     struct side *to = other(x, from);
+    CHECK(to || x->state == EXCHANGE_FINISHING); /* else it would be lost */
     if (from == x->client) {
         x->bytes_in += piece.n;
         x->body_begun = true;
@@ -406,10 +412,12 @@ bool exchange_body(struct exchange *x, struct side *from, struct slice piece)
 bool exchange_end(struct exchange *x, struct side *from, struct span trailers)
 {
     struct side *to = other(x, from);
-    if (from == x->client)
+    if (from == x->client) {
         x->request_done = true;
-    else
+        x->body_begun |= x->chunked; /* the end of an empty body is sent once like any other */
+    } else {
         x->response_done = true;
+    }
     return !to || took(x, from, to, to->ops->end(to, trailers));
 }
 
@@ -454,6 +462,13 @@ void exchange_flush(struct exchange *x, struct side *from)
     settle(x);
 }
 
+void exchange_blocked(struct exchange *x, struct side *side)
+{
+    struct side *from = other(x, side);
+    if (from)
+        set_credit(x, from, false);
+}
+
 void exchange_writable(struct exchange *x, struct side *side)
 {
     if (x->state == EXCHANGE_FINISHING) {
@@ -477,6 +492,17 @@ void exchange_writable(struct exchange *x, struct side *side)
     set_credit(x, from, true);
 }
 
+uint64_t exchange_body_ms(const struct exchange *x)
+{
+    uint64_t now = x->credit_since_ns ? now_ns(x) - x->credit_since_ns : 0;
+    return (x->credit_ns + now) / 1000000;
+}
+
+uint64_t exchange_body_bytes(const struct exchange *x)
+{
+    return x->bytes_in - x->head_bytes_in;
+}
+
 /* ---- forward: the backend side ---- */
 
 void exchange_connected(struct exchange *x)
@@ -485,6 +511,19 @@ void exchange_connected(struct exchange *x)
     if (!x->http)
         x->response_begun = true; /* a byte stream has no other beginning */
     set_state(x, EXCHANGE_SENDING);
+}
+
+bool exchange_asked_for(const struct exchange *x, const struct head *h)
+{
+    unsigned at = 0;
+    const struct field *f = head_find(h, FIELD_UPGRADE, &at);
+    struct span asked = text(x, x->upgrade_at);
+    while (f && asked.n > 0) {
+        struct span one = span_trim(span_cut(&asked, ','));
+        if (one.n > 0 && span_eq_nocase(one, field_value(h, f)))
+            return true;
+    }
+    return false;
 }
 
 void exchange_response(struct exchange *x, const struct head *h, struct slice raw)
@@ -499,11 +538,8 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
     }
     if (interim && x->version_minor == 0)
         return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */
-    int r = x->client->ops->head(x->client, h, raw);
-    if (r < 0) {
-        cut(x, (enum reason) - r);
+    if (!took(x, x->backend, x->client, x->client->ops->head(x->client, h, raw)))
         return;
-    }
     if (h->framing == BODY_TUNNEL) {
         x->tunnel = true;
         x->request_done = false; /* from now on both directions are streams of bytes */
@@ -512,37 +548,57 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
     }
 }
 
+/* A response of which nothing has left yet is as good as none. */
+static bool response_out(struct exchange *x)
+{
+    if (x->http && !x->tunnel && x->response_begun && x->client->ops->retract(x->client)) {
+        x->response_begun = x->response_done = false;
+        x->bytes_out = 0;
+    }
+    return x->response_begun || x->tunnel;
+}
+
+/* The kept-alive connection had been closed meanwhile, which says nothing about the backend: the
+ * place there is kept, and the request goes out again on a new connection. */
+static void reconnect(struct exchange *x)
+{
+    x->no_reuse = true;
+    if (!connect_target(x))
+        answer(x, REASON_out_of_files);
+}
+
 void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
 {
-    if (x->backend) {
-        x->backend->x = NULL;
-        x->backend = NULL;
-    }
-    bool stale = !fresh && reason_retry(why) == REASON_RETRY_RESET;
-    uint32_t slot = x->target->slot;
-    leave_target(x, why, !stale);
-    if (x->response_begun || x->tunnel) {
-        cut(x, why);
-        return;
-    }
+    bool reset = reason_retry(why) == REASON_RETRY_RESET;
     struct retry_facts facts = {
         .idempotent = method_is_idempotent(x->method),
         .tcp = !x->http,
         .spent = x->body_begun || x->heard,
-        .stale = stale,
+        .stale = !fresh && reset,
         .retries = x->retries,
     };
-    if (!retry_allowed(x->pool->conf, &facts, why)) {
-        answer(x, why);
+    bool out = response_out(x);
+    bool again = !out && retry_allowed(x->pool->conf, &facts, why);
+    if (again) {
+        x->retries++;
+        x->backend_waits = false;
+        if (!x->request_done)
+            set_credit(x, x->client, false); /* until somebody is there to take the body */
+    }
+    if (again && facts.stale) {
+        reconnect(x);
         return;
     }
-    x->retries++;
-    x->backend_waits = false;
-    if (stale)
-        x->no_reuse = true; /* the same backend may well be fine: only the old connection was not */
-    else if (x->tried.tried_count < PICK_TRIED_MAX)
-        x->tried.tried[x->tried.tried_count++] = slot;
-    pick(x, why);
+    if (x->tried.tried_count < PICK_TRIED_MAX)
+        x->tried.tried[x->tried.tried_count++] = x->target->slot;
+    /* A server may well hang up on an upload it does not want. */
+    leave_target(x, why, !facts.stale && (!reset || x->request_done));
+    if (out)
+        cut(x, why);
+    else if (again)
+        pick(x, why);
+    else
+        answer(x, why);
 }
 
 /* ---- the client's failures ---- */

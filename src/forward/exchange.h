@@ -82,6 +82,7 @@ struct exchange {
     bool upgrade;  /* it asks for another protocol */
     bool chunked;  /* its body goes out in the chunked coding */
     uint8_t version_minor;
+    struct text_at upgrade_at; /* in the head itself */
     struct text_at method_at, target_at, host_at, agent_at, referer_at, id_at;
 
     bool request_begun; /* the request's head was given to a connection */
@@ -96,7 +97,9 @@ struct exchange {
 
     uint16_t status;
     enum reason reason;
-    uint32_t head_bytes_in; /* of bytes_in, the request's head */
+    uint64_t credit_ns; /* how long the client was free to send its body, up to credit_since */
+    uint64_t credit_since_ns; /* 0 = it is not */
+    uint32_t head_bytes_in;   /* of bytes_in, the request's head */
     uint64_t bytes_in, bytes_out;
     uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns;
 };
@@ -123,6 +126,8 @@ bool exchange_body(struct exchange *x, struct side *from, struct slice piece);
 bool exchange_end(struct exchange *x, struct side *from, struct span trailers);
 /* A delivery is over: what was gathered for the other side goes out. */
 void exchange_flush(struct exchange *x, struct side *from);
+/* What was gathered for `side` was sent, but not all of it went: the other side must wait. */
+void exchange_blocked(struct exchange *x, struct side *side);
 /* What `side` could not send at once has gone. */
 void exchange_writable(struct exchange *x, struct side *side);
 
@@ -136,12 +141,18 @@ void exchange_client_failed(struct exchange *x, enum reason why);
 
 /* The connection stands. */
 void exchange_connected(struct exchange *x);
-/* A response head, interim (1xx) or final. */
+/* Whether the protocol of a 101 is one that the request asked for. */
+bool exchange_asked_for(const struct exchange *x, const struct head *h);
+/* A response head, interim (1xx) or final; raw may be empty (h1_conn.h). */
 void exchange_response(struct exchange *x, const struct head *h, struct slice raw);
-/* The connection failed; the side has let go of the exchange already. Retries where that is safe,
- * else answers or cuts. `fresh` = not a kept-alive connection that may have been closed meanwhile.
+/* The connection failed; both have let go of each other already. Retries where that is safe, else
+ * answers or cuts. `fresh` = not a kept-alive connection that may have been closed meanwhile.
  */
 void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh);
+
+/* Milliseconds for which the client was free to send its body, and what came of it. */
+uint64_t exchange_body_ms(const struct exchange *x);
+uint64_t exchange_body_bytes(const struct exchange *x);
 
 /* ---- from the queue ---- */
 

@@ -25,6 +25,7 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->pools = o->pools;
     f->pool_count = o->pool_count;
     f->log_fields = o->log_fields;
+    f->clients_max = o->clients_max;
     f->rng = rng_seed(o->seed);
     list_init(&f->client_list);
     f->idle = idle_set_new(o->pools, o->pool_count);
@@ -67,13 +68,16 @@ void forwarder_client_opened(struct forwarder *f, struct list *link)
     list_init(link);
     list_add_tail(&f->client_list, link);
     f->client_count++;
+    if (f->client_count == f->clients_max && f->full)
+        f->full(f->full_user, true);
 }
 
 void forwarder_client_closed(struct forwarder *f, struct list *link)
 {
     CHECK(f->client_count > 0);
     list_del(link);
-    f->client_count--;
+    if (f->client_count-- == f->clients_max && f->full)
+        f->full(f->full_user, false);
     tell_drained(f);
 }
 
@@ -108,8 +112,9 @@ struct outbox *outbox_for(struct forwarder *f, struct side *owner)
 {
     struct outbox *o = &f->outbox;
     if (o->owner != owner) {
-        if (o->count > 0)
-            o->owner->ops->flush(o->owner);
+        struct side *before = o->owner;
+        if (o->count > 0 && !before->ops->flush(before) && before->x)
+            exchange_blocked(before->x, before);
         CHECK(o->count == 0);
         o->owner = owner;
     }

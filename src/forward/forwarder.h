@@ -82,7 +82,10 @@ struct forwarder {
     struct idle_set *idle;
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
-    uint32_t client_count;
+    uint32_t client_count, clients_max;
+    /* Called when there is no room for another client, and when there is again. */
+    void (*full)(void *user, bool full);
+    void *full_user;
     bool draining;
     uint64_t
         drain_quiet_ms; /* how long a quiet keep-alive connection is still held while draining */

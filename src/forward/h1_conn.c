@@ -12,7 +12,9 @@
 #include <string.h>
 
 /* First room for an incomplete head; most are complete within this. */
-#define PARTIAL_ROOM_FIRST 2048
+#define PARTIAL_ROOM_FIRST  2048
+#define PARTIAL_ROOM_SECOND (16 * 1024)
+#define PARTIAL_ROOM_MAX    (2 * HTTP_HEAD_MAX)
 
 void h1_conn_init(struct h1_conn *c, struct forwarder *f, const struct h1_conn_ops *ops,
                   enum h1_role role, const struct h1_limits *limits)
@@ -49,8 +51,11 @@ static bool partial_grow(struct h1_conn *c, uint32_t more)
 {
     if (c->kept.n + more <= c->kept_room)
         return true;
-    size_t room = c->kept.n + more <= PARTIAL_ROOM_FIRST ? PARTIAL_ROOM_FIRST : 2 * HTTP_HEAD_MAX;
-    CHECK(c->kept.n + more <= room);
+    size_t need = c->kept.n + more;
+    size_t room = need <= PARTIAL_ROOM_FIRST    ? PARTIAL_ROOM_FIRST
+                  : need <= PARTIAL_ROOM_SECOND ? PARTIAL_ROOM_SECOND
+                                                : PARTIAL_ROOM_MAX;
+    CHECK(need <= room);
     struct buf *b = buf_get(c->f->loop, room);
     if (!b)
         return false;
@@ -67,8 +72,8 @@ static uint32_t partial_append(struct h1_conn *c, struct slice in)
 {
     uint32_t used = c->kept.n;
     uint32_t take = in.n;
-    if (take > 2 * HTTP_HEAD_MAX - used)
-        take = 2 * HTTP_HEAD_MAX - used;
+    if (take > PARTIAL_ROOM_MAX - used)
+        take = PARTIAL_ROOM_MAX - used;
     if (!partial_grow(c, take))
         return 0;
     memcpy(c->kept.buf->data + used, in.p, take);
@@ -89,7 +94,10 @@ static enum step deliver(struct h1_conn *c, int event, const struct h1_result *r
         struct head *h = c->head;
         struct forwarder *f = c->f;
         c->head = NULL; /* ours until the event is over, whatever happens to the connection */
-        alive = c->ops->head(c, h, (struct slice){source.p, h->head_len, source.buf});
+        /* A head put together from pieces goes when this is over; nobody may send from it. */
+        bool lasts = !c->assembled;
+        alive = c->ops->head(
+            c, h, lasts ? (struct slice){source.p, h->head_len, source.buf} : (struct slice){0});
         slab_put(&f->heads, container_of(h, struct head_room, head));
         break;
     }
@@ -142,7 +150,9 @@ static enum step step_partial(struct h1_conn *c, struct slice *in)
         in->p += r.used - before;
         in->n -= (uint32_t)r.used - before;
     }
+    c->assembled = true;
     enum step step = deliver(c, event, &r, copy, in);
+    c->assembled = false;
     slice_put(&copy);
     return step;
 }
@@ -206,7 +216,6 @@ static bool run(struct h1_conn *c, struct slice in)
     c->running = true;
     for (;;) {
         alive = run_events(c, &in) && hold(c, in);
-        slice_put(&owned);
         if (!alive)
             break;
         if (!c->partial)
@@ -214,12 +223,14 @@ static bool run(struct h1_conn *c, struct slice in)
         if (!c->paused && c->stream)
             stream_read(c->stream, true);
         alive = c->ops->drained(c);
+        slice_put(&owned); /* what was gathered from it is on its way now */
         /* An event may have resumed us after something was held. */
         if (!alive || c->paused || c->partial || c->deaf || (c->kept.n == 0 && !event_due(c)))
             break;
         owned = in = c->kept;
         c->kept = (struct slice){0};
     }
+    slice_put(&owned);
     c->running = false;
     return alive;
 }

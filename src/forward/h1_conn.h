@@ -27,7 +27,8 @@ struct forwarder;
 struct h1_conn;
 
 struct h1_conn_ops {
-    /* A complete head; raw is its bytes, valid until return. */
+    /* A complete head; raw is its bytes as they came, valid until `drained` returns, or empty when
+     * they came in pieces. */
     bool (*head)(struct h1_conn *c, struct head *h, struct slice raw);
     bool (*body)(struct h1_conn *c, struct slice piece);
     bool (*end)(struct h1_conn *c, struct span trailers);
@@ -49,6 +50,7 @@ struct h1_conn {
     bool paused;         /* by h1_conn_pause */
     bool deaf;           /* input is dropped: the connection is only being closed politely */
     bool doomed;         /* ended inside h1_conn_input; the owner frees it afterwards */
+    bool assembled;      /* during an event: its bytes lie in a copy that goes with the event */
     bool running;        /* inside h1_conn_input */
     uint32_t input_left; /* during an event: bytes of this delivery behind it */
     struct h1_reader reader;

@@ -60,6 +60,7 @@ int queue_wait(struct pool *pool, struct queue_entry *e, struct loop *loop,
         atomic_fetch_add(&pool->waiting, 1);
     }
     pthread_mutex_unlock(&q->lock);
+    atomic_thread_fence(memory_order_seq_cst);
     return full ? -(int)REASON_queue_full : 0;
 }
 
@@ -98,6 +99,7 @@ static bool grant_one(struct pool *pool, struct backend *b)
 
 void queue_release(struct pool *pool, struct backend *b)
 {
+    atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&pool->waiting) > 0)
         grant_one(pool, b);
 }

@@ -59,17 +59,26 @@ static struct text_at write_request_id(struct writer *w, struct rng *rng)
     return at;
 }
 
+/* An empty one is none. */
+static bool has_request_id(const struct head *h)
+{
+    unsigned at = 0;
+    const struct field *f = head_find(h, FIELD_X_REQUEST_ID, &at);
+    return f && f->value_len > 0;
+}
+
 static void write_forwarded(struct exchange *x, struct writer *w, const struct head *h,
                             const struct address *peer)
 {
     bool trusted = is_trusted(x->front->conf, peer);
-    h1_write_fields(w, h, trusted ? BIT(X_FORWARDED_FOR) : claims);
+    uint64_t drop = trusted ? BIT(X_FORWARDED_FOR) : claims;
+    h1_write_fields(w, h, has_request_id(h) ? drop : drop | BIT(X_REQUEST_ID));
     write_forwarded_for(w, h, peer, trusted);
     if (!trusted || !head_has(h, FIELD_X_FORWARDED_PROTO))
         w_span(w, span_str("X-Forwarded-Proto: http\r\n"));
     if (h->authority.len > 0 && (!trusted || !head_has(h, FIELD_X_FORWARDED_HOST)))
         h1_write_field(w, span_str("X-Forwarded-Host"), head_span(h, h->authority));
-    if (!head_has(h, FIELD_X_REQUEST_ID))
+    if (!has_request_id(h))
         x->id_at = write_request_id(w, &x->f->rng);
 }
 
@@ -80,8 +89,10 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
     if (h->upgrade) {
         unsigned at = 0;
         const struct field *f = head_find(h, FIELD_UPGRADE, &at);
-        w_span(w, span_str("Connection: upgrade\r\n"));
-        h1_write_field(w, span_str("Upgrade"), field_value(h, f));
+        w_span(w, span_str("Connection: upgrade\r\nUpgrade: "));
+        x->upgrade_at = here(w, f->value_len);
+        w_span(w, field_value(h, f));
+        w_span(w, span_str("\r\n"));
     } else if (x->pool->conf->keepalive_max_idle == 0) {
         w_span(w, span_str("Connection: close\r\n"));
     }

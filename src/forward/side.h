@@ -60,6 +60,10 @@ struct side_ops {
      * False when that is not possible any more, because something else is half sent: abort. */
     bool (*answer)(struct side *s, enum reason why, uint16_t *ret_status);
 
+    /* Client side: takes back a final response head of which no byte has left. False when it has.
+     */
+    bool (*retract)(struct side *s);
+
     /* From now on both directions are raw bytes (after 101). */
     void (*tunnel)(struct side *s);
 

@@ -106,6 +106,15 @@ static void arm(struct upstream *u)
         set_timer(u, conf->idle_ms);
 }
 
+/* A backend that takes a little of an upload now and then is slow, not gone. */
+static bool send_stalled(struct upstream *u)
+{
+    uint64_t unsent = stream_unsent(u->h1.stream);
+    bool moved = unsent != u->unsent;
+    u->unsent = unsent;
+    return !moved;
+}
+
 static void on_timer(struct timer *t)
 {
     struct upstream *u = container_of(t, struct upstream, timer);
@@ -118,7 +127,7 @@ static void on_timer(struct timer *t)
         upstream_fail(u, REASON_connect_timeout);
     else if (x->request_done && !x->response_begun && !u->sending)
         upstream_fail(u, REASON_response_timeout);
-    else if (u->sending || (x->response_begun && !x->backend_waits))
+    else if (u->sending ? send_stalled(u) : x->response_begun && !x->backend_waits)
         upstream_fail(u, REASON_backend_too_slow);
     else
         arm(u); /* it is the client that is slow, and timed on its own side */
@@ -133,6 +142,10 @@ static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
     bool interim = h->status < 200 && h->status != 101;
     if (interim && ++u->interim_count > HTTP_INTERIM_MAX) {
         upstream_fail(u, REASON_too_many_interim);
+        return false;
+    }
+    if (h->framing == BODY_TUNNEL && !exchange_asked_for(x, h)) {
+        upstream_fail(u, REASON_unexpected_upgrade);
         return false;
     }
     u->reusable = h->keep_alive && h->framing != BODY_CLOSE && h->framing != BODY_TUNNEL;
@@ -409,6 +422,11 @@ static struct upstream *upstream_reuse(struct forwarder *f, struct backend *b,
                                        const struct exchange *x)
 {
     struct upstream *u = idle_take(f->idle, b);
+    while (u && stream_has_input(u->h1.stream)) { /* its end, or bytes nobody asked for */
+        u->state = UPSTREAM_ACTIVE;
+        upstream_end(u, STREAM_CLOSE_NORMAL);
+        u = idle_take(f->idle, b);
+    }
     if (!u)
         return NULL;
     bool young = loop_now(f->loop) - u->idle_since_ns <= UNSAFE_REUSE_NS;
@@ -434,12 +452,11 @@ bool upstream_begin(struct exchange *x, struct backend *b, bool reuse)
     u->reusable = false;
     h1_reader_expect(&u->h1.reader, x->method, x->upgrade);
     u->sending = stream_send(u->h1.stream, &x->request, 1) == SEND_PENDING;
-    if (u->state == UPSTREAM_ACTIVE) {
+    bool connected = u->state == UPSTREAM_ACTIVE;
+    if (connected)
         exchange_connected(x);
-        if (!u->sending)
-            exchange_writable(x, &u->side);
-    }
-    if (u->side.x == x)
-        arm(u);
+    arm(u);
+    if (connected && !u->sending)
+        exchange_writable(x, &u->side); /* may end the exchange and this connection with it */
     return true;
 }

@@ -39,6 +39,7 @@ struct upstream {
     struct backend *backend;
     struct list link; /* idle: in its backend's idle list */
     uint64_t idle_since_ns;
+    uint64_t unsent; /* at the last look, of a send under way */
 };
 
 /*

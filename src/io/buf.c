@@ -15,15 +15,16 @@
 /* Bytes start on a line of their own. */
 #define HEADER_BYTES ((sizeof(struct buf) + CACHE_LINE_BYTES - 1) & ~(CACHE_LINE_BYTES - 1ul))
 
-/* Per loop: at most 32 + 64 + 64 + 64 MiB, and some 6 MiB kept for the next burst. */
+/* Per loop: at most 128 + 256 + 256 + 64 MiB, were every client to stall at its worst, and some
+ * 6 MiB kept for the next burst. What asks for a class that is used up gets the next larger one. */
 static const struct class_row {
     uint32_t size;
     uint32_t used_max;
     uint32_t free_keep;
 } classes[BUF_CLASSES] = {
-    [BUF_SMALL] = {2 * 1024, 16384, 256},
-    [BUF_MEDIUM] = {16 * 1024, 4096, 64},
-    [BUF_HEAD] = {64 * 1024, 1024, 32},
+    [BUF_SMALL] = {2 * 1024, 65536, 256},
+    [BUF_MEDIUM] = {16 * 1024, 16384, 64},
+    [BUF_HEAD] = {64 * 1024, 4096, 32},
     [BUF_LARGE] = {256 * 1024, 256, 8},
 };
 
@@ -99,9 +100,11 @@ struct buf *buf_get(struct loop *loop, size_t size)
         klass++;
         CHECK(klass < BUF_CLASSES);
     }
+    while (UNLIKELY(loop->bufs.pool[klass].used >= loop->bufs.pool[klass].used_max)) {
+        if (++klass == BUF_CLASSES)
+            return NULL;
+    }
     struct buf_pool *pool = &loop->bufs.pool[klass];
-    if (UNLIKELY(pool->used >= pool->used_max))
-        return NULL;
     struct buf *b = pool->free_list;
     if (LIKELY(b != NULL)) {
         CHECK(b->magic == BUF_MAGIC && b->refs == 0);

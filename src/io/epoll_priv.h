@@ -103,5 +103,7 @@ void epoll_read(struct stream *s, bool want);
 enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t count);
 void epoll_shutdown(struct stream *s);
 void epoll_close(struct stream *s, enum stream_close_how how);
+uint64_t epoll_unsent(struct stream *s);
+bool epoll_has_input(struct stream *s);
 const struct address *epoll_peer(struct stream *s);
 const struct address *epoll_local(struct stream *s);

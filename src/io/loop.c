@@ -245,6 +245,18 @@ void stream_close(struct stream **s, enum stream_close_how how)
     stream->loop->engine->close(stream, how);
 }
 
+uint64_t stream_unsent(struct stream *s)
+{
+    CHECK_OBJ(s, STREAM_MAGIC);
+    return s->loop->engine->unsent(s);
+}
+
+bool stream_has_input(struct stream *s)
+{
+    CHECK_OBJ(s, STREAM_MAGIC);
+    return s->loop->engine->has_input(s);
+}
+
 const struct address *stream_peer(struct stream *s)
 {
     CHECK_OBJ(s, STREAM_MAGIC);

@@ -180,6 +180,14 @@ void stream_close(struct stream **s, enum stream_close_how how);
  */
 const struct address *stream_peer(struct stream *s);
 
+/* Bytes that were given to stream_send and that the peer has not acknowledged yet. It shrinks while
+ * the peer reads, however slowly. Costs a system call: for timeouts. */
+uint64_t stream_unsent(struct stream *s);
+
+/* Whether bytes, an end or an error of the peer are known to wait. Costs nothing and is exact for
+ * all that the kernel told at the beginning of this turn. */
+bool stream_has_input(struct stream *s);
+
 /* The address on our side. */
 const struct address *stream_local(struct stream *s);
 

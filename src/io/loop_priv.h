@@ -41,6 +41,8 @@ struct engine {
     enum send_result (*send)(struct stream *s, const struct slice *slices, size_t count);
     void (*shutdown)(struct stream *s);
     void (*close)(struct stream *s, enum stream_close_how how);
+    uint64_t (*unsent)(struct stream *s);
+    bool (*has_input)(struct stream *s);
     const struct address *(*peer)(struct stream *s);
     const struct address *(*local)(struct stream *s);
 

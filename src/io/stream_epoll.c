@@ -15,6 +15,8 @@
 #include "io/socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -23,10 +25,14 @@
 #define RECEIVES_PER_TURN      4
 #define RECEIVE_BYTES_PER_TURN (512 * 1024)
 
+/* A buffer for small pieces that wait; those above half of it are kept where they are. */
+#define JOIN_BYTES 2048
+
 /* Slices that wait for room, each with a reference of ours if it has a buffer. */
 struct epoll_blocked {
     uint32_t first;
     uint32_t count;
+    struct buf *joined; /* while parking: where small pieces gather */
     struct slice slices[SEND_SLICES_MAX];
 };
 
@@ -288,6 +294,42 @@ static ssize_t push(int fd, const struct slice *slices, size_t count)
     return errno == EAGAIN ? 0 : -errno;
 }
 
+/*
+ * Small pieces in a row, such as chunk framing, go into one buffer: else a reader that stalls would
+ * hold a buffer for every few bytes. False when no buffer could be had.
+ */
+static bool join(struct epoll_stream *e, struct epoll_blocked *b, struct slice piece)
+{
+    struct slice *last = b->count > 0 ? &b->slices[b->count - 1] : NULL;
+    uint32_t used = last && last->buf == b->joined ? last->n : 0;
+    if (!b->joined || !used || used + piece.n > b->joined->size) {
+        b->joined = buf_get(e->s.loop, JOIN_BYTES);
+        if (!b->joined)
+            return false;
+        b->slices[b->count++] = (struct slice){b->joined->data, 0, b->joined};
+        last = &b->slices[b->count - 1];
+        used = 0;
+    }
+    memcpy(b->joined->data + used, piece.p, piece.n);
+    last->n = used + piece.n;
+    return true;
+}
+
+static bool keep(struct epoll_stream *e, struct epoll_blocked *b, struct slice piece)
+{
+    if (piece.n <= JOIN_BYTES / 2)
+        return join(e, b, piece);
+    if (!piece.buf) {
+        b->slices[b->count++] = piece;
+        return true;
+    }
+    struct slice kept = slice_keep(e->s.loop, piece);
+    if (kept.n == 0)
+        return false;
+    b->slices[b->count++] = kept;
+    return true;
+}
+
 /* Keeps what is left after the first `sent` bytes until there is room. */
 static void park(struct epoll_stream *e, const struct slice *slices, size_t count, size_t sent)
 {
@@ -298,14 +340,18 @@ static void park(struct epoll_stream *e, const struct slice *slices, size_t coun
     }
     b->first = 0;
     b->count = 0;
+    b->joined = NULL;
     for (size_t i = 0; i < count; i++) {
         struct slice left = slices[i];
         size_t skip = MIN(sent, (size_t)left.n);
         sent -= skip;
         left.p += skip;
         left.n -= (uint32_t)skip;
-        if (left.n > 0)
-            b->slices[b->count++] = left.buf ? slice_keep(e->s.loop, left) : left;
+        if (left.n > 0 && !keep(e, b, left)) {
+            e->blocked = b;
+            fail(e, REASON_overload);
+            return;
+        }
     }
     e->blocked = b;
 }
@@ -338,6 +384,24 @@ enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t
     clear(e, STREAM_WRITABLE);
     watch(e, EPOLLOUT);
     return SEND_PENDING;
+}
+
+uint64_t epoll_unsent(struct stream *s)
+{
+    struct epoll_stream *e = epoll_stream_of(s);
+    const struct epoll_blocked *b = e->blocked;
+    int queued = 0;
+    if (ioctl(e->fd, SIOCOUTQ, &queued) != 0)
+        queued = 0;
+    uint64_t unsent = (uint64_t)queued;
+    for (size_t i = b ? b->first : 0; b && i < b->count; i++)
+        unsent += b->slices[i].n;
+    return unsent;
+}
+
+bool epoll_has_input(struct stream *s)
+{
+    return has(epoll_stream_of(s), STREAM_READABLE | STREAM_PEER_DONE | STREAM_ERROR);
 }
 
 static void shut_now(struct epoll_stream *e)

@@ -26,7 +26,10 @@ static bool has_prefix(struct span path, struct span prefix)
 {
     if (!span_starts(path, prefix))
         return false;
-    return path.n == prefix.n || prefix.p[prefix.n - 1] == '/' || path.p[prefix.n] == '/';
+    if (path.n == prefix.n || prefix.p[prefix.n - 1] == '/')
+        return true;
+    uint8_t next = path.p[prefix.n];
+    return next == '/' || next == ';'; /* many servers take /v1;x for /v1 */
 }
 
 static bool path_matches(const struct route_conf *r, const struct head *h)

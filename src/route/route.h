@@ -9,10 +9,9 @@
  *   host         one of the hosts, ASCII case ignored, without port; "*.example.com" is any name
  *                below example.com, not example.com itself; a dot at the end counts for nothing
  *   path         the canonical path (head_path), exactly
- *   path_prefix  the canonical path, by whole segments: /v1 is /v1, /v1/ and /v1/x, not /v10; a
- *                prefix that ends in '/' is only what is below it
- *   method       one of the methods, with their case
- *   headers      each field there, at least once with exactly that value (or with any)
+ *   path_prefix  the canonical path, by whole segments: /v1 is /v1, /v1/, /v1/x and /v1;x, not
+ * /v10; a prefix that ends in '/' is only what is below it method       one of the methods, with
+ * their case headers      each field there, at least once with exactly that value (or with any)
  *
  * Pure: no state, no allocation, any thread. Time grows with the routes of the listener.
  */

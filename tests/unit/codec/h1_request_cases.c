@@ -292,8 +292,8 @@ const struct h1_case h1_request_cases[] = {
     P("\r\n", "none keep|end|")
     P("Content-Length: 5\r\n\r\nhel", "length=5 keep|body:hel|eof:!client_closed")
     P("Content-Length: 5\r\n\r\n", "length=5 keep|eof:!client_closed")
-    P("Content-Length: 9999999999999999999\r\n\r\nx",
-      "length=9999999999999999999 keep|body:x|eof:!client_closed")
+    P("Content-Length: 9223372036854775807\r\n\r\nx",
+      "length=9223372036854775807 keep|body:x|eof:!client_closed")
     PX("Content-Length: 10000000000000000000\r\n", "!bad_content_length")
     PX("Content-Length: 00000000000000000005\r\n", "!bad_content_length")
     PX("Content-Length: 18446744073709551621\r\n", "!bad_content_length")
