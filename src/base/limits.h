@@ -22,7 +22,7 @@
 #define HTTP_HOST_MAX              261 /* a DNS name of 255 and ":65535": bad_request */
 #define HTTP_TRAILER_BYTES_MAX     8192 /* trailers carry checksums, statuses: head_too_large */
 #define HTTP_TRAILER_FIELDS_MAX    32   /* as above, by number: head_too_large */
-#define HTTP_BODY_RATE_MIN         256 /* bytes a second a request body must come with: request_timeout */
+#define HTTP_BODY_RATE_MIN         256  /* bytes a second of a request body: request_timeout */
 #define HTTP_INTERIM_MAX           16   /* 1xx responses before a final one: bad_response */
 #define HTTP_CHUNK_EXT_MAX         1024 /* legal, useless, and a way to stall us: bad_chunk */
 #define CHUNK_SIZE_DIGITS_MAX      16 /* 16 hex digits are 64 bits; more is an attack: bad_chunk */
