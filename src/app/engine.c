@@ -9,6 +9,7 @@
 #include "account/account.h"
 #include "app/worker.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/logwriter.h"
 #include "forward/queue.h"
@@ -30,9 +31,8 @@
 /* A client and its upstream connection. */
 #define FILES_PER_CLIENT 2
 
-/* Per worker: fewer than the one deserve a warning, more than the other have no memory. */
+/* Per worker: fewer deserve a warning. */
 #define CLIENTS_FEW 100
-#define CLIENTS_MAX (1u << 24)
 
 /* Hash pools with more backends than this have their changes gathered for so long. */
 #define REBUILD_AT_ONCE_MAX 500

@@ -15,36 +15,22 @@
 
 /* HTTP heads: a request or response larger than this is far outside what real software sends. */
 #define HTTP_FIELDS_MAX            100   /* a flat field table, linear parsing: head_too_large */
-#define HTTP_LINE_MAX              8192  /* one line: uri_too_long, head_too_large */
+#define HTTP_LINE_MAX              8192  /* one line: target_too_long, head_too_large */
 #define HTTP_HEAD_MAX              32768 /* all of it; offsets fit 16 bits: head_too_large */
 #define HTTP_NAME_MAX              255   /* a field name; its length fits 8 bits: head_too_large */
-#define HTTP_METHOD_MAX            32  /* the longest registered method has 17 bytes: bad_request */
-#define HTTP_HOST_MAX              261 /* a DNS name of 255 and ":65535": bad_request */
+#define HTTP_METHOD_MAX            32   /* the longest registered method has 17 bytes: bad_method */
+#define HTTP_HOST_MAX              261  /* a DNS name of 255 and ":65535": bad_host */
 #define HTTP_TRAILER_BYTES_MAX     8192 /* trailers carry checksums, statuses: head_too_large */
 #define HTTP_TRAILER_FIELDS_MAX    32   /* as above, by number: head_too_large */
 #define HTTP_BODY_RATE_MIN         256  /* bytes a second of a request body: request_timeout */
-#define HTTP_INTERIM_MAX           16   /* 1xx responses before a final one: bad_response */
+#define HTTP_INTERIM_MAX           16   /* 1xx responses before a final one: too_many_interim */
 #define HTTP_CHUNK_EXT_MAX         1024 /* legal, useless, and a way to stall us: bad_chunk */
 #define CHUNK_SIZE_DIGITS_MAX      16 /* 16 hex digits are 64 bits; more is an attack: bad_chunk */
-#define HTTP_CONNECTION_TOKENS_MAX 32 /* names listed in Connection: bad_request */
+#define HTTP_CONNECTION_TOKENS_MAX 32 /* names listed in Connection: too_many_fields */
 
 /* Request targets. */
-#define URI_MAX               HTTP_LINE_MAX /* raw target bytes: uri_too_long */
-#define URI_PATH_MAX          4096 /* canonical path; PATH_MAX of systems behind us: uri_too_long */
-#define URI_PATH_SEGMENTS_MAX 256  /* bounds dot-segment removal: uri_too_long */
-
-/* HTTP/2. */
-#define H2_STREAMS_MAX        100     /* at once, as SETTINGS says: refused_stream */
-#define H2_CONTINUATIONS_MAX  8       /* per header block: head_too_large */
-#define H2_RESETS_MAX         100     /* per window of 10 s, theirs and ours: too_many_resets */
-#define H2_CONTROL_FRAMES_MAX 1000    /* per second; each costs us a reply: flood */
-#define H2_STREAM_WINDOW      65536   /* bytes in flight per stream: flow control */
-#define H2_CONNECTION_WINDOW  1048576 /* the same per connection: flow control */
-
-/* PROXY protocol and TLS. */
-#define PROXY_V1_LINE_MAX  107  /* the specification's own worst case: bad_proxy_header */
-#define PROXY_V2_BYTES_MAX 4096 /* 16, addresses and TLVs: bad_proxy_header */
-#define TLS_SNI_MAX        255  /* a DNS name: tls_handshake_failed */
+#define URI_MAX      HTTP_LINE_MAX /* raw target bytes: target_too_long */
+#define URI_PATH_MAX 4096 /* canonical path; PATH_MAX of systems behind us: target_too_long */
 
 /* Names and addresses. */
 #define NAME_MAX_LEN     64  /* listeners, pools, backends, routes; metric labels: config error */
@@ -59,18 +45,33 @@
 #define MATCH_VALUES_MAX      64     /* methods, headers or hosts in one match: config error */
 #define WORKERS_MAX           256    /* per-worker counters are summed on each read: config error */
 #define CONFIG_FILE_BYTES_MAX (64 * 1024 * 1024) /* 100,000 backends, roomy: config error */
-#define CONFIG_DEPTH_MAX      32   /* nesting; bounds the readers' stack: config error */
-#define CONFIG_ERRORS_MAX     50   /* shown per check; more are counted, not shown */
-#define CONFIG_VALUE_MAX      4096 /* one scalar after ${} expansion, bytes: config error */
+#define CONFIG_DEPTH_MAX      32      /* nesting; bounds the readers' stack: config error */
+#define CONFIG_NODES_MAX      2000000 /* keys and values, bounds memory: config error */
+#define CONFIG_ERRORS_MAX     50      /* shown per check; more are counted, not shown */
+#define CONFIG_VALUE_MAX      4096    /* one scalar after ${} expansion, bytes: config error */
 
 /* Forwarding. */
 #define RETRY_ATTEMPTS_MAX 10    /* "already tried" is a small flat array: config error */
 #define QUEUE_WAITING_MAX  65536 /* exchanges waiting per pool: queue_full */
 
-/* Admin. */
-#define ADMIN_BODY_MAX       (1024 * 1024) /* a request to the admin API: payload_too_large */
-#define ADMIN_JSON_DEPTH_MAX 16            /* nesting of a JSON body: bad_request */
-#define ADMIN_CLIENTS_MAX    64            /* looking in must not starve forwarding: overload */
+#define LINGER_BYTES_MAX (4u << 20) /* read and dropped of a client being closed: it is closed */
+#define CLIENTS_MAX      (1u << 24) /* per worker, whatever the limit of files: they wait outside */
+
+/* Buffers of one loop, by class (io/buf.h): were every client to stall at its worst, 128, 256, 256
+ * and 64 MiB. A class that is used up gives way to the next larger one. */
+#define BUF_SMALL_MAX      65536 /* overload */
+#define BUF_MEDIUM_MAX     16384 /* overload */
+#define BUF_HEAD_MAX       4096  /* overload */
+#define BUF_LARGE_MAX      256   /* overload */
+#define BUF_LARGE_HELD_MAX 32    /* with receivers; beyond, receives are of medium size */
+
+/* Probes and names: with 10,000 backends neither descriptors nor the network nor a name server,
+ * which drops what comes in bursts, see all at once. */
+#define PROBES_MAX  256 /* under way at once over all pools; the rest wait in order */
+#define LOOKUPS_MAX 64  /* the same of names */
+
+/* Picking. */
+#define SCHEDULE_MAX (1u << 20) /* places of a round-robin schedule: larger weights are scaled */
 
 /* Logs. */
 #define LOG_LINE_MAX      2048         /* event line with its newline; cut with "..." */

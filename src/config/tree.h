@@ -13,10 +13,8 @@
  */
 
 #include "base/arena.h"
+#include "base/limits.h"
 #include "config/diagnose.h"
-
-/* Nodes in one file: 100,000 backends with all keys are under a million. Beyond: config error. */
-#define CONFIG_NODES_MAX 2000000
 
 enum node_kind {
     NODE_SCALAR,

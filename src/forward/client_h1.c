@@ -17,6 +17,7 @@
  * when it fires follows from the state.
  */
 #include "base/check.h"
+#include "base/limits.h"
 #include "codec/h1_write.h"
 #include "forward/answer.h"
 #include "forward/client.h"
@@ -27,9 +28,8 @@
 
 #include <string.h>
 
-/* How long, and for how much, we listen to a client whose connection is being closed. */
-#define LINGER_MS        2000
-#define LINGER_BYTES_MAX (4u << 20)
+/* How long we listen to a client whose connection is being closed. */
+#define LINGER_MS 2000
 
 /* Chunk framing and the last chunk take this much scratch at most. */
 #define FRAMING_BYTES (H1_CHUNK_BEGIN_MAX + HTTP_TRAILER_BYTES_MAX + 16)

@@ -11,14 +11,11 @@
  * Each concern sets and clears its own state bit and nobody else's, through target_state.
  */
 
+#include "base/limits.h"
 #include "base/list.h"
 #include "health/health.h"
 #include "health/probe.h"
 #include "health/verdict.h"
-
-/* Probes under way at once over all pools: with 10,000 backends neither descriptors nor the network
- * see a burst. The rest wait in order. */
-#define PROBES_MAX 256
 
 /* The first probe of each backend goes out within this time of the start. */
 #define FIRST_PROBE_MS_MAX 200

@@ -11,6 +11,7 @@
  * servers rotate them; a name that stops resolving keeps the address it had.
  */
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "health/health_priv.h"
 #include "io/resolver.h"
@@ -21,9 +22,6 @@
 #define RETRY_MS_MIN 1000
 #define RETRY_MS_MAX 30000
 #define GRACE_MS     60000
-
-/* Lookups under way at once: name servers drop what comes in bursts. */
-#define LOOKUPS_MAX 64
 
 struct published {
     struct address address;

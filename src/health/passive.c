@@ -78,15 +78,16 @@ static void eject(struct target *t)
     if (last_in_rotation(t->backend)) {
         if (!*kept)
             log_warn("health",
-                     "%s state=kept reason=passive_failures after=%u last=%s "
+                     "%s state=kept reason=%s after=%u last=%s "
                      "because=last_in_rotation",
-                     who, conf->failures, why);
+                     who, reason_name(REASON_passive_failures), conf->failures, why);
         *kept = true;
         return;
     }
     *kept = false;
-    log_warn("health", "%s state=ejected reason=passive_failures after=%u last=%s for=%s", who,
-             conf->failures, why, format_duration_ms(time, conf->eject_for_ms));
+    log_warn("health", "%s state=ejected reason=%s after=%u last=%s for=%s", who,
+             reason_name(REASON_passive_failures), conf->failures, why,
+             format_duration_ms(time, conf->eject_for_ms));
     loop_timer_set(h->loop, &t->ejected_until, conf->eject_for_ms);
     target_state(t, BACKEND_EJECTED, 0);
     /* Is it the backend or the requests? The checks look now instead of at their next turn. */

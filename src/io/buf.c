@@ -5,6 +5,7 @@
  */
 #include "io/buf.h"
 
+#include "base/limits.h"
 #include "io/loop_priv.h"
 
 #include <stdlib.h>
@@ -22,10 +23,10 @@ static const struct class_row {
     uint32_t used_max;
     uint32_t free_keep;
 } classes[BUF_CLASSES] = {
-    [BUF_SMALL] = {2 * 1024, 65536, 256},
-    [BUF_MEDIUM] = {16 * 1024, 16384, 64},
-    [BUF_HEAD] = {64 * 1024, 4096, 32},
-    [BUF_LARGE] = {256 * 1024, 256, 8},
+    [BUF_SMALL] = {2 * 1024, BUF_SMALL_MAX, 256},
+    [BUF_MEDIUM] = {16 * 1024, BUF_MEDIUM_MAX, 64},
+    [BUF_HEAD] = {64 * 1024, BUF_HEAD_MAX, 32},
+    [BUF_LARGE] = {256 * 1024, BUF_LARGE_MAX, 8},
 };
 
 static void free_one(struct buf_pool *pool)

@@ -11,6 +11,7 @@
 #include "io/loop.h"
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "io/loop_priv.h"
 
 #include <sys/resource.h>
@@ -20,9 +21,6 @@
 
 /* Even without a timer the loop looks around this often. */
 #define WAIT_MS_MAX 3600000u
-
-/* While receivers hold this many large buffers, receives use medium ones. */
-#define LARGE_HELD_MAX 32
 
 #define ACCEPT_RETRY_MS 100
 
@@ -192,7 +190,7 @@ void loop_run(struct loop *loop)
 struct buf *loop_receive_buf(struct loop *loop)
 {
     struct buf *b = loop->receive;
-    bool large_allowed = loop->bufs.pool[BUF_LARGE].used < LARGE_HELD_MAX;
+    bool large_allowed = loop->bufs.pool[BUF_LARGE].used < BUF_LARGE_HELD_MAX;
     if (LIKELY(b && b->refs == 1 && (b->klass == BUF_LARGE || !large_allowed)))
         return b;
     buf_put(&loop->receive);

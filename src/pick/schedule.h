@@ -16,11 +16,9 @@
  */
 
 #include "base/compiler.h"
+#include "base/limits.h"
 
 #include <stdint.h>
-
-/* Places in a round: 4 MiB of slots at the most. */
-#define SCHEDULE_MAX (1u << 20)
 
 /*
  * Fills *ret_places (malloc, the caller frees) with indices 0..n-1 into weights, which are
