@@ -244,6 +244,8 @@ static const char *wrong_words(const struct request *r)
     const char *path = r->options.path;
     if (r->options.message && !r->options.message[0])
         return "--message: nothing to say";
+    if (!r->options.http && strcmp(path, "/") != 0)
+        return "--path is for HTTP; add --http";
     if (path[0] != '/' || strpbrk(path, " \r\n"))
         return "--path: a path begins with '/' and has no spaces";
     return NULL;

@@ -38,7 +38,8 @@
 #define REBUILD_AT_ONCE_MAX 500
 #define REBUILD_DELAY_MS    100
 
-struct ended {
+/* What a worker tells the control loop. */
+struct news {
     struct message message;
     struct engine *engine;
 };
@@ -55,8 +56,8 @@ struct engine {
     struct worker_listener *listeners; /* by address */
     size_t listener_count;
     struct worker **workers;
-    struct ended *ended;
-    uint32_t worker_count, workers_alive;
+    struct news *shut, *ended; /* by worker */
+    uint32_t worker_count, workers_alive, workers_shut;
     struct health *health;
     struct timer deadline;
     struct timer rebuilds; /* of the pools marked stale */
@@ -226,19 +227,45 @@ static void on_signal(struct signals *signals, int number, void *user)
 
 static void on_worker_ended(struct loop *loop, struct message *m)
 {
-    struct engine *e = container_of(m, struct ended, message)->engine;
+    struct engine *e = container_of(m, struct news, message)->engine;
     if (--e->workers_alive == 0)
         loop_stop(loop);
 }
 
-/* On the worker's thread, as its last act. */
+static void close_listeners(struct engine *e)
+{
+    for (size_t i = 0; i < e->listener_count; i++)
+        listener_close(&e->listeners[i].listener);
+}
+
+/* When no worker accepts any more, new clients are refused at once and a successor may listen. */
+static void on_worker_shut(struct loop *loop, struct message *m)
+{
+    (void)loop;
+    struct engine *e = container_of(m, struct news, message)->engine;
+    if (++e->workers_shut == e->worker_count)
+        close_listeners(e);
+}
+
+/* On the worker's thread. */
+static void tell(struct engine *e, struct worker *w, struct news *news)
+{
+    for (uint32_t i = 0; i < e->worker_count; i++) {
+        if (e->workers[i] == w)
+            loop_post(e->loop, &news[i].message);
+    }
+}
+
+static void worker_shut(void *user, struct worker *w)
+{
+    struct engine *e = user;
+    tell(e, w, e->shut);
+}
+
 static void worker_ended(void *user, struct worker *w)
 {
     struct engine *e = user;
-    for (uint32_t i = 0; i < e->worker_count; i++) {
-        if (e->workers[i] == w)
-            loop_post(e->loop, &e->ended[i].message);
-    }
+    tell(e, w, e->ended);
 }
 
 /* ---- building ---- */
@@ -368,7 +395,8 @@ static int make_workers(struct engine *e, uint32_t clients_max)
 {
     e->workers = calloc(e->worker_count, sizeof(e->workers[0]));
     e->ended = calloc(e->worker_count, sizeof(e->ended[0]));
-    if (!e->workers || !e->ended)
+    e->shut = calloc(e->worker_count, sizeof(e->shut[0]));
+    if (!e->workers || !e->ended || !e->shut)
         return -(int)REASON_overload;
     for (uint32_t i = 0; i < e->worker_count; i++) {
         struct worker_options o = {
@@ -381,10 +409,12 @@ static int make_workers(struct engine *e, uint32_t clients_max)
             .access_log = e->access_log,
             .report = on_report,
             .report_user = e,
+            .shut = worker_shut,
             .ended = worker_ended,
             .user = e,
         };
-        e->ended[i] = (struct ended){.message.fn = on_worker_ended, .engine = e};
+        e->shut[i] = (struct news){.message.fn = on_worker_shut, .engine = e};
+        e->ended[i] = (struct news){.message.fn = on_worker_ended, .engine = e};
         int r = worker_new(&o, e->listeners, e->listener_count, &e->workers[i]);
         if (r < 0)
             return r;
@@ -502,8 +532,7 @@ void engine_free(struct engine **engine)
     for (uint32_t i = 0; e->workers && i < e->worker_count; i++)
         worker_free(&e->workers[i]);
     free_graces(e);
-    for (size_t i = 0; i < e->listener_count; i++)
-        listener_close(&e->listeners[i].listener);
+    close_listeners(e);
     for (uint32_t i = 0; i < e->pool_count; i++) {
         queue_detach(e->pools[i]);
         pool_free(&e->pools[i]);
@@ -524,6 +553,7 @@ void engine_free(struct engine **engine)
     free(e->fronts);
     free(e->listeners);
     free(e->workers);
+    free(e->shut);
     free(e->ended);
     snapshot_unref(&e->snapshot);
     pthread_mutex_destroy(&e->graces_lock);

@@ -180,14 +180,18 @@ static void announce(const struct engine *e)
     fflush(stdout);
 }
 
-static int serve(const struct snapshot *s)
+/* `saved` is a file this run has written, or NULL: after a start that failed it would only be in
+ * the way of the next try. */
+static int serve(const struct snapshot *s, const char *saved)
 {
     char why[WHY_MAX] = "";
     struct engine *e;
-    switch (engine_new(s, &e, why, sizeof(why))) {
-    case ENGINE_OK: break;
-    case ENGINE_CANNOT_BIND: complain(why); return EXIT_OPEN;
-    case ENGINE_FAILED: complain(why); return EXIT_RUNTIME;
+    enum engine_failure failure = engine_new(s, &e, why, sizeof(why));
+    if (failure != ENGINE_OK) {
+        complain(why);
+        if (saved)
+            unlink(saved);
+        return failure == ENGINE_CANNOT_BIND ? EXIT_OPEN : EXIT_RUNTIME;
     }
     announce(e);
     bool ok = engine_run(e);
@@ -205,7 +209,7 @@ int cmd_run(const struct cli_args *args)
     /* Before any thread exists: signals arrive as events of the control loop and nowhere else. */
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
-    code = serve(s);
+    code = serve(s, cli_text(args, OPT_run_save));
     snapshot_unref(&s);
     return code;
 }

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How long the other end may be silent before it is asked in HTTP. */
+#define NUDGE_MS 400
+
 static struct lane *lane_of(struct stream *s)
 {
     struct lane *l = s->user;
@@ -187,10 +190,29 @@ static const struct stream_ops lane_ops = {
     .failed = on_failed,
 };
 
+/*
+ * Who speaks HTTP waits for the end of a line that a plain message does not have. After a moment of
+ * silence it gets one, and its refusal tells what it speaks. True when that was tried now.
+ */
+static bool nudge(struct lane *l)
+{
+    static const struct slice line_ends = {(const uint8_t *)"\r\n\r\n", 4, NULL};
+    struct traffic *t = l->traffic;
+    if (l->http || !t->options.turn_http || l->nudged || l->answer_len > 0 || !l->stream ||
+        l->sending)
+        return false;
+    l->nudged = true;
+    l->sending = stream_send(l->stream, &line_ends, 1) == SEND_PENDING;
+    loop_timer_set(t->loop, &l->deadline, t->options.timeout_ms);
+    return true;
+}
+
 static void on_deadline(struct timer *t)
 {
     struct lane *l = container_of(t, struct lane, deadline);
     CHECK_OBJ(l, LANE_MAGIC);
+    if (nudge(l))
+        return;
     give_up(l, l->stream ? "no answer in time" : "no socket left");
 }
 
@@ -214,7 +236,9 @@ void lane_begin(struct lane *l)
     l->name[0] = l->reason[0] = '\0';
     l->answer_len = 0;
     l->began_ns = clock_mono_ns();
-    loop_timer_set(t->loop, &l->deadline, t->options.timeout_ms);
+    l->nudged = false;
+    bool may_nudge = !l->http && t->options.turn_http && t->options.timeout_ms > NUDGE_MS;
+    loop_timer_set(t->loop, &l->deadline, may_nudge ? NUDGE_MS : t->options.timeout_ms);
     if (!l->stream && !connect_lane(l)) {
         /* Told by the timer, not from here: who calls is in the middle of counting. */
         loop_timer_set(t->loop, &l->deadline, 1);

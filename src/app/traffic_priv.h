@@ -26,7 +26,8 @@ struct lane {
     uint64_t began_ns;
     bool http;
     bool sending;
-    bool begun; /* a byte of the answer is there */
+    bool begun;  /* a byte of the answer is there */
+    bool nudged; /* on_nudge */
     uint16_t status;
     bool keep_alive;
     char name[TRAFFIC_NAME_MAX];   /* who says it answers, from the head */

@@ -60,6 +60,7 @@ static void on_last_call(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, last_call);
     close_gates(w);
+    w->options.shut(w->options.user, w);
     forwarder_drain(&w->forwarder, DRAIN_QUIET_MS, all_gone, w);
 }
 

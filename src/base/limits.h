@@ -14,7 +14,7 @@
 #include <assert.h>
 
 /* HTTP heads: a request or response larger than this is far outside what real software sends. */
-#define HTTP_FIELDS_MAX            100   /* a flat field table, linear parsing: head_too_large */
+#define HTTP_FIELDS_MAX            100   /* a flat field table, linear parsing: too_many_fields */
 #define HTTP_LINE_MAX              8192  /* one line: target_too_long, head_too_large */
 #define HTTP_HEAD_MAX              32768 /* all of it; offsets fit 16 bits: head_too_large */
 #define HTTP_NAME_MAX              255   /* a field name; its length fits 8 bits: head_too_large */

@@ -4,8 +4,8 @@
 /*
  * Client connections: what accept/ opens and the drain closes, whatever protocol they speak.
  *
- * A client lives in its worker's slab from client_open to the moment its stream is closed; it is on
- * the forwarder's list all that time. Thread rule: its worker's thread.
+ * A client lives in its worker's slab from client_h1_open or client_tcp_open to the moment its
+ * stream is closed; it is on the forwarder's list all that time. Thread rule: its worker's thread.
  */
 
 #include "base/list.h"

@@ -11,10 +11,10 @@
  *                    queue
  *
  *   state          what it waits for                     left by
- *   ROUTING        nothing (inside begin)                exchange_begin
- *   QUEUED         a place at a backend                  exchange_granted, timer, client
- *   CONNECTING     the connection to the backend         upstream_connected, upstream failure
- *   SENDING        the first byte of the response        exchange_head
+ *   ROUTING        nothing (inside begin)                exchange_begin_http, exchange_begin_tcp
+ *   QUEUED         a place at a backend                  exchange_granted_entry, timer, client
+ *   CONNECTING     the connection to the backend         exchange_connected, _backend_failed
+ *   SENDING        the first byte of the response        exchange_response, _backend_failed
  *   RESPONDING     the rest of it                        exchange_end
  *   FINISHING      the client to take what is left       exchange_writable
  *   (gone)
@@ -85,10 +85,9 @@ struct exchange {
     struct text_at upgrade_at; /* in the head itself */
     struct text_at method_at, target_at, host_at, agent_at, referer_at, id_at;
 
-    bool request_begun; /* the request's head was given to a connection */
-    bool body_begun;    /* a byte of its body was taken: it cannot be repeated */
-    bool heard;         /* a byte came from the backend: the request cannot be repeated */
-    bool request_done;  /* the client's message is complete */
+    bool body_begun;   /* a byte of its body was taken: it cannot be repeated */
+    bool heard;        /* a byte came from the backend: the request cannot be repeated */
+    bool request_done; /* the client's message is complete */
     bool response_begun, response_done;
     bool made_here; /* the response is ours */
     bool tunnel;
@@ -97,7 +96,7 @@ struct exchange {
 
     uint16_t status;
     enum reason reason;
-    uint64_t credit_ns; /* how long the client was free to send its body, up to credit_since */
+    uint64_t credit_ns; /* how long the client was free to send its body, up to credit_since_ns */
     uint64_t credit_since_ns; /* 0 = it is not */
     uint32_t head_bytes_in;   /* of bytes_in, the request's head */
     uint64_t bytes_in, bytes_out;

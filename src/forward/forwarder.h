@@ -35,15 +35,15 @@ struct front {
     ALIGNED(64) _Atomic uint32_t connections;
 };
 
+/* Twice the longest head, so that a head and framing always fit after a flush. */
+#define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
+
 /*
  * Outgoing bytes on their way to one side: slices gathered between two flushes, and a scratch
  * buffer for heads and chunk framing that are made here. There is one per worker, not one per
  * connection: whoever gathers flushes before anybody else starts (outbox_for sees to it), so an
  * idle connection pays nothing for it.
  */
-/* Twice the longest head, so that a head and framing always fit after a flush. */
-#define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
-
 struct outbox {
     struct side *owner;
     size_t count;

@@ -7,8 +7,8 @@
  * know which protocol either end speaks.
  *
  *        client side                    exchange                     backend side
- *   bytes ──▶ exchange_head/body/end ──▶ (route, pick) ──▶ ops->head/body/end ──▶ bytes
- *   bytes ◀── ops->head/body/end ◀────── (account)     ◀── exchange_head/body/end ◀── bytes
+ *   bytes ──▶ exchange_begin_http, _body, _end ──▶ (route, pick) ──▶ ops->body, end ──▶ bytes
+ *   bytes ◀── ops->head, body, end ◀─────── (account) ◀── exchange_response, _body, _end ◀── bytes
  *
  * Back-pressure is credit, never a queue. ops->flush hands everything given since the last flush to
  * the kernel in one send and says whether all of it went. While it has not, the exchange takes the

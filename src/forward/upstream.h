@@ -29,7 +29,6 @@ struct upstream {
     uint8_t state;     /* enum upstream_state */
     bool reused;       /* has carried a response before */
     bool sending;      /* a send is under way */
-    bool end_due;      /* the response is complete; handled when the delivery is over */
     bool reusable;     /* … and the connection may carry another exchange */
     bool shutdown_due; /* half-close after the next flush (tunnel) */
     uint8_t interim_count;

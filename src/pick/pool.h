@@ -30,23 +30,18 @@ struct least;
 
 /* Why a backend is out of rotation; a bit set, 0 = in rotation. */
 enum backend_state_bits {
-    BACKEND_DOWN = 1,        /* the health checks say so */
-    BACKEND_EJECTED = 2,     /* passive health, until ejected_until_ms */
-    BACKEND_DRAINING = 4,    /* by the operator: finishes what it has */
-    BACKEND_DISABLED = 8,    /* by the operator */
-    BACKEND_REMOVED = 16,    /* no longer configured; waits for its last exchange */
-    BACKEND_UNRESOLVED = 32, /* its name has no address yet */
+    BACKEND_DOWN = 1,       /* the health checks say so */
+    BACKEND_EJECTED = 2,    /* passive health, until the timer of health/passive.c */
+    BACKEND_UNRESOLVED = 4, /* its name has no address yet */
 };
 
 struct backend {
     /* shared, hot: one cache line */
     ALIGNED(64)
-    _Atomic uint32_t in_flight;        /* exchanges given to it, waiting for connect included */
-    _Atomic uint32_t state;            /* enum backend_state_bits */
-    _Atomic uint32_t failures;         /* passive: in the current window */
-    _Atomic uint32_t window_ms;        /* passive: when that window began (low bits) */
-    _Atomic uint32_t latency_us;       /* exponentially weighted time to first byte */
-    _Atomic uint64_t requests, failed; /* totals, for status and metrics */
+    _Atomic uint32_t in_flight; /* exchanges given to it, waiting for connect included */
+    _Atomic uint32_t state;     /* enum backend_state_bits */
+    _Atomic uint32_t failures;  /* passive: in the current window */
+    _Atomic uint32_t window_ms; /* passive: when that window began (low bits) */
     _Atomic(const struct address *) address; /* resolved; replaced by the resolver only */
 
     /* set at creation */
