@@ -97,8 +97,8 @@ static bool put_pool(FILE *out, const struct config_words *words, const char *mo
                      size_t why_size)
 {
     (void)fputs(
-        "\n# Where requests go. A backend leaves when its first check fails, or later three in a row,\n"
-        "# and returns after two that succeed.\n"
+        "\n# Where requests go. A backend leaves when its first check fails, or later three in a\n"
+        "# row, and returns after two that succeed.\n"
         "pools:\n  - name: app\n",
         out);
     put_line(out, "    balance: ", words->balance ? words->balance : "round_robin");

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""A request whose body is still to come, and whose first backend is lost meanwhile."""
+
+import socket
+import threading
+import time
+
+import pytest
+import web
+from programs import config, pool
+
+PUT = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+
+
+def read_until(s, end):
+    data = b""
+    while not data.endswith(end):
+        piece = s.recv(65536)
+        assert piece, f"closed after {data!r}"
+        data += piece
+    return data
+
+
+@pytest.fixture
+def resetting():
+    """The address of a backend that reads the head of one request and then resets, and an event."""
+    gone = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        s, _ = listener.accept()
+        read_until(s, b"\r\n\r\n")
+        web.reset(s)
+        listener.close()
+        gone.set()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield "127.0.0.1:%d" % listener.getsockname()[1], gone
+    thread.join()
+
+
+@pytest.fixture
+def crowded():
+    """A listener whose queue is full, so that one who connects waits; and who fills it."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    waiting = []
+    for _ in range(4):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(listener.getsockname())
+        waiting.append(s)
+    time.sleep(0.1)
+    yield listener, waiting
+    for s in [*waiting, listener]:
+        s.close()
+
+
+def begin(start, resetting, listener, connect_timeout):
+    """A client whose PUT is connecting for the second time, and which has sent its body since."""
+    address, gone = resetting
+    second = "127.0.0.1:%d" % listener.getsockname()[1]
+    app = pool([("B1", address), ("B2", second)], timeouts={"connect": connect_timeout})
+    poise = start.poise(config(app), "--workers", "1")
+    client = web.connect(poise.port)
+    client.sendall(PUT)
+    assert gone.wait(60)
+    time.sleep(0.1)
+    client.sendall(b"hello")
+    return client
+
+
+def test_the_body_comes_while_the_retry_connects(start, resetting, crowded):
+    listener, _ = crowded
+    with begin(start, resetting, listener, "500ms") as client:
+        head = read_until(client, b"\n").partition(b"\r\n\r\n")[0]
+        assert head.startswith((b"HTTP/1.1 502 ", b"HTTP/1.1 504 ")), head
+        assert b"\r\nX-Poise-Reason: " in head
+
+
+def test_the_body_waits_for_the_retry_to_connect(start, resetting, crowded):
+    listener, waiting = crowded
+    with begin(start, resetting, listener, "20s") as client:
+        time.sleep(0.1)
+        for s in waiting:
+            s.close()
+        while True:
+            listener.settimeout(60)
+            backend, _ = listener.accept()
+            backend.settimeout(60)
+            if backend.recv(1, socket.MSG_PEEK):
+                break
+            backend.close()  # one of those who filled the queue
+        with backend:
+            head, _, body = read_until(backend, b"hello").partition(b"\r\n\r\n")
+            assert head.startswith(b"PUT / ") and body == b"hello"
+            backend.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstored")
+        assert read_until(client, b"stored").startswith(b"HTTP/1.1 200 ")
