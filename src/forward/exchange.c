@@ -386,7 +386,7 @@ static bool took(struct exchange *x, struct side *from, struct side *to, int ans
 static bool body_over_limit(const struct exchange *x)
 {
     uint64_t limit = x->front->conf->body_bytes_max;
-    return limit && x->http && !x->tunnel && x->bytes_in - x->head_bytes_in > limit;
+    return limit && x->http && !x->tunnel && exchange_body_bytes(x) > limit;
 }
 
 bool exchange_body(struct exchange *x, struct side *from, struct slice piece)
