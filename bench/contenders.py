@@ -209,7 +209,7 @@ defaults
     timeout client 1h
     timeout server 1h
     timeout http-keep-alive 1h
-frontend http
+frontend http_in
     mode http
     option http-keep-alive
     option forwardfor
@@ -221,7 +221,7 @@ backend http
     balance roundrobin
     http-reuse always
 {servers}
-frontend tcp
+frontend tcp_in
     mode tcp
     bind 127.0.0.1:{self.tcp_port} backlog 65535
     default_backend tcp
