@@ -279,7 +279,8 @@ static void log_connection(struct client *c)
     char peer[ADDRESS_TEXT_MAX];
     if (!c->server->options.log)
         return;
-    (void)address_format(stream_peer(c->stream), peer);
+    struct address from = stream_peer(c->stream);
+    (void)address_format(&from, peer);
     printf("Connection from %s\n", peer);
 }
 

@@ -24,11 +24,11 @@ enum address_kind {
 };
 
 struct address {
-    enum address_kind kind;
-    uint16_t port;    /* host order; 0 for unix */
+    const char *text; /* path of ADDRESS_UNIX, host of ADDRESS_NAME, else NULL; NUL-terminated */
     uint8_t ip[16];   /* network order; the first 4 bytes for v4 */
     uint32_t scope;   /* IPv6 scope id, else 0 */
-    const char *text; /* path of ADDRESS_UNIX, host of ADDRESS_NAME, else NULL; NUL-terminated */
+    uint16_t port;    /* host order; 0 for unix */
+    enum address_kind kind : 8;
 };
 
 /* Longest text address_format can write, with its NUL. */

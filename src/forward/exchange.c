@@ -228,6 +228,8 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front *fr
     x->front = front;
     x->client = client;
     x->peer = *peer;
+    if (UNLIKELY(peer->text))
+        x->peer.text = ""; /* that path is the loop's memory */
     x->begun_ns = loop_now(f->loop);
     timer_init(&x->timer, queue_timeout);
     client->x = x;

@@ -207,7 +207,8 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
     stream_set_ops(s, &client_stream_ops, c);
     forwarder_client_opened(f, &c->base.link);
     atomic_fetch_add_explicit(&front->connections, 1, memory_order_relaxed);
-    if (!exchange_begin_tcp(f, front, &c->base.side, stream_peer(s)))
+    struct address peer = stream_peer(s);
+    if (!exchange_begin_tcp(f, front, &c->base.side, &peer))
         client_end(c, true);
 }
 

@@ -21,7 +21,6 @@ struct epoll_loop {
     /* this thread only */
     struct slab streams;
     struct slab blocked;
-    struct slab names;
     struct list ready;      /* streams with something to do */
     struct list ready_next; /* the same, but they had their share of this turn */
     struct list closed;     /* freed at the end of the turn */
@@ -40,11 +39,10 @@ struct epoll_stream {
     uint16_t turn;       /* low bits of the turn that last served us */
     struct list link;    /* ready, ready_next or closed */
     struct epoll_blocked *blocked; /* what waits to be sent, or NULL */
-    struct epoll_names *names;     /* local address and unix paths, once asked for, or NULL */
-    struct address peer;
+    struct socket_ip peer;         /* of an accepted one; ADDRESS_NONE: ask the kernel */
 };
 
-static_assert(sizeof(struct epoll_stream) <= 128, "an idle stream is two cache lines");
+static_assert(sizeof(struct epoll_stream) <= 96, "idle connections are counted in thousands");
 
 enum epoll_stream_bit {
     STREAM_WANT_READ = 1u << 0,  /* credit */
@@ -105,5 +103,5 @@ void epoll_shutdown(struct stream *s);
 void epoll_close(struct stream *s, enum stream_close_how how);
 uint64_t epoll_unsent(struct stream *s);
 bool epoll_has_input(struct stream *s);
-const struct address *epoll_peer(struct stream *s);
-const struct address *epoll_local(struct stream *s);
+struct address epoll_peer(struct stream *s);
+struct address epoll_local(struct stream *s);

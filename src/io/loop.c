@@ -255,13 +255,13 @@ bool stream_has_input(struct stream *s)
     return s->loop->engine->has_input(s);
 }
 
-const struct address *stream_peer(struct stream *s)
+struct address stream_peer(struct stream *s)
 {
     CHECK_OBJ(s, STREAM_MAGIC);
     return s->loop->engine->peer(s);
 }
 
-const struct address *stream_local(struct stream *s)
+struct address stream_local(struct stream *s)
 {
     CHECK_OBJ(s, STREAM_MAGIC);
     return s->loop->engine->local(s);

@@ -176,9 +176,10 @@ enum stream_close_how {
 /* Ends the stream and leaves NULL; accepts NULL in *s. A pending send is dropped. */
 void stream_close(struct stream **s, enum stream_close_how how);
 
-/* The other end's address. Valid while the stream lives (cached; no system call after the first).
- */
-const struct address *stream_peer(struct stream *s);
+/* The other end's address, and the one on our side. A path in it is valid until the next call of
+ * either on this loop. A system call but for the IP address of an accepted stream's peer. */
+struct address stream_peer(struct stream *s);
+struct address stream_local(struct stream *s);
 
 /* Bytes that were given to stream_send and that the peer has not acknowledged yet. It shrinks while
  * the peer reads, however slowly. Costs a system call: for timeouts. */
@@ -187,9 +188,6 @@ uint64_t stream_unsent(struct stream *s);
 /* Whether bytes, an end or an error of the peer are known to wait. Costs nothing and is exact for
  * all that the kernel told at the beginning of this turn. */
 bool stream_has_input(struct stream *s);
-
-/* The address on our side. */
-const struct address *stream_local(struct stream *s);
 
 /* Room for `stream_bulk(src, dst, bytes)`, forwarding without user space, is left here on purpose:
  * it will be one more call with the answers `bulk_done` and `failed`. */

@@ -18,6 +18,7 @@
 
 #include "base/slab.h"
 #include "io/loop.h"
+#include "io/socket.h"
 
 #include <stdatomic.h>
 
@@ -43,8 +44,8 @@ struct engine {
     void (*close)(struct stream *s, enum stream_close_how how);
     uint64_t (*unsent)(struct stream *s);
     bool (*has_input)(struct stream *s);
-    const struct address *(*peer)(struct stream *s);
-    const struct address *(*local)(struct stream *s);
+    struct address (*peer)(struct stream *s);
+    struct address (*local)(struct stream *s);
 
     int (*accept_start)(struct acceptor *a);
     /* Called when paused or starved changed. */
@@ -95,6 +96,7 @@ struct loop {
     struct buf *receive; /* what the next receive fills; refs == 1 means nobody else holds it */
     struct list acceptors;
     struct loop_stats stats;
+    char path[SOCKET_PATH_BYTES]; /* of the address asked for last */
 
     /* shared: any thread posts and wakes */
     ALIGNED(CACHE_LINE_BYTES) _Atomic(struct message *) inbox; /* newest first */

@@ -81,6 +81,18 @@ void socket_address(const struct sockaddr_storage *sa, socklen_t len,
     *ret_address = a;
 }
 
+struct address socket_name(int fd, enum socket_end end, char path_buf[SOCKET_PATH_BYTES])
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    struct address a = {0};
+    int err = end == SOCKET_PEER ? getpeername(fd, (struct sockaddr *)&sa, &len)
+                                 : getsockname(fd, (struct sockaddr *)&sa, &len);
+    if (err == 0)
+        socket_address(&sa, len, path_buf, &a);
+    return a;
+}
+
 int socket_family(const struct address *a)
 {
     if (a->kind == ADDRESS_UNIX)

@@ -9,6 +9,7 @@
 #include "base/address.h"
 #include "base/compiler.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
 /* CHECKs that the address is one a socket can have (not a name). */
@@ -18,6 +19,32 @@ socklen_t socket_sockaddr(const struct address *a, struct sockaddr_storage *ret_
 #define SOCKET_PATH_BYTES 109
 void socket_address(const struct sockaddr_storage *sa, socklen_t len,
                     char path_buf[SOCKET_PATH_BYTES], struct address *ret_address);
+
+/* Who is at the end of a socket: ours (getsockname) or the other. ADDRESS_NONE if it cannot say. */
+enum socket_end { SOCKET_LOCAL, SOCKET_PEER };
+struct address socket_name(int fd, enum socket_end end, char path_buf[SOCKET_PATH_BYTES]);
+
+/* An address without its text, as a stream keeps it. */
+struct socket_ip {
+    uint8_t ip[16];
+    uint32_t scope;
+    uint16_t port;
+    enum address_kind kind : 8;
+};
+
+static inline struct socket_ip socket_ip_of(const struct address *a)
+{
+    struct socket_ip s = {.scope = a->scope, .port = a->port, .kind = a->kind};
+    memcpy(s.ip, a->ip, sizeof s.ip);
+    return s;
+}
+
+static inline struct address socket_ip_address(const struct socket_ip *s)
+{
+    struct address a = {.scope = s->scope, .port = s->port, .kind = s->kind};
+    memcpy(a.ip, s->ip, sizeof a.ip);
+    return a;
+}
 
 int socket_family(const struct address *a);
 

@@ -36,12 +36,6 @@ struct epoll_blocked {
     struct slice slices[SEND_SLICES_MAX];
 };
 
-struct epoll_names {
-    struct address local;
-    char local_path[SOCKET_PATH_BYTES];
-    char peer_path[SOCKET_PATH_BYTES];
-};
-
 static inline struct epoll_loop *loop_of(const struct epoll_stream *e)
 {
     return epoll_loop_of(e->s.loop);
@@ -68,9 +62,8 @@ void epoll_streams_init(struct epoll_loop *l)
 {
     uint32_t max = l->loop.streams_max;
     /* Twice: those closed in this turn keep their memory until its end. */
-    slab_init(&l->streams, sizeof(struct epoll_stream), CACHE_LINE_BYTES, 2 * (size_t)max);
+    slab_init(&l->streams, sizeof(struct epoll_stream), 32, 2 * (size_t)max);
     slab_init(&l->blocked, sizeof(struct epoll_blocked), 8, max);
-    slab_init(&l->names, sizeof(struct epoll_names), 8, max);
     list_init(&l->ready);
     list_init(&l->ready_next);
     list_init(&l->closed);
@@ -81,7 +74,6 @@ void epoll_streams_fini(struct epoll_loop *l)
     epoll_streams_free_closed(l);
     slab_fini(&l->streams);
     slab_fini(&l->blocked);
-    slab_fini(&l->names);
 }
 
 static struct epoll_stream *new_stream(struct epoll_loop *l, uint32_t bits)
@@ -110,7 +102,7 @@ struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const stru
     if (!e)
         return NULL;
     e->fd = fd;
-    e->peer = *peer;
+    e->peer = socket_ip_of(peer);
     return e;
 }
 
@@ -153,9 +145,6 @@ void epoll_close(struct stream *s, enum stream_close_how how)
     (void)close(e->fd); /* leaves epoll with its last descriptor */
     e->fd = -1;
     drop_blocked(e);
-    if (e->names)
-        slab_put(&l->names, e->names);
-    e->names = NULL;
     s->engine_bits = STREAM_CLOSED;
     s->ops = NULL;
     list_move_tail(&l->closed, &e->link);
@@ -216,27 +205,6 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
 
 /* ---- connecting ---- */
 
-static bool needs_names(const struct address *to)
-{
-    return to->kind == ADDRESS_UNIX;
-}
-
-/* The path must outlive the caller's address. */
-static bool keep_peer(struct epoll_stream *e, const struct address *to)
-{
-    e->peer = *to;
-    if (!needs_names(to))
-        return true;
-    e->names = slab_get_zeroed(&loop_of(e)->names);
-    if (!e->names)
-        return false;
-    size_t bytes = strlen(to->text) + 1;
-    CHECK(bytes <= sizeof e->names->peer_path);
-    memcpy(e->names->peer_path, to->text, bytes);
-    e->peer.text = e->names->peer_path;
-    return true;
-}
-
 struct stream *epoll_connect(struct loop *loop, const struct address *to,
                              const struct stream_ops *ops, void *user)
 {
@@ -253,11 +221,6 @@ struct stream *epoll_connect(struct loop *loop, const struct address *to,
     }
     e->fd = fd;
     stream_set_ops(&e->s, ops, user);
-    struct stream *s = &e->s;
-    if (!keep_peer(e, to)) {
-        stream_close(&s, STREAM_CLOSE_NORMAL);
-        return NULL;
-    }
     loop->stats.connects++;
     if (connect(fd, (const struct sockaddr *)&sa, sa_len) == 0) {
         set(e, STREAM_CONNECT_DUE);
@@ -267,7 +230,7 @@ struct stream *epoll_connect(struct loop *loop, const struct address *to,
     } else {
         fail(e, socket_connect_reason(errno));
     }
-    return s;
+    return &e->s;
 }
 
 /* ---- sending ---- */
@@ -604,25 +567,17 @@ void epoll_streams_run(struct epoll_loop *l)
         serve(list_entry(link, struct epoll_stream, link));
 }
 
-/* ---- names ---- */
+/* ---- addresses ---- */
 
-const struct address *epoll_peer(struct stream *s)
+struct address epoll_peer(struct stream *s)
 {
-    return &epoll_stream_of(s)->peer;
+    struct epoll_stream *e = epoll_stream_of(s);
+    if (LIKELY(e->peer.kind == ADDRESS_V4 || e->peer.kind == ADDRESS_V6))
+        return socket_ip_address(&e->peer);
+    return socket_name(e->fd, SOCKET_PEER, s->loop->path);
 }
 
-const struct address *epoll_local(struct stream *s)
+struct address epoll_local(struct stream *s)
 {
-    static const struct address none;
-    struct epoll_stream *e = epoll_stream_of(s);
-    if (!e->names)
-        e->names = slab_get_zeroed(&loop_of(e)->names);
-    if (!e->names)
-        return &none;
-    struct address *local = &e->names->local;
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
-    if (local->kind == ADDRESS_NONE && getsockname(e->fd, (struct sockaddr *)&sa, &len) == 0)
-        socket_address(&sa, len, e->names->local_path, local);
-    return local;
+    return socket_name(epoll_stream_of(s)->fd, SOCKET_LOCAL, s->loop->path);
 }
