@@ -60,7 +60,7 @@ struct client_h1 {
     uint64_t unsent;   /* at the last look, of a send under way */
 };
 
-static_assert(sizeof(struct client_h1) <= 320, "an idle client must stay small");
+static_assert(sizeof(struct client_h1) <= 192, "idle clients are counted in thousands");
 
 static const struct stream_ops stream_ops;
 static const struct h1_conn_ops conn_ops;
@@ -137,7 +137,7 @@ static void linger_begin(struct client_h1 *c)
 /* Closes so that what was sent arrives: at once where the client has nothing more to say. */
 static void close_gently(struct client_h1 *c)
 {
-    bool quiet = c->request_done && !h1_conn_has_input(&c->h1) && c->h1.input_left == 0;
+    bool quiet = c->request_done && !h1_conn_has_input(&c->h1) && h1_conn_input_left(&c->h1) == 0;
     if (c->sending)
         c->close_due = true;
     else if (quiet)
@@ -159,7 +159,7 @@ static void idle_begin(struct client_h1 *c)
 /* The request and its response are complete: the next one. */
 static void client_next(struct client_h1 *c)
 {
-    h1_reader_reset(&c->h1.reader);
+    h1_conn_next(&c->h1);
     idle_begin(c);
     bool was_running = c->h1.running;
     h1_conn_resume(&c->h1);
@@ -200,6 +200,11 @@ static void answer_alone(struct client_h1 *c, enum reason why)
     c->moved_ms = now_ms(c);
     h1_conn_deafen(&c->h1);
     close_gently(c);
+}
+
+static const struct h1_limits *limits(struct h1_conn *h1)
+{
+    return &from_conn(h1)->base.front->limits;
 }
 
 static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
@@ -267,6 +272,8 @@ static bool on_drained(struct h1_conn *h1)
 }
 
 static const struct h1_conn_ops conn_ops = {
+    .role = H1_REQUESTS,
+    .limits = limits,
     .head = on_head,
     .body = on_body,
     .end = on_end,
@@ -299,7 +306,7 @@ static void on_eof(struct stream *s)
             client_end(c, STREAM_CLOSE_NORMAL);
         return;
     }
-    int r = h1_reader_eof(&c->h1.reader);
+    int r = h1_conn_eof(&c->h1);
     if (r == H1_END) {
         c->request_done = true;
         if (exchange_end(x, &c->base.side, span_of(NULL, 0)))
@@ -553,7 +560,7 @@ static void side_tunnel(struct side *s)
     c->tunnel = true;
     c->keep_alive = false;
     c->request_done = false;
-    h1_reader_tunnel(&c->h1.reader);
+    h1_reader_tunnel(&c->h1.message->reader);
     side_credit(s, true);
 }
 
@@ -622,7 +629,7 @@ static struct client_h1 *client_new(struct forwarder *f, struct front *front, st
     c->base.front = front;
     c->base.stream = s;
     c->base.side.ops = &side_ops;
-    h1_conn_init(&c->h1, f, &conn_ops, H1_REQUESTS, &front->limits);
+    h1_conn_init(&c->h1, f, &conn_ops);
     c->h1.stream = s;
     timer_init(&c->timer, on_timer);
     stream_set_ops(s, &stream_ops, c);

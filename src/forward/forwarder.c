@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
+#include "forward/h1_conn.h"
 #include "forward/idle.h"
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
@@ -32,6 +33,7 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     if (!f->idle)
         return -(int)REASON_overload;
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
+    slab_init(&f->messages, sizeof(struct h1_message), 8, 2 * (size_t)o->clients_max);
     slab_init(&f->exchanges, sizeof(struct exchange), 64, o->clients_max);
     slab_init(&f->clients, client_object_bytes(), 8, o->clients_max);
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
@@ -49,6 +51,7 @@ void forwarder_fini(struct forwarder *f)
     slab_fini(&f->upstreams);
     slab_fini(&f->clients);
     slab_fini(&f->exchanges);
+    slab_fini(&f->messages);
     slab_fini(&f->heads);
 }
 

@@ -75,6 +75,7 @@ struct forwarder {
     /* this worker only */
     struct rng rng;
     struct slab heads;     /* struct head_room, while a head is being received */
+    struct slab messages;  /* struct h1_message, while one is on its way in */
     struct slab exchanges; /* struct exchange */
     struct slab clients;   /* client connections */
     struct slab upstreams; /* upstream connections, HTTP/1 */

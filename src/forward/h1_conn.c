@@ -16,42 +16,97 @@
 #define PARTIAL_ROOM_SECOND (16 * 1024)
 #define PARTIAL_ROOM_MAX    (2 * HTTP_HEAD_MAX)
 
-void h1_conn_init(struct h1_conn *c, struct forwarder *f, const struct h1_conn_ops *ops,
-                  enum h1_role role, const struct h1_limits *limits)
+void h1_conn_init(struct h1_conn *c, struct forwarder *f, const struct h1_conn_ops *ops)
 {
-    memset(c, 0, sizeof(*c));
-    c->f = f;
-    c->ops = ops;
-    h1_reader_init(&c->reader, role, limits);
+    *c = (struct h1_conn){.ops = ops, .f = f};
+}
+
+/* ---- the message ---- */
+
+static bool message_ready(struct h1_conn *c)
+{
+    if (LIKELY(c->message != NULL))
+        return true;
+    struct h1_message *m = slab_get(&c->f->messages);
+    if (!m)
+        return false;
+    h1_reader_init(&m->reader, c->ops->role, c->ops->limits(c));
+    m->kept = (struct slice){0};
+    m->kept_room = m->input_left = 0;
+    m->head = NULL;
+    c->message = m;
+    return true;
 }
 
 static void drop_kept(struct h1_conn *c)
 {
-    slice_put(&c->kept);
-    c->kept_room = 0;
+    if (c->message) {
+        slice_put(&c->message->kept);
+        c->message->kept_room = 0;
+    }
     c->partial = false;
 }
 
 static void drop_head(struct h1_conn *c)
 {
-    if (c->head) {
-        slab_put(&c->f->heads, container_of(c->head, struct head_room, head));
-        c->head = NULL;
+    struct h1_message *m = c->message;
+    if (m->head) {
+        slab_put(&c->f->heads, container_of(m->head, struct head_room, head));
+        m->head = NULL;
     }
+}
+
+static void drop_message(struct h1_conn *c)
+{
+    drop_head(c);
+    slab_put(&c->f->messages, c->message);
+    c->message = NULL;
+}
+
+/* Between messages a connection holds nothing. */
+static void rest_if_idle(struct h1_conn *c)
+{
+    const struct h1_message *m = c->message;
+    if (m && !c->awaited && !c->running && m->reader.state == H1_STATE_HEAD && m->kept.n == 0)
+        drop_message(c);
 }
 
 void h1_conn_fini(struct h1_conn *c)
 {
     drop_kept(c);
-    drop_head(c);
+    if (c->message)
+        drop_message(c);
 }
+
+bool h1_conn_await(struct h1_conn *c)
+{
+    c->awaited = message_ready(c);
+    return c->awaited;
+}
+
+void h1_conn_next(struct h1_conn *c)
+{
+    c->awaited = false;
+    if (c->message) {
+        h1_reader_reset(&c->message->reader);
+        rest_if_idle(c);
+    }
+}
+
+int h1_conn_eof(struct h1_conn *c)
+{
+    return c->message ? h1_reader_eof(&c->message->reader) : H1_NEED_MORE;
+}
+
+/* ---- partial heads ---- */
 
 /* Makes room for `more` bytes behind what is kept. */
 static bool partial_grow(struct h1_conn *c, uint32_t more)
 {
-    if (c->kept.n + more <= c->kept_room)
+    struct h1_message *m = c->message;
+    if (m->kept.n + more <= m->kept_room)
         return true;
-    size_t need = c->kept.n + more;
+    size_t need = m->kept.n + more;
     size_t room = need <= PARTIAL_ROOM_FIRST    ? PARTIAL_ROOM_FIRST
                   : need <= PARTIAL_ROOM_SECOND ? PARTIAL_ROOM_SECOND
                                                 : PARTIAL_ROOM_MAX;
@@ -59,48 +114,56 @@ static bool partial_grow(struct h1_conn *c, uint32_t more)
     struct buf *b = buf_get(c->f->loop, room);
     if (!b)
         return false;
-    if (c->kept.n > 0)
-        memcpy(b->data, c->kept.p, c->kept.n);
-    slice_put(&c->kept);
-    c->kept = (struct slice){b->data, 0, b};
-    c->kept_room = (uint32_t)room;
+    if (m->kept.n > 0)
+        memcpy(b->data, m->kept.p, m->kept.n);
+    slice_put(&m->kept);
+    m->kept = (struct slice){b->data, 0, b};
+    m->kept_room = (uint32_t)room;
     return true;
 }
 
 /* Appends as much of `in` as a head may still need. Returns how much, 0 when out of buffers. */
 static uint32_t partial_append(struct h1_conn *c, struct slice in)
 {
-    uint32_t used = c->kept.n;
+    struct h1_message *m = c->message;
+    uint32_t used = m->kept.n;
     uint32_t take = in.n;
     if (take > PARTIAL_ROOM_MAX - used)
         take = PARTIAL_ROOM_MAX - used;
     if (!partial_grow(c, take))
         return 0;
-    memcpy(c->kept.buf->data + used, in.p, take);
-    c->kept.n = used + take;
+    memcpy(m->kept.buf->data + used, in.p, take);
+    m->kept.n = used + take;
     return take;
 }
 
+/* ---- events ---- */
+
 enum step { STEP_AGAIN, STEP_DONE, STEP_DEAD };
+
+/* A complete head; `source` is where its bytes lie. */
+static bool deliver_head(struct h1_conn *c, struct slice source)
+{
+    struct head *h = c->message->head;
+    struct forwarder *f = c->f;
+    c->message->head = NULL; /* ours until the event is over, whatever happens to the connection */
+    /* A head put together from pieces goes when this is over; nobody may send from it. */
+    struct slice raw = {0};
+    if (!c->assembled)
+        raw = (struct slice){source.p, h->head_len, source.buf};
+    bool alive = c->ops->head(c, h, raw);
+    slab_put(&f->heads, container_of(h, struct head_room, head));
+    return alive;
+}
 
 /* One event; `source` is where its bytes lie, `rest` the input behind them. */
 static enum step deliver(struct h1_conn *c, int event, const struct h1_result *r,
                          struct slice source, struct slice *rest)
 {
     bool alive;
-    c->input_left = rest->n;
+    c->message->input_left = rest->n;
     switch (event) {
-    case H1_HEAD: {
-        struct head *h = c->head;
-        struct forwarder *f = c->f;
-        c->head = NULL; /* ours until the event is over, whatever happens to the connection */
-        /* A head put together from pieces goes when this is over; nobody may send from it. */
-        bool lasts = !c->assembled;
-        alive = c->ops->head(
-            c, h, lasts ? (struct slice){source.p, h->head_len, source.buf} : (struct slice){0});
-        slab_put(&f->heads, container_of(h, struct head_room, head));
-        break;
-    }
+    case H1_HEAD: alive = deliver_head(c, source); break;
     case H1_BODY:
         alive = c->ops->body(c, (struct slice){r->body.p, (uint32_t)r->body.n, source.buf});
         break;
@@ -116,34 +179,36 @@ static enum step deliver(struct h1_conn *c, int event, const struct h1_result *r
 /* The codec wants a head to write into while it is in that state. */
 static bool head_ready(struct h1_conn *c)
 {
-    if (c->head || c->reader.state != H1_STATE_HEAD)
+    struct h1_message *m = c->message;
+    if (m->head || m->reader.state != H1_STATE_HEAD)
         return true;
     struct head_room *room = slab_get(&c->f->heads);
     if (!room)
         return false;
     head_init(&room->head, room->path, sizeof(room->path));
-    c->head = &room->head;
+    m->head = &room->head;
     return true;
 }
 
 /* One round with an incomplete head or trailer section in front of *in. */
 static enum step step_partial(struct h1_conn *c, struct slice *in)
 {
-    uint32_t before = c->kept.n;
+    struct h1_message *m = c->message;
+    uint32_t before = m->kept.n;
     uint32_t added = partial_append(c, *in);
     if (added == 0)
         return c->ops->bad(c, REASON_overload) ? STEP_DONE : STEP_DEAD;
     struct h1_result r;
-    int event = h1_reader_next(&c->reader, slice_span(c->kept), c->head, &r);
+    int event = h1_reader_next(&m->reader, slice_span(m->kept), m->head, &r);
     if (event == H1_NEED_MORE) {
         CHECK(r.used == 0);
         CHECK(added == in->n); /* the limits of the codec are below the room here */
         in->n = 0;
         return STEP_DONE;
     }
-    struct slice copy = c->kept;
-    c->kept = (struct slice){0};
-    c->kept_room = 0;
+    struct slice copy = m->kept;
+    m->kept = (struct slice){0};
+    m->kept_room = 0;
     c->partial = false;
     if (event >= 0) {
         CHECK(r.used >= before && r.used <= copy.n);
@@ -161,7 +226,7 @@ static enum step step_partial(struct h1_conn *c, struct slice *in)
 static enum step step_plain(struct h1_conn *c, struct slice *in)
 {
     struct h1_result r;
-    int event = h1_reader_next(&c->reader, slice_span(*in), c->head, &r);
+    int event = h1_reader_next(&c->message->reader, slice_span(*in), c->message->head, &r);
     struct slice source = *in;
     CHECK(r.used <= in->n);
     in->p += r.used;
@@ -182,16 +247,16 @@ static enum step step_plain(struct h1_conn *c, struct slice *in)
 }
 
 /* Whether the reader has an event that needs no bytes. */
-static bool event_due(const struct h1_conn *c)
+static bool event_due(const struct h1_message *m)
 {
-    return c->reader.state == H1_STATE_END_DUE;
+    return m->reader.state == H1_STATE_END_DUE;
 }
 
 /* Events until the input is used up or the connection paused. False when it ended. */
 static bool run_events(struct h1_conn *c, struct slice *in)
 {
     enum step step = STEP_AGAIN;
-    while (step == STEP_AGAIN && !c->paused && !c->deaf && (in->n > 0 || event_due(c))) {
+    while (step == STEP_AGAIN && !c->paused && !c->deaf && (in->n > 0 || event_due(c->message))) {
         if (!head_ready(c))
             step = c->ops->bad(c, REASON_overload) ? STEP_DONE : STEP_DEAD;
         else
@@ -205,8 +270,13 @@ static bool hold(struct h1_conn *c, struct slice in)
 {
     if (in.n == 0 || !c->paused || c->deaf)
         return true;
-    c->kept = slice_keep(c->f->loop, in);
-    return c->kept.n > 0 || c->ops->bad(c, REASON_overload);
+    c->message->kept = slice_keep(c->f->loop, in);
+    return c->message->kept.n > 0 || c->ops->bad(c, REASON_overload);
+}
+
+static bool has_more(const struct h1_conn *c)
+{
+    return !c->partial && (c->message->kept.n > 0 || event_due(c->message));
 }
 
 static bool run(struct h1_conn *c, struct slice in)
@@ -225,20 +295,24 @@ static bool run(struct h1_conn *c, struct slice in)
         alive = c->ops->drained(c);
         slice_put(&owned); /* what was gathered from it is on its way now */
         /* An event may have resumed us after something was held. */
-        if (!alive || c->paused || c->partial || c->deaf || (c->kept.n == 0 && !event_due(c)))
+        if (!alive || c->paused || c->deaf || !has_more(c))
             break;
-        owned = in = c->kept;
-        c->kept = (struct slice){0};
+        owned = in = c->message->kept;
+        c->message->kept = (struct slice){0};
     }
     slice_put(&owned);
     c->running = false;
+    if (alive)
+        rest_if_idle(c);
     return alive;
 }
 
 bool h1_conn_input(struct h1_conn *c, struct slice in)
 {
     CHECK(!c->running);
-    CHECK(c->partial || c->kept.n == 0);
+    if (UNLIKELY(!message_ready(c)))
+        return c->ops->bad(c, REASON_overload);
+    CHECK(c->partial || c->message->kept.n == 0);
     return run(c, in);
 }
 
@@ -264,9 +338,9 @@ bool h1_conn_resume(struct h1_conn *c)
     c->paused = false;
     if (c->running)
         return true; /* the loop above goes on */
-    if (!c->partial && (c->kept.n > 0 || event_due(c))) {
-        struct slice held = c->kept;
-        c->kept = (struct slice){0};
+    if (c->message && has_more(c)) {
+        struct slice held = c->message->kept;
+        c->message->kept = (struct slice){0};
         bool alive = run(c, held);
         slice_put(&held);
         return alive;

@@ -27,6 +27,8 @@ struct forwarder;
 struct h1_conn;
 
 struct h1_conn_ops {
+    enum h1_role role;
+    const struct h1_limits *(*limits)(struct h1_conn *c);
     /* A complete head; raw is its bytes as they came, valid until `drained` returns, or empty when
      * they came in pieces. */
     bool (*head)(struct h1_conn *c, struct head *h, struct slice raw);
@@ -39,28 +41,40 @@ struct h1_conn_ops {
     bool (*drained)(struct h1_conn *c);
 };
 
+/* What a connection needs while a message is on its way in, from the first byte to h1_conn_next. */
+struct h1_message {
+    struct h1_reader reader;
+    uint32_t kept_room;  /* of a partial: bytes its buffer can take */
+    struct slice kept;   /* partial or held input */
+    struct head *head;   /* from f->heads while one is being received, else NULL */
+    uint32_t input_left; /* during an event: bytes of this delivery behind it */
+};
+
 struct h1_conn {
     const struct h1_conn_ops *ops;
     struct forwarder *f;
     struct stream *stream;
-    struct head *head;   /* from f->heads while one is being received, else NULL */
-    struct slice kept;   /* partial or held input */
-    uint32_t kept_room;  /* of a partial: bytes its buffer can take */
-    bool partial;        /* kept is an incomplete head or trailer section */
-    bool paused;         /* by h1_conn_pause */
-    bool deaf;           /* input is dropped: the connection is only being closed politely */
-    bool doomed;         /* ended inside h1_conn_input; the owner frees it afterwards */
-    bool assembled;      /* during an event: its bytes lie in a copy that goes with the event */
-    bool running;        /* inside h1_conn_input */
-    uint32_t input_left; /* during an event: bytes of this delivery behind it */
-    struct h1_reader reader;
+    struct h1_message *message; /* from f->messages; NULL while idle */
+    bool awaited;               /* a message is owed to us: it is kept though nothing has come */
+    bool partial;               /* kept is an incomplete head or trailer section */
+    bool paused;                /* by h1_conn_pause */
+    bool deaf;                  /* input is dropped: the connection is only being closed politely */
+    bool doomed;                /* ended inside h1_conn_input; the owner frees it afterwards */
+    bool assembled; /* during an event: its bytes lie in a copy that goes with the event */
+    bool running;   /* inside h1_conn_input */
 };
 
-void h1_conn_init(struct h1_conn *c, struct forwarder *f, const struct h1_conn_ops *ops,
-                  enum h1_role role, const struct h1_limits *limits);
+void h1_conn_init(struct h1_conn *c, struct forwarder *f, const struct h1_conn_ops *ops);
 
 /* Gives back what is kept. The stream is the owner's business. */
 void h1_conn_fini(struct h1_conn *c);
+
+/* A message is expected now: its reader is ready to be told what it answers. False without room. */
+NODISCARD bool h1_conn_await(struct h1_conn *c);
+
+/* The message is complete and done with (or none has begun): another may come or not. Follow with
+ * h1_conn_resume where reading may be paused. */
+void h1_conn_next(struct h1_conn *c);
 
 /* Bytes arrived. False when the connection ended on the way: free it if it is `doomed`. */
 bool h1_conn_input(struct h1_conn *c, struct slice in);
@@ -75,8 +89,23 @@ bool h1_conn_resume(struct h1_conn *c);
 /* From now on input is dropped. */
 void h1_conn_deafen(struct h1_conn *c);
 
+/* The peer has ended: as h1_reader_eof. */
+NODISCARD int h1_conn_eof(struct h1_conn *c);
+
+/* Whether the message is complete. */
+static inline bool h1_conn_done(const struct h1_conn *c)
+{
+    return c->message && c->message->reader.state == H1_STATE_DONE;
+}
+
+/* During an event: bytes of the delivery behind it. */
+static inline uint32_t h1_conn_input_left(const struct h1_conn *c)
+{
+    return c->message ? c->message->input_left : 0;
+}
+
 /* Whether bytes of a message not yet begun or not yet complete are waiting here. */
 static inline bool h1_conn_has_input(const struct h1_conn *c)
 {
-    return c->kept.n > 0;
+    return c->message && c->message->kept.n > 0;
 }

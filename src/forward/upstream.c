@@ -135,6 +135,12 @@ static void on_timer(struct timer *t)
 
 /* ---- the response ---- */
 
+static const struct h1_limits *limits(struct h1_conn *h1)
+{
+    (void)h1;
+    return &h1_limits_default;
+}
+
 static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
 {
     struct upstream *u = from_conn(h1);
@@ -170,11 +176,11 @@ static bool on_end(struct h1_conn *h1, struct span trailers)
     struct upstream *u = from_conn(h1);
     struct exchange *x = u->side.x;
     if (!x->response_begun) { /* the end of an interim response */
-        h1_reader_reset(&h1->reader);
-        h1_reader_expect(&h1->reader, x->method, x->upgrade);
+        h1_reader_reset(&h1->message->reader);
+        h1_reader_expect(&h1->message->reader, x->method, x->upgrade);
         return true;
     }
-    if (h1->input_left > 0)
+    if (h1_conn_input_left(h1) > 0)
         u->reusable = false; /* bytes that belong to no response */
     h1_conn_deafen(h1);
     exchange_end(x, &u->side, trailers);
@@ -198,6 +204,8 @@ static bool on_drained(struct h1_conn *h1)
 }
 
 static const struct h1_conn_ops conn_ops = {
+    .role = H1_RESPONSES,
+    .limits = limits,
     .head = on_head,
     .body = on_body,
     .end = on_end,
@@ -241,7 +249,7 @@ static void on_eof(struct stream *s)
         return;
     }
     u->reusable = false;
-    if (h1_reader_eof(&u->h1.reader) == H1_END) {
+    if (h1_conn_eof(&u->h1) == H1_END) {
         if (exchange_end(x, &u->side, span_of(NULL, 0)))
             exchange_flush(x, &u->side);
     } else {
@@ -359,7 +367,7 @@ static void side_release(struct side *s, bool clean)
 {
     struct upstream *u = from_side(s);
     struct forwarder *f = u->h1.f;
-    bool keep = u->reusable && clean && !u->sending && u->h1.reader.state == H1_STATE_DONE &&
+    bool keep = u->reusable && clean && !u->sending && h1_conn_done(&u->h1) &&
                 backend_in_rotation(u->backend);
     if (!keep || !idle_put(f->idle, u->backend, u)) {
         upstream_end(u, STREAM_CLOSE_NORMAL);
@@ -369,7 +377,7 @@ static void side_release(struct side *s, bool clean)
     u->reused = true;
     u->idle_since_ns = loop_now(f->loop);
     u->h1.paused = u->h1.deaf = false;
-    h1_reader_reset(&u->h1.reader);
+    h1_conn_next(&u->h1);
     set_timer(u, u->backend->pool->conf->keepalive_idle_ms);
     stream_read(u->h1.stream, true);
 }
@@ -379,7 +387,7 @@ static void side_abort(struct side *s, enum reason why)
     (void)why;
     struct upstream *u = from_side(s);
     /* A request that was not sent to its end must not look like one that was. */
-    bool whole = u->h1.reader.state == H1_STATE_DONE && !u->sending;
+    bool whole = h1_conn_done(&u->h1) && !u->sending;
     upstream_end(u, whole ? STREAM_CLOSE_NORMAL : STREAM_CLOSE_RESET);
 }
 
@@ -406,7 +414,7 @@ static struct upstream *upstream_connect(struct forwarder *f, struct backend *b)
     u->side.ops = &side_ops;
     u->backend = b;
     list_init(&u->link);
-    h1_conn_init(&u->h1, f, &conn_ops, H1_RESPONSES, &h1_limits_default);
+    h1_conn_init(&u->h1, f, &conn_ops);
     timer_init(&u->timer, on_timer);
     u->h1.stream = to ? stream_connect(f->loop, to, &stream_ops, u) : NULL;
     if (!u->h1.stream) {
@@ -446,11 +454,15 @@ bool upstream_begin(struct exchange *x, struct backend *b, bool reuse)
         u = upstream_connect(f, b);
     if (!u)
         return false;
+    if (!h1_conn_await(&u->h1)) {
+        upstream_end(u, STREAM_CLOSE_NORMAL);
+        return false;
+    }
     u->side.x = x;
     x->backend = &u->side;
     u->interim_count = 0;
     u->reusable = false;
-    h1_reader_expect(&u->h1.reader, x->method, x->upgrade);
+    h1_reader_expect(&u->h1.message->reader, x->method, x->upgrade);
     u->sending = stream_send(u->h1.stream, &x->request, 1) == SEND_PENDING;
     bool connected = u->state == UPSTREAM_ACTIVE;
     if (connected)
