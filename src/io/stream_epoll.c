@@ -12,6 +12,7 @@
  * after the kernel said or showed that it has no more, so that an edge will follow.
  */
 #include "io/epoll_priv.h"
+#include "io/kernel.h"
 #include "io/socket.h"
 
 #include <errno.h>
@@ -241,20 +242,18 @@ static ssize_t push(int fd, const struct slice *slices, size_t count)
     ssize_t n;
     if (LIKELY(count == 1)) {
         do {
-            n = send(fd, slices->p, slices->n, MSG_NOSIGNAL);
-        } while (UNLIKELY(n < 0 && errno == EINTR));
+            n = kernel_send(fd, slices->p, slices->n);
+        } while (UNLIKELY(n == -EINTR));
     } else {
         struct iovec iov[SEND_SLICES_MAX];
         for (size_t i = 0; i < count; i++)
             iov[i] = (struct iovec){(void *)(uintptr_t)slices[i].p, slices[i].n};
         struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
         do {
-            n = sendmsg(fd, &message, MSG_NOSIGNAL);
-        } while (UNLIKELY(n < 0 && errno == EINTR));
+            n = kernel_sendmsg(fd, &message);
+        } while (UNLIKELY(n == -EINTR));
     }
-    if (LIKELY(n >= 0))
-        return n;
-    return errno == EAGAIN ? 0 : -errno;
+    return UNLIKELY(n == -EAGAIN) ? 0 : n;
 }
 
 /*
@@ -451,7 +450,7 @@ static bool receive_once(struct epoll_stream *e, size_t *received)
         l->loop.stats.receives_starved++;
         return true; /* stays readable: again next turn, after a pause */
     }
-    ssize_t n = recv(e->fd, b->data, b->size, 0);
+    ssize_t n = kernel_recv(e->fd, b->data, b->size);
     if (LIKELY(n > 0)) {
         /* Less than asked for shows the kernel is empty; then an edge announces more. But a FIN had
          * its edge already. */
@@ -461,13 +460,13 @@ static bool receive_once(struct epoll_stream *e, size_t *received)
         e->s.ops->data(&e->s, (struct slice){b->data, (uint32_t)n, b});
         return true;
     }
-    if (n < 0 && errno == EINTR)
+    if (n == -EINTR)
         return true;
     clear(e, STREAM_READABLE);
-    if (n < 0 && errno == EAGAIN) {
+    if (n == -EAGAIN) {
         clear(e, STREAM_PEER_DONE);
     } else if (n < 0) {
-        fail(e, socket_stream_reason(errno));
+        fail(e, socket_stream_reason((int)-n));
     } else if (!has(e, STREAM_FAIL_DUE)) {
         /* After an error the kernel says "end" although bytes are missing: that is no eof. */
         set(e, STREAM_EOF);
