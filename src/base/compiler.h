@@ -21,6 +21,9 @@
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* Starts to fetch the line at p, which will be read or written soon. Any address will do. */
+#define PREFETCH(p) __builtin_prefetch(p, 1)
+
 /* Two writers on one line of this size slow each other down: x86-64 and most arm64 cores. */
 #define CACHE_LINE_BYTES 64
 

@@ -86,10 +86,6 @@ static void write_account(const struct exchange *x, enum reason why)
         .backend = span_cstr(x->last ? x->last->conf->name : NULL),
         .http = x->http,
         .method = text(x, x->method_at),
-        .target = text(x, x->target_at),
-        .host = text(x, x->host_at),
-        .user_agent = text(x, x->agent_at),
-        .referer = text(x, x->referer_at),
         .request_id = text(x, x->id_at),
         .version_minor = x->version_minor,
         .status = x->status,
@@ -103,6 +99,12 @@ static void write_account(const struct exchange *x, enum reason why)
         .made_here = x->made_here,
         .reason = why,
     };
+    if (x->f->log_fields && x->request.n > 0) {
+        r.target = text(x, x->target_at);
+        r.host = text(x, x->host_at);
+        r.user_agent = text(x, x->agent_at);
+        r.referer = text(x, x->referer_at);
+    }
     account_exchange(x->f->account, &r);
 }
 
@@ -161,8 +163,10 @@ static void drop_backend(struct exchange *x, enum reason why)
 
 static void stop_waiting(struct exchange *x)
 {
+    if (x->state != EXCHANGE_QUEUED)
+        return;
     loop_timer_stop(x->f->loop, &x->timer);
-    if (x->state == EXCHANGE_QUEUED && !queue_cancel(&x->waiting))
+    if (!queue_cancel(&x->waiting))
         x->grant_due = true;
 }
 
@@ -219,9 +223,10 @@ static void queue_timeout(struct timer *t)
 static struct exchange *exchange_new(struct forwarder *f, const struct front *front,
                                      struct side *client, const struct address *peer)
 {
-    struct exchange *x = slab_get_zeroed(&f->exchanges);
+    struct exchange *x = slab_get(&f->exchanges);
     if (!x)
         return NULL;
+    memset(x, 0, offsetof(struct exchange, tried.tried));
     x->magic = EXCHANGE_MAGIC;
     x->state = EXCHANGE_ROUTING;
     x->f = f;
@@ -231,7 +236,6 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front *fr
     if (UNLIKELY(peer->text))
         x->peer.text = ""; /* that path is the loop's memory */
     x->begun_ns = loop_now(f->loop);
-    timer_init(&x->timer, queue_timeout);
     client->x = x;
     return x;
 }
@@ -280,6 +284,7 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
         return;
     }
     set_state(x, EXCHANGE_QUEUED);
+    timer_init(&x->timer, queue_timeout);
     loop_timer_set(x->f->loop, &x->timer, x->pool->conf->queue_ms);
     /* A place may have become free between the pick and the wait (queue.c): it goes to the first in
      * line, which may be this exchange. */

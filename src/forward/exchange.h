@@ -52,8 +52,12 @@ struct text_at {
     uint16_t len;
 };
 
+/* A request head of usual size lies in the exchange itself, a longer one in a buffer. */
+#define EXCHANGE_HEAD_BYTES 1024
+
 struct exchange {
 #define EXCHANGE_MAGIC 0xe8c4a9e1u
+    /* what every exchange needs; cleared when it begins */
     uint32_t magic;
     enum exchange_state state;
     struct forwarder *f;
@@ -65,25 +69,19 @@ struct exchange {
     const struct route_conf *route;
     struct backend *target; /* picked; pick_done is due once while it is set */
     struct backend *last;   /* the one picked last, for the log */
-    struct pick_request tried;
-    uint32_t retries;
-    struct queue_entry waiting;
-    struct timer timer; /* how long it may wait in the queue */
-    bool grant_due;     /* over, but a place given to it is still on its way */
-    bool gone;          /* … and nothing else of it is left */
-    bool no_reuse;      /* only a new connection will do */
-    struct address peer;
 
     /* the request as it is sent to any backend; kept for a repetition and for the log */
-    struct slice request; /* the head: [0, request.n) of its buffer; texts for the log behind it */
-    enum method method;
+    struct slice request; /* the head: [0, request.n); texts for the log behind it */
+    struct text_at method_at, id_at;
+
     bool http;
     bool has_body; /* the request has one */
     bool upgrade;  /* it asks for another protocol */
     bool chunked;  /* its body goes out in the chunked coding */
     uint8_t version_minor;
-    struct text_at upgrade_at; /* in the head itself */
-    struct text_at method_at, target_at, host_at, agent_at, referer_at, id_at;
+    bool no_reuse;  /* only a new connection will do */
+    bool grant_due; /* over, but a place given to it is still on its way */
+    bool gone;      /* … and nothing else of it is left */
 
     bool body_begun;   /* a byte of its body was taken: it cannot be repeated */
     bool heard;        /* a byte came from the backend: the request cannot be repeated */
@@ -95,12 +93,23 @@ struct exchange {
     bool backend_waits; /* the backend side's credit is taken */
 
     uint16_t status;
+    enum method method;
     enum reason reason;
-    uint64_t credit_ns; /* how long the client was free to send its body, up to credit_since_ns */
-    uint64_t credit_since_ns; /* 0 = it is not */
-    uint32_t head_bytes_in;   /* of bytes_in, the request's head */
+    uint32_t retries;
+    uint32_t head_bytes_in; /* of bytes_in, the request's head */
     uint64_t bytes_in, bytes_out;
     uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns;
+    uint64_t credit_ns; /* how long the client was free to send its body, up to credit_since_ns */
+    uint64_t credit_since_ns;  /* 0 = it is not */
+    struct pick_request tried; /* cleared up to its list */
+
+    /* what few need: not cleared, set before it is used */
+    struct address peer;
+    struct text_at target_at, host_at, agent_at, referer_at; /* set if f->log_fields */
+    struct text_at upgrade_at; /* in the head itself; set if `upgrade` */
+    struct queue_entry waiting;
+    struct timer timer; /* how long it may wait in the queue */
+    uint8_t head[EXCHANGE_HEAD_BYTES];
 };
 
 /* ---- from the client side ---- */

@@ -7,7 +7,7 @@
 #include "forward/forwarder.h"
 
 /* What our own fields need at most, beside texts that are copied from the head. */
-#define OWN_FIELDS_BYTES 512
+#define OWN_FIELDS_BYTES 384
 
 #define BIT(id) (UINT64_C(1) << FIELD_##id)
 
@@ -136,12 +136,18 @@ static void keep_for_log(struct exchange *x, struct writer *w, const struct head
 
 int request_build(struct exchange *x, const struct head *h, const struct address *peer)
 {
-    /* A field is written once as a field and at most once as a text for the log. */
-    size_t room = 2 * (size_t)h->head_len + OWN_FIELDS_BYTES;
-    struct buf *b = buf_get(x->f->loop, room);
-    if (!b)
-        return -(int)REASON_overload;
-    struct writer w = writer_of(b->data, b->size);
+    /* A field is written once, and once more as a text for the log; the authority may become a Host
+     * and an X-Forwarded-Host. */
+    size_t room = (x->f->log_fields ? 2 : 1) * (size_t)h->head_len + 2 * (size_t)h->authority.len +
+                  OWN_FIELDS_BYTES;
+    struct buf *b = NULL;
+    if (room > sizeof(x->head)) {
+        b = buf_get(x->f->loop, room);
+        if (!b)
+            return -(int)REASON_overload;
+    }
+    uint8_t *at = b ? b->data : x->head;
+    struct writer w = writer_of(at, b ? b->size : sizeof(x->head));
     h1_write_request_line(&w, h);
     x->method_at = (struct text_at){0, (uint16_t)h->method_text.len};
     write_missing_host(x, &w, h);
@@ -155,6 +161,6 @@ int request_build(struct exchange *x, const struct head *h, const struct address
         buf_put(&b);
         return -(int)REASON_overload;
     }
-    x->request = (struct slice){b->data, head_bytes, b};
+    x->request = (struct slice){at, head_bytes, b};
     return 0;
 }

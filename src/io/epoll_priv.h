@@ -87,6 +87,12 @@ void epoll_streams_fini(struct epoll_loop *l);
 /* An accepted connection, or NULL when there is no room; the descriptor is then the caller's. */
 struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const struct address *peer);
 
+/* Starts to fetch the stream of an event. */
+static inline void epoll_stream_prefetch(uint64_t tag)
+{
+    PREFETCH((void *)(uintptr_t)(tag << 16 >> 16));
+}
+
 /* Notes what epoll said; nothing is called. */
 void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events);
 

@@ -209,6 +209,7 @@ static void turn(struct loop *loop, int wait_ms)
     CHECK(n >= 0 || errno == EINTR);
     for (int i = 0; i < n; i++) {
         uint64_t tag = l->events[i].data.u64;
+        epoll_stream_prefetch(l->events[MIN(i + 2, n - 1)].data.u64);
         if (tag & EPOLL_TAG_WATCH)
             watch_event(l, (struct loop_watch *)(uintptr_t)(tag - EPOLL_TAG_WATCH),
                         l->events[i].events);
