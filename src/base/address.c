@@ -162,11 +162,103 @@ static bool is_v4_mapped(const struct address *a)
     return a->kind == ADDRESS_V6 && memcmp(a->ip, v4_mapped_prefix, 12) == 0;
 }
 
-static void write_ip(struct writer *w, const struct address *a)
+/* ---- text of IPs ---- */
+
+/* Longest text of an IP, IPv4 inside IPv6 included, and the byte that put_v4 may write after it. */
+#define IP_TEXT_MAX (45 + 1)
+
+struct octet_text {
+    char digits[3];
+    uint8_t n;
+};
+
+#define DIGIT(n, unit)        (char)('0' + (n) / (unit) % 10)
+#define BY_DIGITS(n, a, b, c) ((n) >= 100 ? (a) : (n) >= 10 ? (b) : (c))
+#define OCTET(n)                                                                             \
+    {                                                                                        \
+        {DIGIT(n, BY_DIGITS(n, 100, 10, 1)), DIGIT(n, BY_DIGITS(n, 10, 1, 1)), DIGIT(n, 1)}, \
+            BY_DIGITS(n, 3, 2, 1)                                                            \
+    }
+#define OCTETS_4(n)  OCTET(n), OCTET((n) + 1), OCTET((n) + 2), OCTET((n) + 3)
+#define OCTETS_16(n) OCTETS_4(n), OCTETS_4((n) + 4), OCTETS_4((n) + 8), OCTETS_4((n) + 12)
+#define OCTETS_64(n) OCTETS_16(n), OCTETS_16((n) + 16), OCTETS_16((n) + 32), OCTETS_16((n) + 48)
+
+static const struct octet_text octets[256] = {OCTETS_64(0), OCTETS_64(64), OCTETS_64(128),
+                                              OCTETS_64(192)};
+
+/* Writes 4 bytes, of which those up to the returned place count. */
+static inline uint8_t *put_octet(uint8_t *to, uint8_t octet)
 {
-    char text[INET6_ADDRSTRLEN];
-    int family = a->kind == ADDRESS_V4 ? AF_INET : AF_INET6;
-    w_str(w, inet_ntop(family, a->ip, text, sizeof text) ? text : "?");
+    memcpy(to, &octets[octet], sizeof(octets[octet]));
+    return to + octets[octet].n;
+}
+
+/* Writes up to one byte more than counts. */
+static inline uint8_t *put_v4(uint8_t *to, const uint8_t ip[4])
+{
+    for (size_t i = 0; i < 3; i++) {
+        to = put_octet(to, ip[i]);
+        *to++ = '.';
+    }
+    return put_octet(to, ip[3]);
+}
+
+static unsigned group_of(const uint8_t ip[16], unsigned index)
+{
+    return (unsigned)ip[2 * index] << 8 | ip[2 * index + 1];
+}
+
+/* Without leading zeros. */
+static uint8_t *put_group(uint8_t *to, unsigned group)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int shift = 12; shift >= 0; shift -= 4)
+        if (shift == 0 || group >> shift != 0)
+            *to++ = (uint8_t)digits[group >> shift & 15];
+    return to;
+}
+
+/* The zero groups that "::" stands for (RFC 5952 4.2): the longest run of two or more, the first of
+ * equals. Its length, or 0. */
+static unsigned zero_run(const uint8_t ip[16], unsigned *ret_from)
+{
+    unsigned longest = 0, n = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        n = group_of(ip, i) == 0 ? n + 1 : 0;
+        if (n >= 2 && n > longest) {
+            longest = n;
+            *ret_from = i + 1 - n;
+        }
+    }
+    return longest;
+}
+
+/* The last 32 bits of IPv4-mapped and IPv4-compatible addresses are shown as IPv4. */
+static uint8_t *put_v6(uint8_t *to, const uint8_t ip[16])
+{
+    unsigned from = 8, n = zero_run(ip, &from);
+    bool v4_inside = from == 0 && (n == 6 || (n == 5 && group_of(ip, 5) == 0xffff));
+    for (unsigned i = 0; i < 8; i++) {
+        if (i == from) {
+            *to++ = ':';
+            *to++ = ':';
+            i += n - 1;
+            continue;
+        }
+        if (i > 0 && i != from + n)
+            *to++ = ':';
+        if (v4_inside && i == 6)
+            return put_v4(to, ip + 12);
+        to = put_group(to, group_of(ip, i));
+    }
+    return to;
+}
+
+static NOINLINE void write_ip(struct writer *w, const uint8_t *ip, bool v4)
+{
+    uint8_t text[IP_TEXT_MAX];
+    uint8_t *end = v4 ? put_v4(text, ip) : put_v6(text, ip);
+    w_bytes(w, text, (size_t)(end - text));
 }
 
 size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX])
@@ -174,10 +266,10 @@ size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX])
     struct writer w = writer_of(out, ADDRESS_TEXT_MAX);
     switch (a->kind) {
     case ADDRESS_NONE: w_str(&w, "none"); break;
-    case ADDRESS_V4: write_ip(&w, a); break;
+    case ADDRESS_V4: write_ip(&w, a->ip, true); break;
     case ADDRESS_V6:
         w_u8(&w, '[');
-        write_ip(&w, a);
+        write_ip(&w, a->ip, false);
         if (a->scope) {
             w_u8(&w, '%');
             w_u64_dec(&w, a->scope);
@@ -195,24 +287,32 @@ size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX])
     return w_len(&w);
 }
 
+/* An IPv4 address, mapped or not, is written in place where there is room for any. */
+static void write_peer_ip(struct writer *w, const struct address *a)
+{
+    bool mapped = is_v4_mapped(a), v4 = a->kind == ADDRESS_V4 || mapped;
+    const uint8_t *ip = a->ip + (mapped ? 12 : 0);
+    if (LIKELY(v4 && w_left(w) >= IP_TEXT_MAX))
+        w->at = put_v4(w->at, ip);
+    else
+        write_ip(w, ip, v4);
+}
+
+void w_address_ip(struct writer *w, const struct address *a)
+{
+    switch (a->kind) {
+    case ADDRESS_NONE: w_str(w, "none"); break;
+    case ADDRESS_UNIX: w_str(w, "unix"); break;
+    case ADDRESS_NAME: w_str(w, a->text ? a->text : ""); break;
+    case ADDRESS_V4:
+    case ADDRESS_V6: write_peer_ip(w, a); break;
+    }
+}
+
 size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX])
 {
     struct writer w = writer_of(out, ADDRESS_TEXT_MAX);
-    switch (a->kind) {
-    case ADDRESS_NONE: w_str(&w, "none"); break;
-    case ADDRESS_UNIX: w_str(&w, "unix"); break;
-    case ADDRESS_NAME: w_str(&w, a->text ? a->text : ""); break;
-    case ADDRESS_V4: write_ip(&w, a); break;
-    case ADDRESS_V6:
-        if (is_v4_mapped(a)) {
-            struct address v4 = {.kind = ADDRESS_V4};
-            memcpy(v4.ip, a->ip + 12, 4);
-            write_ip(&w, &v4);
-        } else {
-            write_ip(&w, a);
-        }
-        break;
-    }
+    w_address_ip(&w, a);
     w_cstr(&w);
     return w_len(&w);
 }

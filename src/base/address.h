@@ -52,6 +52,9 @@ size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]);
  * peer is "unix"). Returns its length. */
 size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX]);
 
+/* The same into a writer: for the data path, no call of the C library. */
+void w_address_ip(struct writer *w, const struct address *a);
+
 bool address_equal(const struct address *a, const struct address *b);
 
 /* An address block such as 10.0.0.0/8 or ::1 (a single host). */

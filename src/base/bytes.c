@@ -5,6 +5,7 @@
  */
 #include "base/bytes.h"
 
+#include <endian.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -108,16 +109,32 @@ void w_u64_padded(struct writer *w, uint64_t v, unsigned digits)
 
 static const char hex_digits[] = "0123456789abcdef";
 
+/* The eight hex digits of `v` at once, one in each byte of a word. */
+static void put_hex_8(uint8_t to[8], uint32_t v)
+{
+    uint64_t x = __builtin_bswap32(v);
+    x = (x | x << 16) & 0x0000ffff0000ffffULL;
+    x = (x | x << 8) & 0x00ff00ff00ff00ffULL;
+    x = (x >> 4 | x << 8) & 0x0f0f0f0f0f0f0f0fULL;
+    uint64_t letters = (x + 0x0606060606060606ULL) >> 4 & 0x0101010101010101ULL;
+    x = htole64(x + 0x3030303030303030ULL + letters * ('a' - '9' - 1));
+    memcpy(to, &x, sizeof(x));
+}
+
 void w_hex(struct writer *w, uint64_t v, unsigned digits_min)
 {
     CHECK(digits_min <= 16);
-    uint8_t digits[16];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (uint8_t)hex_digits[v & 15];
-        v >>= 4;
-    } while (v > 0 || sizeof(digits) - at < digits_min);
-    w_bytes(w, digits + at, sizeof(digits) - at);
+    size_t digits = MAX((67 - (unsigned)__builtin_clzll(v | 1)) / 4, digits_min);
+    uint8_t *to = w_reserve(w, digits);
+    if (UNLIKELY(!to))
+        return;
+    if (digits == 16) {
+        put_hex_8(to, (uint32_t)(v >> 32));
+        put_hex_8(to + 8, (uint32_t)v);
+        return;
+    }
+    for (; digits > 0; v >>= 4)
+        to[--digits] = (uint8_t)hex_digits[v & 15];
 }
 
 void w_vprintf(struct writer *w, const char *format, va_list args)

@@ -419,8 +419,11 @@ static inline uint8_t *w_reserve(struct writer *w, size_t n)
     if (UNLIKELY(w->failed))
         return NULL;
     uint8_t *p = w->at;
-    if (LIKELY(n > 0))
+    if (LIKELY(n > 0)) {
+        if (p == NULL)
+            __builtin_unreachable(); /* there is room, so there is a buffer */
         w->at += n;
+    }
     return p;
 }
 

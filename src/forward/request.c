@@ -28,8 +28,6 @@ static bool is_trusted(const struct listener_conf *conf, const struct address *p
 static void write_forwarded_for(struct writer *w, const struct head *h, const struct address *peer,
                                 bool trusted)
 {
-    char ip[ADDRESS_TEXT_MAX];
-    size_t n = address_format_ip(peer, ip);
     w_span(w, span_str("X-Forwarded-For: "));
     unsigned at = 0;
     const struct field *f;
@@ -39,7 +37,7 @@ static void write_forwarded_for(struct writer *w, const struct head *h, const st
             w_span(w, span_str(", "));
         }
     }
-    w_bytes(w, ip, n);
+    w_address_ip(w, peer);
     w_span(w, span_str("\r\n"));
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/address.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -169,6 +171,80 @@ static void test_lengths(void **state)
     assert_int_equal(address_parse(span_str("1.2.3.4:1"), NULL, NULL, &a, &why), 0);
 }
 
+/* Against the C library, into exactly the room that is needed and into less. */
+static void same_text(const struct address *a)
+{
+    char want[INET6_ADDRSTRLEN];
+    bool mapped = a->kind == ADDRESS_V6 && memcmp(a->ip, "\0\0\0\0\0\0\0\0\0\0\377\377", 12) == 0;
+    bool v4 = a->kind == ADDRESS_V4 || mapped;
+    assert_non_null(
+        inet_ntop(v4 ? AF_INET : AF_INET6, a->ip + (mapped ? 12 : 0), want, sizeof want));
+    size_t n = strlen(want);
+    char room[64];
+    struct writer w = writer_of(room, sizeof room);
+    w_address_ip(&w, a);
+    assert_int_equal(w_len(&w), n);
+    assert_memory_equal(room, want, n);
+    char *exact = malloc(n);
+    assert_non_null(exact);
+    w = writer_of(exact, n);
+    w_address_ip(&w, a);
+    assert_true(w_ok(&w));
+    assert_int_equal(w_len(&w), n);
+    assert_memory_equal(exact, want, n);
+    w = writer_of(exact, n - 1);
+    w_address_ip(&w, a);
+    assert_false(w_ok(&w));
+    assert_int_equal(w_len(&w), 0);
+    free(exact);
+    char out[ADDRESS_TEXT_MAX], whole[ADDRESS_TEXT_MAX];
+    assert_int_equal(address_format_ip(a, out), n);
+    assert_string_equal(out, want);
+    if (a->kind == ADDRESS_V6)
+        assert_non_null(inet_ntop(AF_INET6, a->ip, want, sizeof want));
+    snprintf(whole, sizeof whole, a->kind == ADDRESS_V4 ? "%s:%u" : "[%s]:%u", want, a->port);
+    address_format(a, out);
+    assert_string_equal(out, whole);
+}
+
+static void test_every_octet(void **state)
+{
+    (void)state;
+    for (unsigned place = 0; place < 4; place++) {
+        for (unsigned octet = 0; octet < 256; octet++) {
+            struct address a = {.kind = ADDRESS_V4, .port = 1, .ip = {9, 10, 99, 100}};
+            a.ip[place] = (uint8_t)octet;
+            same_text(&a);
+        }
+    }
+}
+
+/* Which groups are zero, and how many digits the others have. */
+static void test_every_shape_of_ipv6(void **state)
+{
+    (void)state;
+    static const uint16_t groups[] = {0x1, 0x12, 0x123, 0x1234, 0x1000, 0x100, 0xf0, 0xffff};
+    for (unsigned zeros = 0; zeros < 256; zeros++) {
+        for (unsigned turn = 0; turn < ARRAY_LEN(groups) * 2; turn++) {
+            struct address a = {.kind = ADDRESS_V6, .port = 443};
+            for (unsigned i = 0; i < 8; i++) {
+                unsigned at = turn < ARRAY_LEN(groups) ? turn : turn + i;
+                unsigned group = zeros >> i & 1 ? 0 : groups[at % ARRAY_LEN(groups)];
+                a.ip[2 * i] = (uint8_t)(group >> 8);
+                a.ip[2 * i + 1] = (uint8_t)group;
+            }
+            same_text(&a);
+        }
+    }
+    for (unsigned octet = 0; octet < 256; octet++) {
+        struct address mapped = {.kind = ADDRESS_V6, .ip = {[10] = 0xff, [11] = 0xff}};
+        mapped.ip[12 + octet % 4] = (uint8_t)octet;
+        same_text(&mapped);
+        mapped.ip[octet % 10] = 1; /* almost */
+        same_text(&mapped);
+    }
+}
+
 static void test_equal(void **state)
 {
     (void)state;
@@ -255,9 +331,10 @@ static void test_blocks_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_lengths),    cmocka_unit_test(test_equal),
-        cmocka_unit_test(test_blocks),     cmocka_unit_test(test_blocks_refused),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_lengths),     cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_every_octet), cmocka_unit_test(test_every_shape_of_ipv6),
+        cmocka_unit_test(test_blocks),      cmocka_unit_test(test_blocks_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,6 +113,27 @@ static void number_round_trips(void **state)
     }
 }
 
+static void hex_is_what_printf_writes(void **state)
+{
+    (void)state;
+    struct rng rng = rng_seed(5);
+    for (int i = 0; i < 20000; i++) {
+        uint64_t v = rng_u64(&rng) >> rng_below(&rng, 64) & ~(uint64_t)(i % 2);
+        unsigned digits_min = i % 3 == 0 ? 16 : (unsigned)rng_below(&rng, 17);
+        char expected[32], buf[16];
+        size_t n = (size_t)snprintf(expected, sizeof(expected), "%0*llx", (int)MAX(digits_min, 1u),
+                                    (unsigned long long)v);
+        struct writer w = writer_of(buf, n);
+        w_hex(&w, v, digits_min);
+        assert_true(w_ok(&w));
+        assert_span(w_span_of_result(&w), expected);
+        struct writer small = writer_of(buf, n - 1);
+        w_hex(&small, v, digits_min);
+        assert_false(w_ok(&small));
+        assert_int_equal(w_len(&small), 0);
+    }
+}
+
 static void ascii_tables_agree_with_c_locale(void **state)
 {
     (void)state;
@@ -285,6 +306,7 @@ int main(void)
         cmocka_unit_test(span_trims_sp_and_htab_only),
         cmocka_unit_test(numbers_are_strict),
         cmocka_unit_test(number_round_trips),
+        cmocka_unit_test(hex_is_what_printf_writes),
         cmocka_unit_test(ascii_tables_agree_with_c_locale),
         cmocka_unit_test(reader_reads_and_sticks),
         cmocka_unit_test(writer_writes_and_sticks),

@@ -93,10 +93,58 @@ static void wrong_puts_are_caught(void **state)
     assert_aborts(put, &(struct bad_put){&s, b + 48});  /* never given out */
     assert_aborts(put, &(struct bad_put){&s, foreign}); /* of another slab */
     assert_aborts(put, &(struct bad_put){&s, NULL});
+    uint8_t *again = slab_get(&s);
+    assert_ptr_equal(again, a);
+    memset(again, 0xff, 48);
+    slab_put(&s, again);
+    assert_aborts(put, &(struct bad_put){&s, a}); /* twice, in its second life */
     slab_put(&s, b);
     slab_put(&other, foreign);
     slab_fini(&s);
     slab_fini(&other);
+}
+
+#if !ADDRESS_SANITIZED /* which is faster to tell */
+static void write_and_get(void *arg)
+{
+    struct bad_put *bad = arg;
+    memset(bad->object, 0, 48);
+    (void)!slab_get(bad->slab);
+}
+
+static void writes_to_a_free_object_are_caught(void **state)
+{
+    (void)state;
+    struct slab s;
+    slab_init(&s, 48, 16, 0);
+    void *a = slab_get(&s);
+    slab_put(&s, a);
+    assert_aborts(write_and_get, &(struct bad_put){&s, a});
+    slab_fini(&s);
+}
+#endif
+
+/* Offsets within objects of every size: only their beginnings may be put. */
+static void no_inner_pointer_passes(void **state)
+{
+    (void)state;
+    for (size_t size = 16; size < 2048; size += size < 256 ? 8 : 200) {
+        struct slab s;
+        slab_init(&s, size, 8, 0);
+        size_t n = s.chunk_objects;
+        uint8_t **objects = test_malloc(n * sizeof(*objects));
+        for (size_t i = 0; i < n; i++)
+            assert_non_null(objects[i] = slab_get(&s));
+        for (size_t i = 0; i < n; i++)
+            assert_true((uint64_t)(objects[i] - objects[0]) * s.reciprocal < s.reciprocal);
+        for (size_t inner = 1; inner < n * s.object_bytes; inner++)
+            if (inner % s.object_bytes != 0)
+                assert_true(inner * s.reciprocal >= s.reciprocal);
+        for (size_t i = 0; i < n; i++)
+            slab_put(&s, objects[i]);
+        slab_fini(&s);
+        test_free(objects);
+    }
 }
 
 static void reserve_then_get_does_not_grow(void **state)
@@ -171,6 +219,10 @@ int main(void)
         cmocka_unit_test(maximum_is_kept),
         cmocka_unit_test(every_size_fits_its_chunk),
         cmocka_unit_test(wrong_puts_are_caught),
+#if !ADDRESS_SANITIZED
+        cmocka_unit_test(writes_to_a_free_object_are_caught),
+#endif
+        cmocka_unit_test(no_inner_pointer_passes),
         cmocka_unit_test(reserve_then_get_does_not_grow),
         cmocka_unit_test(random_use_keeps_objects_apart),
     };
