@@ -22,32 +22,24 @@
 static_assert(RECORD_PACKED_MAX <= ACCESS_RECORD_MAX, "a packed record is no longer than its line");
 
 struct access_log {
+    /* set at creation */
     uint32_t magic;
     enum access_log_format format;
     struct logwriter *writer;
     struct logsink *sink;
+    /* writer thread */
+    struct access_log_second second;
 };
 
-static size_t format_json(struct span packed, char *out, size_t size)
+static size_t format_line(void *user, struct span packed, char *out, size_t size)
 {
-    struct record r;
+    struct access_log *log = user;
+    CHECK_OBJ(log, ACCESS_LOG_MAGIC);
     CHECK(size >= ACCESS_RECORD_MAX);
-    record_unpack(packed, &r);
-    return access_log_line(out, ACCESS_LOG_JSON, &r);
-}
-
-static size_t format_combined(struct span packed, char *out, size_t size)
-{
     struct record r;
-    CHECK(size >= ACCESS_RECORD_MAX);
     record_unpack(packed, &r);
-    return access_log_line(out, ACCESS_LOG_COMBINED, &r);
+    return access_log_line(out, log->format, &r, &log->second);
 }
-
-static logring_format_fn *const format_fns[] = {
-    [ACCESS_LOG_JSON] = format_json,
-    [ACCESS_LOG_COMBINED] = format_combined,
-};
 
 int access_log_open(const char *path, enum access_log_format format, struct access_log **ret_log,
                     char *ret_why, size_t why_size)
@@ -95,5 +87,5 @@ void access_log_reopen(struct access_log *log)
 struct logring *access_log_ring(struct access_log *log)
 {
     CHECK_OBJ(log, ACCESS_LOG_MAGIC);
-    return logring_new_formatted(log->sink, ACCESS_RING_BYTES, format_fns[log->format]);
+    return logring_new_formatted(log->sink, ACCESS_RING_BYTES, format_line, log);
 }

@@ -18,8 +18,20 @@
 #include "account/record.h"
 #include "base/limits.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* Writes the line with its '\n'; returns its length. */
+/* The second of the record before, as both formats write it: records come nearly in order. All zero
+ * is one that knows none yet. */
+struct access_log_second {
+    int64_t wall_s;
+    bool known;
+    uint8_t rfc3339[sizeof("2026-11-21T09:00:00.") - 1];
+    uint8_t clf[sizeof("21/Nov/2026:09:00:00 +0000") - 1];
+};
+
+/* Writes the line with its '\n'; returns its length. `second` belongs to the caller and lives as
+ * long as it likes. */
 size_t access_log_line(char out[ACCESS_RECORD_MAX], enum access_log_format format,
-                       const struct record *r);
+                       const struct record *r, struct access_log_second *second);

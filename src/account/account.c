@@ -75,9 +75,11 @@ void account_exchange(struct account *a, const struct record *r)
     histogram_add(&a->latency_us, r->total_us);
     if (!a->ring)
         return;
-    uint8_t packed[RECORD_PACKED_MAX];
-    size_t n = record_pack(r, packed);
-    (void)logring_write(a->ring, packed, n); /* dropped ones are counted by the ring */
+    void *packed = logring_reserve(a->ring, record_packed_bytes(r));
+    if (!packed)
+        return; /* counted by the ring */
+    record_pack(r, packed);
+    logring_commit(a->ring);
 }
 
 static uint64_t read_counter(const _Atomic uint64_t *counter)

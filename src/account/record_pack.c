@@ -44,7 +44,15 @@ static struct span text_of(const struct record *r, size_t row)
     return span_sub(s, 0, text_rows[row].max);
 }
 
-size_t record_pack(const struct record *r, uint8_t out[RECORD_PACKED_MAX])
+size_t record_packed_bytes(const struct record *r)
+{
+    size_t n = sizeof(struct packed_head);
+    for (size_t i = 0; i < RECORD_TEXTS; i++)
+        n += text_of(r, i).n;
+    return n;
+}
+
+void record_pack(const struct record *r, uint8_t *out)
 {
     struct packed_head h = {
         .start_wall_ms = r->start_wall_ms,
@@ -65,16 +73,15 @@ size_t record_pack(const struct record *r, uint8_t out[RECORD_PACKED_MAX])
         .made_here = r->made_here,
     };
     memcpy(h.ip, r->client.ip, sizeof(h.ip));
-    size_t at = sizeof(h);
+    uint8_t *at = out + sizeof(h);
     for (size_t i = 0; i < RECORD_TEXTS; i++) {
         struct span text = text_of(r, i);
         h.lens[i] = (uint16_t)text.n;
         if (text.n)
-            memcpy(out + at, text.p, text.n);
+            memcpy(at, text.p, text.n);
         at += text.n;
     }
     memcpy(out, &h, sizeof(h));
-    return at;
 }
 
 void record_unpack(struct span packed, struct record *ret_record)

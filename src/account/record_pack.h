@@ -30,8 +30,11 @@
     (256 + 4 * RECORD_NAME_MAX + RECORD_METHOD_MAX + RECORD_TARGET_MAX + RECORD_HOST_MAX + \
      2 * RECORD_TEXT_MAX + RECORD_ID_MAX)
 
-/* Writes `r` to `out` and returns the bytes written. */
-size_t record_pack(const struct record *r, uint8_t out[RECORD_PACKED_MAX]);
+/* How long it will be: at most RECORD_PACKED_MAX. */
+size_t record_packed_bytes(const struct record *r);
+
+/* Writes `r` to `out`, which has room for that many bytes. */
+void record_pack(const struct record *r, uint8_t *out);
 
 /* Fills *ret_record; its texts point into `packed`. What record_pack wrote is CHECKed, not doubted.
  */

@@ -6,8 +6,9 @@
  *
  * A ring's bytes [tail, head) are whole records, except that after a short write `tail` may stand
  * inside one; the sink then remembers that ring as `torn`, and no other ring writes to it until
- * the record is finished. The bytes of a formatted ring are whole records with their lengths; what
- * has been made of them and is not written yet is in its `text`, for which the same holds.
+ * the record is finished. In a formatted ring each record lies in one piece behind its length, at a
+ * multiple of RECORD_ALIGN; a length of 0 says that the rest of the buffer is left out. What has
+ * been made of records and is not written yet is in the ring's `text`, for which the same holds.
  */
 #include "base/logwriter.h"
 
@@ -38,9 +39,15 @@
 #define RING_MAGIC   0x4c4f4752u
 #define STOP_MS_MAX  1000u
 
-/* Lines made of records and written together; whole pages, and room for the longest record. */
-#define TEXT_BYTES ((size_t)64 * 1024)
-static_assert(TEXT_BYTES >= ACCESS_RECORD_MAX, "the longest record fits an empty text");
+/* Lines are made of records until no room for the longest is left, and then written together:
+ * 64 KiB and more at a time. */
+#define TEXT_BYTES ((size_t)64 * 1024 + ACCESS_RECORD_MAX)
+
+/* Of a record and of its length before it, in a formatted ring. */
+#define RECORD_ALIGN sizeof(uint64_t)
+
+/* Values of the futex: what the writer thread does. */
+enum { WRITER_SLEEPS, WRITER_AWAKE, WRITER_ASKED /* awake, and must not sleep now */ };
 
 struct logring {
     /* set at creation */
@@ -49,11 +56,13 @@ struct logring {
     size_t mask; /* size - 1 */
     uint8_t *bytes;
     logring_format_fn *format; /* NULL: records are lines */
-    struct list link;          /* under the writer's lock */
+    void *format_user;
+    struct list link; /* under the writer's lock */
     _Atomic bool closed;
     /* producer; head and dropped are read by others */
     ALIGNED(CACHE_LINE_BYTES) _Atomic uint64_t head;
     uint64_t tail_seen;
+    uint64_t head_reserved; /* where head will be once what is reserved is committed */
     _Atomic uint64_t dropped;
     /* writer thread; tail is read by the producer */
     ALIGNED(CACHE_LINE_BYTES) _Atomic uint64_t tail;
@@ -97,26 +106,34 @@ struct logwriter {
     /* any thread */
     _Atomic bool reopen_wanted;
     _Atomic bool stop_wanted;
-    ALIGNED(CACHE_LINE_BYTES) _Atomic uint32_t wake; /* a futex; 1 is "do not sleep" */
+    ALIGNED(CACHE_LINE_BYTES) _Atomic uint32_t wake; /* a futex */
 };
 
 /* ---- waking ---- */
 
+/* Makes the thread take another turn, whatever it is doing. */
 static void writer_wake(struct logwriter *lw)
 {
-    if (atomic_load_explicit(&lw->wake, memory_order_relaxed) == 1)
-        return;
-    if (atomic_exchange(&lw->wake, 1) == 0)
+    if (atomic_exchange(&lw->wake, WRITER_ASKED) == WRITER_SLEEPS)
         (void)syscall(SYS_futex, &lw->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* The same from a ring that fills: while the thread is awake it will come by, and if it falls
+ * asleep instead, the next record wakes it. */
+static void writer_wake_if_asleep(struct logwriter *lw)
+{
+    if (UNLIKELY(atomic_load_explicit(&lw->wake, memory_order_relaxed) == WRITER_SLEEPS))
+        writer_wake(lw);
 }
 
 static void writer_sleep(struct logwriter *lw)
 {
     struct timespec tick = {.tv_nsec = (long)(LOGWRITER_TICK_MS * NS_PER_MS)};
-    if (atomic_load(&lw->wake) == 0)
-        (void)syscall(SYS_futex, &lw->wake, FUTEX_WAIT_PRIVATE, 0, &tick, NULL, 0);
+    uint32_t awake = WRITER_AWAKE;
+    if (atomic_compare_exchange_strong(&lw->wake, &awake, WRITER_SLEEPS))
+        (void)syscall(SYS_futex, &lw->wake, FUTEX_WAIT_PRIVATE, WRITER_SLEEPS, &tick, NULL, 0);
     /* An exchange, to see all that whoever set it did before. */
-    (void)atomic_exchange(&lw->wake, 0);
+    (void)atomic_exchange(&lw->wake, WRITER_AWAKE);
 }
 
 /* ---- files ---- */
@@ -192,6 +209,12 @@ static size_t sink_write(struct logsink *sink, struct iovec parts[2])
 
 /* ---- draining: the writer thread ---- */
 
+/* What a record of `n` bytes takes of a formatted ring. */
+static size_t record_room(size_t n)
+{
+    return (sizeof(uint64_t) + n + RECORD_ALIGN - 1) & ~(RECORD_ALIGN - 1);
+}
+
 static void ring_parts(const struct logring *ring, uint64_t tail, uint64_t head,
                        struct iovec ret_parts[2])
 {
@@ -202,14 +225,6 @@ static void ring_parts(const struct logring *ring, uint64_t tail, uint64_t head,
     ret_parts[1] = (struct iovec){ring->bytes, n - before_wrap};
 }
 
-static void ring_copy_out(const struct logring *ring, uint64_t tail, void *out, size_t n)
-{
-    struct iovec parts[2];
-    ring_parts(ring, tail, tail + n, parts);
-    memcpy(out, parts[0].iov_base, parts[0].iov_len);
-    memcpy((uint8_t *)out + parts[0].iov_len, parts[1].iov_base, parts[1].iov_len);
-}
-
 /* Makes lines of records up to `head`, as many as are sure to fit; false if there was none left. */
 static bool ring_format(struct logring *ring, uint64_t head)
 {
@@ -217,16 +232,21 @@ static bool ring_format(struct logring *ring, uint64_t head)
     if (tail == head)
         return false;
     while (tail != head && TEXT_BYTES - ring->text_len >= ACCESS_RECORD_MAX) {
-        uint8_t record[ACCESS_RECORD_MAX];
-        uint32_t n;
-        ring_copy_out(ring, tail, &n, sizeof(n));
-        CHECK(n > 0 && n <= sizeof(record));
-        ring_copy_out(ring, tail + sizeof(n), record, n);
+        size_t at = (size_t)tail & ring->mask;
+        uint64_t n;
+        memcpy(&n, ring->bytes + at, sizeof(n));
+        if (n == 0) {
+            tail += ring->mask + 1 - at;
+            continue;
+        }
+        CHECK(n <= ACCESS_RECORD_MAX);
         size_t room = TEXT_BYTES - ring->text_len;
-        size_t made = ring->format(span_of(record, n), (char *)ring->text + ring->text_len, room);
+        struct span record = span_of(ring->bytes + at + sizeof(n), n);
+        char *out = (char *)ring->text + ring->text_len;
+        size_t made = ring->format(ring->format_user, record, out, room);
         CHECK(made <= room);
         ring->text_len += made;
-        tail += sizeof(n) + n;
+        tail += record_room(n);
     }
     atomic_store_explicit(&ring->tail, tail, memory_order_release);
     return true;
@@ -436,6 +456,7 @@ int logwriter_new(struct logwriter **ret_writer)
         return -ENOMEM;
     struct logwriter *lw = memset(memory, 0, sizeof(*lw));
     lw->magic = WRITER_MAGIC;
+    lw->wake = WRITER_AWAKE;
     list_init(&lw->sinks);
     list_init(&lw->rings);
     (void)pthread_mutex_init(&lw->lock, NULL);
@@ -599,7 +620,8 @@ static struct logring *ring_alloc(size_t size, bool with_text)
     return NULL;
 }
 
-static struct logring *ring_new(struct logsink *sink, size_t bytes, logring_format_fn *format)
+static struct logring *ring_new(struct logsink *sink, size_t bytes, logring_format_fn *format,
+                                void *user)
 {
     CHECK_OBJ(sink, SINK_MAGIC);
     CHECK(bytes > 0);
@@ -613,6 +635,7 @@ static struct logring *ring_new(struct logsink *sink, size_t bytes, logring_form
     ring->sink = sink;
     ring->mask = size - 1;
     ring->format = format;
+    ring->format_user = user;
     list_init(&ring->link);
 
     struct logwriter *lw = sink->writer;
@@ -632,13 +655,14 @@ static struct logring *ring_new(struct logsink *sink, size_t bytes, logring_form
 
 struct logring *logring_new(struct logsink *sink, size_t bytes)
 {
-    return ring_new(sink, bytes, NULL);
+    return ring_new(sink, bytes, NULL, NULL);
 }
 
-struct logring *logring_new_formatted(struct logsink *sink, size_t bytes, logring_format_fn *format)
+struct logring *logring_new_formatted(struct logsink *sink, size_t bytes, logring_format_fn *format,
+                                      void *user)
 {
     CHECK(format);
-    return ring_new(sink, bytes, format);
+    return ring_new(sink, bytes, format, user);
 }
 
 void logring_close(struct logring **ring)
@@ -659,38 +683,74 @@ static void ring_copy_in(struct logring *ring, uint64_t head, const void *bytes,
     memcpy(parts[1].iov_base, (const uint8_t *)bytes + parts[0].iov_len, parts[1].iov_len);
 }
 
-/* Where a record goes after what must stand before it. */
-static uint64_t ring_put_length(struct logring *ring, uint64_t head, size_t n)
+/* Whether `needed` bytes fit behind `head`; if not, that is counted. Wakes the thread from half. */
+static bool ring_has_room(struct logring *ring, uint64_t head, size_t needed)
 {
-    uint32_t length = (uint32_t)n;
-    if (!ring->format)
-        return head;
-    ring_copy_in(ring, head, &length, sizeof(length));
-    return head + sizeof(length);
+    size_t size = ring->mask + 1;
+    /* The consumer's line is only looked at when the last known position is not enough. */
+    if (LIKELY(head + needed - ring->tail_seen <= size / 2))
+        return true;
+    ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    uint64_t used = head - ring->tail_seen;
+    if (used + needed > size / 2)
+        writer_wake_if_asleep(ring->sink->writer);
+    if (needed <= size - used)
+        return true;
+    atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
+    return false;
+}
+
+static bool write_lines(struct logring *ring, const void *lines, size_t n)
+{
+    CHECK(((const uint8_t *)lines)[n - 1] == '\n');
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    if (!ring_has_room(ring, head, n))
+        return false;
+    ring_copy_in(ring, head, lines, n);
+    atomic_store_explicit(&ring->head, head + n, memory_order_release);
+    return true;
 }
 
 bool logring_write(struct logring *ring, const void *record, size_t n)
 {
     CHECK_OBJ(ring, RING_MAGIC);
     CHECK(n > 0);
-    CHECK(ring->format ? n <= ACCESS_RECORD_MAX : ((const uint8_t *)record)[n - 1] == '\n');
-    size_t size = ring->mask + 1;
-    size_t needed = n + (ring->format ? sizeof(uint32_t) : 0);
+    if (!ring->format)
+        return write_lines(ring, record, n);
+    void *room = logring_reserve(ring, n);
+    if (!room)
+        return false;
+    memcpy(room, record, n);
+    logring_commit(ring);
+    return true;
+}
+
+void *logring_reserve(struct logring *ring, size_t n)
+{
+    CHECK_OBJ(ring, RING_MAGIC);
+    CHECK(ring->format);
+    CHECK(n > 0 && n <= ACCESS_RECORD_MAX);
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    /* The consumer's line is only looked at when the last known position is not enough. */
-    if (head + needed - ring->tail_seen > size / 2)
-        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-    uint64_t used = head - ring->tail_seen;
-    bool fits = needed <= size - used;
-    if (fits) {
-        ring_copy_in(ring, ring_put_length(ring, head, n), record, n);
-        atomic_store_explicit(&ring->head, head + needed, memory_order_release);
-    } else {
-        atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
+    size_t at = (size_t)head & ring->mask;
+    size_t to_end = ring->mask + 1 - at;
+    size_t needed = record_room(n);
+    size_t left_out = needed > to_end ? to_end : 0;
+    if (UNLIKELY(!ring_has_room(ring, head, left_out + needed)))
+        return NULL;
+    if (left_out) {
+        memset(ring->bytes + at, 0, sizeof(uint64_t));
+        at = 0;
     }
-    if (used + needed > size / 2)
-        writer_wake(ring->sink->writer);
-    return fits;
+    uint64_t length = n;
+    memcpy(ring->bytes + at, &length, sizeof(length));
+    ring->head_reserved = head + left_out + needed;
+    return ring->bytes + at + sizeof(length);
+}
+
+void logring_commit(struct logring *ring)
+{
+    CHECK_OBJ(ring, RING_MAGIC);
+    atomic_store_explicit(&ring->head, ring->head_reserved, memory_order_release);
 }
 
 void logring_wake(struct logring *ring)

@@ -7,9 +7,9 @@
  *   producer thread --> ring --/
  *
  * A ring has one producer (one thread at a time) and the writer thread as its consumer: no lock,
- * and no system call but one wake-up when a ring fills past half. Records are whole lines ending
- * in '\n', or what a function of the ring's makes lines of on the writer thread; they reach the
- * file whole, in order per ring, within about LOGWRITER_TICK_MS.
+ * and no system call but one wake-up when a ring fills past half while the thread sleeps. Records
+ * are whole lines ending in '\n', or what a function of the ring's makes lines of on the writer
+ * thread; they reach the file whole, in order per ring, within about LOGWRITER_TICK_MS.
  *
  * Nothing a file can do blocks a producer or stops the program. What does not fit a ring is dropped
  * and counted. A write that fails (disk full, reader gone) leaves the rest in the ring, is counted,
@@ -86,12 +86,21 @@ void logring_wake(struct logring *ring);
 /*
  * A ring of records that are no lines yet, so that the producer need not make text. The writer
  * thread calls `format` for each, in order: it writes whole lines to `out`, whose `size` is at
- * least ACCESS_RECORD_MAX, and returns how many bytes; 0 leaves the record out. It owns nothing,
- * logs nothing and does not wait. logring_write then takes any bytes, 1 to ACCESS_RECORD_MAX of
- * them.
+ * least ACCESS_RECORD_MAX, and returns how many bytes; 0 leaves the record out. The record lies at
+ * a multiple of 8 and is gone afterwards. `user` is for that thread alone. The function logs
+ * nothing and does not wait.
  */
-typedef size_t logring_format_fn(struct span record, char *out, size_t size);
+typedef size_t logring_format_fn(void *user, struct span record, char *out, size_t size);
 NODISCARD struct logring *logring_new_formatted(struct logsink *sink, size_t bytes,
-                                                logring_format_fn *format);
+                                                logring_format_fn *format, void *user);
+
+/*
+ * Room in a ring of such records for one of `n` bytes, 1 to ACCESS_RECORD_MAX, to be written in
+ * place; NULL, and counted as dropped, if it does not fit now. What is at most half as long as the
+ * ring fits an empty one. logring_commit queues what logring_reserve gave last; without it nothing
+ * has happened. logring_write does both. The producer's thread only. Neither ever blocks.
+ */
+NODISCARD void *logring_reserve(struct logring *ring, size_t n);
+void logring_commit(struct logring *ring);
 
 uint64_t logring_dropped(const struct logring *ring);

@@ -45,8 +45,10 @@ struct record {
 #define RECORD_BYTES(filling) (offsetof(struct record, bytes) + (filling))
 
 /* "000042 xxxx": as long as the record; odd ones of ten are left out. */
-static size_t format_record(struct span packed, char *out, size_t size)
+static size_t format_record(void *user, struct span packed, char *out, size_t size)
 {
+    if (user != &lw)
+        abort();
     struct record r;
     if (size < ACCESS_RECORD_MAX || packed.n > sizeof(r))
         abort();
@@ -93,7 +95,7 @@ static void records_of_every_length_wrap_around(void **state)
     enum { COUNT = 3000 };
     struct logsink *sink;
     assert_int_equal(logwriter_open(lw, path, &sink), 0);
-    struct logring *ring = logring_new_formatted(sink, 512, format_record);
+    struct logring *ring = logring_new_formatted(sink, 512, format_record, &lw);
     for (uint32_t i = 0; i < COUNT; i++) {
         while (!put_record(ring, i))
             assert_true(logwriter_flush(lw, WAIT_MS));
@@ -118,7 +120,7 @@ static void a_slow_reader_gets_every_line(void **state)
     assert_true(reader >= 0);
     struct logsink *sink;
     assert_int_equal(logwriter_open(lw, path, &sink), 0);
-    struct logring *ring = logring_new_formatted(sink, 1024 * 1024, format_record);
+    struct logring *ring = logring_new_formatted(sink, 1024 * 1024, format_record, &lw);
     for (uint32_t i = 0; i < COUNT; i++)
         assert_true(put_record(ring, i));
     assert_false(logwriter_flush(lw, 100)); /* more than a pipe holds */
@@ -138,7 +140,7 @@ static void a_full_ring_drops_and_counts(void **state)
     (void)state;
     struct logsink *sink;
     assert_int_equal(logwriter_open(lw, "/dev/full", &sink), 0);
-    struct logring *ring = logring_new_formatted(sink, 512, format_record);
+    struct logring *ring = logring_new_formatted(sink, 512, format_record, &lw);
     uint64_t refused = 0;
     for (uint32_t i = 0; i < 100000; i++)
         refused += put_record(ring, i) ? 0 : 1;
