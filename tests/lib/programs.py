@@ -117,12 +117,13 @@ class Program:
 
 class Poise(Program):
     """`poise run` with a configuration (a dictionary: JSON is YAML). `ports` has one entry for each
-    listening address, in the order of the configuration; all are ready."""
+    listening address, in the order of the configuration; all are ready. `under` are words before the
+    command: a tool to run it under."""
 
-    def __init__(self, config, directory, *args, ready=None, **options):
+    def __init__(self, config, directory, *args, ready=None, under=(), **options):
         path = Path(directory) / f"poise-{Program.count + 1}.yaml"
         path.write_text(json.dumps(config, indent=1) + "\n")
-        words = [BINARY, "run", "-c", path, *args]
+        words = [*under, BINARY, "run", "-c", path, *args]
         engine = os.environ.get("POISE_ENGINE")
         if engine:
             words += ["--engine", engine]

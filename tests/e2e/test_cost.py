@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""What a request costs in the steady state, counted exactly by callgrind: nothing is allocated, no lock
+is taken, no text is formatted, no system call is made without need, and the instructions in user space
+are no more than bench/instructions.json says. docs/performance.md ("Gates") tells how to renew that."""
+
+import collections
+import json
+import os
+import platform
+import re
+import tempfile
+import warnings
+from pathlib import Path
+
+import callgrind
+import pytest
+from load import LoadTool
+from programs import ROOT, SANITIZER, Poise, pool, wait_until
+
+REQUESTS, WARM = 2000, 400
+BASELINE = ROOT / "bench" / "instructions.json"
+GROWTH_MAX = 1.03
+
+# The kind of build, from meson; empty for one whose instructions say nothing.
+BUILD = os.environ.get("POISE_BUILD")
+ENGINE = os.environ.get("POISE_ENGINE") or "epoll"
+
+# At most so many system calls and readings of the clock for each request. With more connections than
+# one it depends on how fast the load is how many requests share a wait: a few always do.
+Workload = collections.namedtuple("Workload", "listener keep connections body system clocks")
+WORKLOADS = {
+    "http, keep-alive, 1 connection": Workload("http", "keep", 1, 64, 6, 5),
+    "http, keep-alive, 16 connections": Workload("http", "keep", 16, 64, 4.5, 1.5),
+    "http, keep-alive, 64 KiB": Workload("http", "keep", 16, 65536, 4.5, 1.5),
+    "http, keep-alive, access log": Workload("logged", "keep", 1, 64, 6, 5),
+    "http, a connection per request": Workload("http", "close", 1, 64, 8, 5),
+    "tcp, keep-alive, 1 connection": Workload("tcp", "keep", 1, 64, 6, 4),
+    "tcp, keep-alive, 16 connections": Workload("tcp", "keep", 16, 64, 4.5, 1.5),
+    "tcp, a connection per request": Workload("tcp", "close", 1, 64, 22, 11),
+}
+# Each run opens its connections anew, which is not what is counted here.
+SLACK = 0.1
+
+FORBIDDEN = {
+    "allocation": r"_*(libc_)?(malloc|calloc|realloc|reallocarray|free|memalign|aligned_alloc|strn?dup"
+    r"|posix_memalign|mmap(64)?|munmap|mremap|madvise|s?brk)",
+    "lock": r"_*pthread_(mutex|rwlock|spin|cond|once)_?\w*|_*lll_\w+|sem_\w+",
+    "formatted text": r"_*(v?[fds]?n?printf|v?asprintf|vs?n?printf|vfw?printf)(_chk|_internal)?"
+    r"|_*strf(time|mon|rom)\w*|_*inet_ntop\w*|_*inet_ntoa|asctime\w*|ctime\w*|localtime\w*|gmtime\w*"
+    r"|w_v?printf|log_event|log_format_line",
+}
+
+pytestmark = [
+    pytest.mark.skipif(SANITIZER is not None, reason="a sanitizer's own work would be counted"),
+    pytest.mark.skipif(BUILD == "", reason="only an optimised build is worth counting"),
+    pytest.mark.skipif(callgrind.missing() is not None, reason=str(callgrind.missing())),
+    pytest.mark.skipif(ENGINE not in ("auto", "epoll"), reason="callgrind knows only epoll"),
+]
+
+
+def configuration(backends, log):
+    listeners = [
+        {"name": "http", "listen": "127.0.0.1:0", "protocol": "http", "pool": "http"},
+        {"name": "tcp", "listen": "127.0.0.1:0", "protocol": "tcp", "pool": "tcp"},
+    ]
+    pools = [pool(backends, "http"), pool(backends, "tcp", protocol="tcp")]
+    plain = {"listeners": listeners, "pools": pools}
+    log = {"access_log": {"file": str(log), "format": "json"}}
+    return plain, {"listeners": listeners[:1], "pools": pools[:1]} | log
+
+
+def count(tool, poise, tools, workload, log):
+    """The worker's counts for REQUESTS requests, and what the threads besides it ran. What ran before is
+    no part of it."""
+
+    def run(requests, lines):
+        port = poise.ports[workload.listener == "tcp"]
+        tool.run(port, requests, workload.connections, workload.keep, workload.body)
+        if workload.listener == "logged":
+            wait_until(lambda: log.read_bytes().count(b"\n") == lines, f"{lines} lines are in the log")
+
+    run(WARM, WARM)
+    tools.cut(poise.pid)
+    run(REQUESTS, WARM + REQUESTS)
+    worker, *others = tools.cut(poise.pid)
+    worker.others = sum(c.instructions for c in others)
+    return worker
+
+
+def measure(directory):
+    tool, tools, started = LoadTool(), {}, {}
+    log = directory / "access.log"
+    # Meson has malloc fill what it gives; and the engine is ours to choose.
+    env = {k: v for k, v in os.environ.items() if k not in ("MALLOC_PERTURB_", "POISE_ENGINE")}
+    try:
+        for name, config in zip(("plain", "logged"), configuration(tool.backends, log)):
+            place = directory / name
+            place.mkdir()
+            tools[name] = callgrind.Callgrind(place)
+            words = ("--workers", "1", "--engine", "epoll")
+            started[name] = Poise(config, place, *words, under=tools[name].words, env=env)
+        found = {}
+        for name, workload in WORKLOADS.items():
+            which = "logged" if workload.listener == "logged" else "plain"
+            found[name] = count(tool, started[which], tools[which], workload, log)
+        for poise in started.values():
+            poise.end()
+        return found
+    finally:
+        for poise in started.values():
+            poise.kill()
+        tool.end()
+
+
+@pytest.fixture(scope="module")
+def measured():
+    with tempfile.TemporaryDirectory(prefix="poise-cost-") as directory:
+        yield measure(Path(directory))
+
+
+@pytest.fixture(params=WORKLOADS)
+def case(request, measured):
+    return request.param, WORKLOADS[request.param], measured[request.param]
+
+
+def shown(counts):
+    """Calls for each request, the most frequent first; strays are left out."""
+    found = [f"{name} {n / REQUESTS:.2f}" for name, n in counts.most_common() if n >= REQUESTS / 50]
+    return ", ".join(found)
+
+
+@pytest.mark.parametrize("kind", FORBIDDEN)
+def test_nothing_of_the_kind(case, kind):
+    name, _, counts = case
+    found = {f: n for f, n in counts.calls.items() if re.fullmatch(FORBIDDEN[kind], f)}
+    assert not found, f"{name}: calls in {REQUESTS} requests: {found}"
+
+
+def test_system_calls(case):
+    name, workload, counts = case
+    each = counts.system_calls
+    clocks = sum(each[f] for f in callgrind.CLOCKS) / REQUESTS
+    made = each.total() / REQUESTS - clocks
+    assert made > 2, f"{name}: nothing was counted: {shown(each)}"
+    assert made <= workload.system + SLACK, f"{name}: {made:.2f} system calls a request: {shown(each)}"
+    assert clocks <= workload.clocks + SLACK, f"{name}: the clock is read {clocks:.2f} times a request"
+
+
+def kind_of_build():
+    """What decides how many instructions the same source becomes."""
+    return f"{BUILD}, {' '.join(platform.libc_ver())}"
+
+
+def read_baseline():
+    return json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+
+
+def test_instructions(measured):
+    each = {name: round(counts.instructions / REQUESTS) for name, counts in measured.items()}
+    log = next(name for name, workload in WORKLOADS.items() if workload.listener == "logged")
+    each[f"{log}, its writer thread"] = round(measured[log].others / REQUESTS)
+    print(json.dumps(each, indent=1))
+    if not BUILD:
+        pytest.skip(f"run by meson, which knows the kind of build; counted {each}")
+    key, stored = kind_of_build(), read_baseline()
+    if os.environ.get("POISE_UPDATE_BASELINE"):
+        stored[key] = each
+        BASELINE.write_text(json.dumps(stored, indent=1) + "\n")
+        return
+    if key not in stored:
+        pytest.skip(f"no baseline for {key}; counted {each}")
+    grown = {n: (stored[key].get(n), now) for n, now in each.items() if now > GROWTH_MAX * stored[key].get(n, 0)}
+    assert not grown, (
+        f"more instructions a request than {BASELINE.name} has for {key}: {grown}. If they are worth it: "
+        "POISE_UPDATE_BASELINE=1 meson test -C build cost"
+    )
+    fewer = {n: now for n, now in each.items() if stored[key][n] > GROWTH_MAX * now}
+    if fewer:
+        warnings.warn(f"fewer instructions than stored, time to renew {BASELINE.name}: {fewer}", stacklevel=1)
