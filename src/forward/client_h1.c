@@ -493,12 +493,26 @@ static int side_end(struct side *s, struct span trailers)
     return SIDE_OK;
 }
 
+/* Whether another request may follow the one under way. */
+static bool may_follow(const struct client_h1 *c)
+{
+    return c->keep_alive && (c->request_done || !c->has_body);
+}
+
+/* Whether the connection ends with what is sent now. */
+static bool ends_now(const struct client_h1 *c)
+{
+    const struct exchange *x = c->base.side.x;
+    return x && x->response_done && !c->tunnel && !may_follow(c);
+}
+
 static bool side_flush(struct side *s)
 {
     struct client_h1 *c = from_side(s);
     struct forwarder *f = c->base.f;
     if (f->outbox.owner == s && f->outbox.count > 0) {
         CHECK(!c->sending);
+        f->outbox.last = ends_now(c);
         c->sending = outbox_send(f, &f->outbox, c->base.stream) == SEND_PENDING;
         c->head_out = true;
         c->moved_ms = now_ms(c);
@@ -568,7 +582,7 @@ static void side_release(struct side *s, bool clean)
 {
     struct client_h1 *c = from_side(s);
     (void)clean;
-    if (!c->keep_alive || (c->has_body && !c->request_done))
+    if (!may_follow(c))
         close_gently(c);
     else if (c->request_done)
         client_next(c);

@@ -121,6 +121,7 @@ struct outbox *outbox_for(struct forwarder *f, struct side *owner)
         CHECK(o->count == 0);
         o->owner = owner;
     }
+    o->last = false;
     return o;
 }
 
@@ -177,6 +178,9 @@ enum send_result outbox_send(struct forwarder *f, struct outbox *o, struct strea
     if (count == 0)
         return SEND_DONE;
     o->count = 0;
+    if (o->last)
+        stream_last(to);
+    o->last = false;
     enum send_result result = stream_send(to, o->slices, count);
     scratch_recycle(o);
     return result;

@@ -46,6 +46,7 @@ struct front {
  */
 struct outbox {
     struct side *owner;
+    bool last; /* the end of this direction follows what was gathered: see stream_last */
     size_t count;
     uint32_t scratch_used;
     struct buf *scratch; /* BUF_HEAD */

@@ -61,11 +61,13 @@ static void pipe_close(struct pipe_end *e, struct side *s, bool reset)
     stream_close(&e->stream, reset ? STREAM_CLOSE_RESET : STREAM_CLOSE_NORMAL);
 }
 
-static void side_data(struct side *s, struct slice in)
+static void side_data(struct pipe_end *e, struct side *s, struct slice in)
 {
     struct exchange *x = s->x;
-    if (exchange_body(x, s, in))
-        exchange_flush(x, s);
+    if (!exchange_body(x, s, in))
+        return;
+    e->f->outbox.last = stream_is_ending(e->stream); /* then the eof is delivered next */
+    exchange_flush(x, s);
 }
 
 static void side_eof(struct side *s)
@@ -96,7 +98,7 @@ static void client_end(struct client_tcp *c, bool reset)
 static void client_data(struct stream *s, struct slice in)
 {
     struct client_tcp *c = s->user;
-    side_data(&c->base.side, in);
+    side_data(&c->end, &c->base.side, in);
 }
 
 static void client_eof(struct stream *s)
@@ -271,7 +273,7 @@ static void backend_data(struct stream *s, struct slice in)
 {
     struct backend_tcp *b = s->user;
     backend_moved(b);
-    side_data(&b->side, in);
+    side_data(&b->end, &b->side, in);
 }
 
 static void backend_eof(struct stream *s)

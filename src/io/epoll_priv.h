@@ -60,6 +60,7 @@ enum epoll_stream_bit {
     STREAM_FAIL_DUE = 1u << 12,   /* reason in the top byte, to be told */
     STREAM_FAILED = 1u << 13,     /* told */
     STREAM_CLOSED = 1u << 14,
+    STREAM_LAST = 1u << 15, /* what is sent waits in the kernel for the FIN */
 };
 #define STREAM_REASON_SHIFT 24
 
@@ -105,9 +106,11 @@ struct stream *epoll_connect(struct loop *loop, const struct address *to,
                              const struct stream_ops *ops, void *user);
 void epoll_read(struct stream *s, bool want);
 enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t count);
+void epoll_last(struct stream *s);
 void epoll_shutdown(struct stream *s);
 void epoll_close(struct stream *s, enum stream_close_how how);
 uint64_t epoll_unsent(struct stream *s);
 bool epoll_has_input(struct stream *s);
+bool epoll_is_ending(struct stream *s);
 struct address epoll_peer(struct stream *s);
 struct address epoll_local(struct stream *s);

@@ -80,22 +80,24 @@ static inline ssize_t kernel_recv(int fd, void *to, size_t bytes)
 #endif
 }
 
-static inline ssize_t kernel_send(int fd, const void *from, size_t bytes)
+/* more: MSG_MORE or 0. */
+static inline ssize_t kernel_send(int fd, const void *from, size_t bytes, int more)
 {
 #if KERNEL_DIRECT
-    return kernel_call(SYS_sendto, fd, (long)(uintptr_t)from, (long)bytes, MSG_NOSIGNAL, 0, 0);
+    return kernel_call(SYS_sendto, fd, (long)(uintptr_t)from, (long)bytes, MSG_NOSIGNAL | more, 0,
+                       0);
 #else
-    ssize_t n = send(fd, from, bytes, MSG_NOSIGNAL);
+    ssize_t n = send(fd, from, bytes, MSG_NOSIGNAL | more);
     return n < 0 ? -errno : n;
 #endif
 }
 
-static inline ssize_t kernel_sendmsg(int fd, const struct msghdr *message)
+static inline ssize_t kernel_sendmsg(int fd, const struct msghdr *message, int more)
 {
 #if KERNEL_DIRECT
-    return kernel_call(SYS_sendmsg, fd, (long)(uintptr_t)message, MSG_NOSIGNAL, 0, 0, 0);
+    return kernel_call(SYS_sendmsg, fd, (long)(uintptr_t)message, MSG_NOSIGNAL | more, 0, 0, 0);
 #else
-    ssize_t n = sendmsg(fd, message, MSG_NOSIGNAL);
+    ssize_t n = sendmsg(fd, message, MSG_NOSIGNAL | more);
     return n < 0 ? -errno : n;
 #endif
 }

@@ -227,6 +227,13 @@ enum send_result stream_send(struct stream *s, const struct slice *slices, size_
     return s->loop->engine->send(s, slices, count);
 }
 
+void stream_last(struct stream *s)
+{
+    CHECK_OBJ(s, STREAM_MAGIC);
+    if (s->loop->engine->last)
+        s->loop->engine->last(s);
+}
+
 void stream_shutdown(struct stream *s)
 {
     CHECK_OBJ(s, STREAM_MAGIC);
@@ -253,6 +260,12 @@ bool stream_has_input(struct stream *s)
 {
     CHECK_OBJ(s, STREAM_MAGIC);
     return s->loop->engine->has_input(s);
+}
+
+bool stream_is_ending(struct stream *s)
+{
+    CHECK_OBJ(s, STREAM_MAGIC);
+    return s->loop->engine->is_ending && s->loop->engine->is_ending(s);
 }
 
 struct address stream_peer(struct stream *s)

@@ -159,6 +159,14 @@ enum send_result { SEND_DONE, SEND_PENDING };
  */
 enum send_result stream_send(struct stream *s, const struct slice *slices, size_t count);
 
+/*
+ * Says that the next send is followed at once by stream_shutdown or stream_close: its bytes may
+ * then wait for that and travel in one packet with the end, which saves a short answer every second
+ * packet. Should the end be late after all, they leave when a retransmission would be due (200 ms,
+ * or twice the round trip). Costs no system call.
+ */
+void stream_last(struct stream *s);
+
 /* Half-close: no more will be sent (FIN after a pending send). Reading goes on. */
 void stream_shutdown(struct stream *s);
 
@@ -188,6 +196,10 @@ uint64_t stream_unsent(struct stream *s);
 /* Whether bytes, an end or an error of the peer are known to wait. Costs nothing and is exact for
  * all that the kernel told at the beginning of this turn. */
 bool stream_has_input(struct stream *s);
+
+/* Whether the peer has ended (or broken) its direction: what was delivered last may be the last.
+ * Costs no system call. */
+bool stream_is_ending(struct stream *s);
 
 /* Room for `stream_bulk(src, dst, bytes)`, forwarding without user space, is left here on purpose:
  * it will be one more call with the answers `bulk_done` and `failed`. */

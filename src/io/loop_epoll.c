@@ -10,14 +10,13 @@
 #include "io/socket.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 /* Connections taken per turn and acceptor while more wait: few, so that those that are open are not
  * kept waiting by a flood of new ones. */
-#define ACCEPTS_PER_TURN 8
+#define ACCEPTS_PER_TURN 8u
 
 /* ---- accepting ---- */
 
@@ -80,14 +79,9 @@ static bool accept_one(struct epoll_loop *l, struct epoll_acceptor *ea)
     return true;
 }
 
-static bool more_wait(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, 0) == 1;
-}
-
 /* An accept that finds nothing costs as much as one that succeeds, so it is avoided: one connection
- * per event, and if there was one in the turn before too, more as long as poll finds them. */
+ * per event, and if there was one in the turn before too, as many as the kernel says are waiting. A
+ * unix socket cannot tell: there until one finds nothing. */
 static void accept_some(struct loop_watch *w, uint32_t fired)
 {
     (void)fired;
@@ -95,10 +89,9 @@ static void accept_some(struct loop_watch *w, uint32_t fired)
     struct epoll_loop *l = w->user;
     bool crowded = ea->last_turn + 1 == l->loop.stats.turns;
     ea->last_turn = l->loop.stats.turns;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        if (i > 0 && !(crowded && more_wait(w->fd)))
-            return;
-        if (!accept_one(l, ea) || !w->events)
+    uint32_t count = crowded ? MIN(socket_waiting(w->fd), ACCEPTS_PER_TURN) : 1;
+    for (uint32_t i = 0; i < count && w->events; i++) {
+        if (!accept_one(l, ea))
             return;
     }
 }
@@ -259,10 +252,12 @@ static const struct engine engine_epoll = {
     .connect = epoll_connect,
     .read = epoll_read,
     .send = epoll_send,
+    .last = epoll_last,
     .shutdown = epoll_shutdown,
     .close = epoll_close,
     .unsent = epoll_unsent,
     .has_input = epoll_has_input,
+    .is_ending = epoll_is_ending,
     .peer = epoll_peer,
     .local = epoll_local,
     .accept_start = accept_start,

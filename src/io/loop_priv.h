@@ -40,10 +40,12 @@ struct engine {
                               const struct stream_ops *ops, void *user);
     void (*read)(struct stream *s, bool want);
     enum send_result (*send)(struct stream *s, const struct slice *slices, size_t count);
+    void (*last)(struct stream *s); /* may be NULL: bytes leave at once */
     void (*shutdown)(struct stream *s);
     void (*close)(struct stream *s, enum stream_close_how how);
     uint64_t (*unsent)(struct stream *s);
     bool (*has_input)(struct stream *s);
+    bool (*is_ending)(struct stream *s); /* may be NULL: nobody knows */
     struct address (*peer)(struct stream *s);
     struct address (*local)(struct stream *s);
 

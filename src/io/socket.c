@@ -109,6 +109,15 @@ int socket_new(int family)
     return fd;
 }
 
+uint32_t socket_waiting(int listening_fd)
+{
+    struct tcp_info info;
+    socklen_t len = offsetof(struct tcp_info, tcpi_unacked) + sizeof info.tcpi_unacked;
+    /* A listening socket has its queue's length here. Unix sockets know nothing of the kind. */
+    int rc = getsockopt(listening_fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    return rc == 0 ? info.tcpi_unacked : UINT32_MAX;
+}
+
 void socket_reset_on_close(int fd)
 {
     const struct linger now = {.l_onoff = 1, .l_linger = 0};

@@ -51,6 +51,9 @@ int socket_family(const struct address *a);
 /* Non-blocking, closed on exec; TCP without delay. A descriptor, or -1 with errno. */
 NODISCARD int socket_new(int family);
 
+/* Connections that wait to be accepted; UINT32_MAX for a socket that cannot count them. */
+uint32_t socket_waiting(int listening_fd);
+
 void socket_reset_on_close(int fd);
 
 /* The socket's pending error, taken from it; 0 if none. */

@@ -143,7 +143,9 @@ void epoll_close(struct stream *s, enum stream_close_how how)
     CHECK(!has(e, STREAM_CLOSED));
     if (how == STREAM_CLOSE_RESET)
         socket_reset_on_close(e->fd);
-    (void)close(e->fd); /* leaves epoll with its last descriptor */
+    else if (has(e, STREAM_LAST) && !has(e, STREAM_SHUTDOWN))
+        (void)shutdown(e->fd, SHUT_WR); /* with bytes unread a close alone would drop what waits */
+    (void)close(e->fd);                 /* leaves epoll with its last descriptor */
     e->fd = -1;
     drop_blocked(e);
     s->engine_bits = STREAM_CLOSED;
@@ -236,13 +238,14 @@ struct stream *epoll_connect(struct loop *loop, const struct address *to,
 
 /* ---- sending ---- */
 
-/* Hands slices to the kernel: bytes it took, 0 when it has no room, or -errno. */
-static ssize_t push(int fd, const struct slice *slices, size_t count)
+/* Hands slices to the kernel: bytes it took, 0 when it has no room, or -errno. With MSG_MORE the
+ * last of them wait there for what comes next. */
+static ssize_t push(int fd, const struct slice *slices, size_t count, int more)
 {
     ssize_t n;
     if (LIKELY(count == 1)) {
         do {
-            n = kernel_send(fd, slices->p, slices->n);
+            n = kernel_send(fd, slices->p, slices->n, more);
         } while (UNLIKELY(n == -EINTR));
     } else {
         struct iovec iov[SEND_SLICES_MAX];
@@ -250,7 +253,7 @@ static ssize_t push(int fd, const struct slice *slices, size_t count)
             iov[i] = (struct iovec){(void *)(uintptr_t)slices[i].p, slices[i].n};
         struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
         do {
-            n = kernel_sendmsg(fd, &message);
+            n = kernel_sendmsg(fd, &message, more);
         } while (UNLIKELY(n == -EINTR));
     }
     return UNLIKELY(n == -EAGAIN) ? 0 : n;
@@ -333,7 +336,7 @@ enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t
             park(e, slices, count, 0);
         return SEND_PENDING;
     }
-    ssize_t sent = push(e->fd, slices, count);
+    ssize_t sent = push(e->fd, slices, count, has(e, STREAM_LAST) ? MSG_MORE : 0);
     if (LIKELY(sent == (ssize_t)total))
         return SEND_DONE;
     set(e, STREAM_SENDING);
@@ -364,6 +367,16 @@ uint64_t epoll_unsent(struct stream *s)
 bool epoll_has_input(struct stream *s)
 {
     return has(epoll_stream_of(s), STREAM_READABLE | STREAM_PEER_DONE | STREAM_ERROR);
+}
+
+bool epoll_is_ending(struct stream *s)
+{
+    return has(epoll_stream_of(s), STREAM_PEER_DONE | STREAM_ERROR);
+}
+
+void epoll_last(struct stream *s)
+{
+    set(epoll_stream_of(s), STREAM_LAST);
 }
 
 static void shut_now(struct epoll_stream *e)
@@ -402,7 +415,7 @@ static bool advance(struct epoll_blocked *b, size_t sent)
 static void flush(struct epoll_stream *e)
 {
     struct epoll_blocked *b = e->blocked;
-    ssize_t sent = push(e->fd, b->slices + b->first, b->count - b->first);
+    ssize_t sent = push(e->fd, b->slices + b->first, b->count - b->first, 0);
     if (sent < 0) {
         drop_blocked(e);
         set(e, STREAM_READABLE | STREAM_PEER_DONE);

@@ -591,6 +591,125 @@ static void test_streams_max(void **state)
     rig_close(&rig);
 }
 
+/* ---- the last bytes ---- */
+
+static bool server_has_question(struct rig *rig)
+{
+    return rig->servers_count == 1 && rig->server0.received == 8;
+}
+
+static void serve_one(struct rig *rig, void **state, int *ret_fd)
+{
+    rig_open(rig, state, "127.0.0.1:0");
+    *ret_fd = rig_raw_connect(rig);
+    assert_int_equal(send(*ret_fd, "question", 8, 0), 8);
+    rig_run(rig, server_has_question);
+}
+
+static void answer_last(struct end *e)
+{
+    stream_last(e->s);
+    assert_int_equal(end_send_text(e, "answer"), SEND_DONE);
+}
+
+static void expect_answer(int fd)
+{
+    char got[16] = "";
+    assert_int_equal(recv(fd, got, sizeof got, 0), 6);
+    assert_string_equal(got, "answer");
+}
+
+/* A machine that stalls between two of our calls lets them go, so a few tries are allowed. */
+static void test_last_waits_for_end(void **state)
+{
+    bool waited = false;
+    for (int i = 0; i < 10 && !waited; i++) {
+        struct rig rig;
+        int fd;
+        char byte;
+        serve_one(&rig, state, &fd);
+        answer_last(&rig.server0);
+        waited = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0;
+        end_close(&rig.server0);
+        expect_answer(fd);
+        assert_int_equal(recv(fd, &byte, 1, 0), 0);
+        close(fd);
+        rig_close(&rig);
+    }
+    assert_true(waited);
+}
+
+/* A close on top of bytes that nobody read resets the connection; what was sent must get there
+ * before. */
+static void test_last_with_unread(void **state)
+{
+    struct rig rig;
+    int fd;
+    serve_one(&rig, state, &fd);
+    stream_read(rig.server0.s, false);
+    assert_int_equal(send(fd, "surplus", 7, 0), 7);
+    answer_last(&rig.server0);
+    end_close(&rig.server0);
+    expect_answer(fd);
+    close(fd);
+    rig_close(&rig);
+}
+
+static void test_last_without_end(void **state)
+{
+    struct rig rig;
+    int fd;
+    serve_one(&rig, state, &fd);
+    answer_last(&rig.server0);
+    expect_answer(fd);
+    answer_last(&rig.server0);
+    expect_answer(fd);
+    stream_shutdown(rig.server0.s);
+    char byte;
+    assert_int_equal(recv(fd, &byte, 1, 0), 0);
+    close(fd);
+    rig_close(&rig);
+}
+
+static void note_ending(struct end *e, struct slice in)
+{
+    (void)in;
+    e->rig->user = stream_is_ending(e->s) ? e->rig : NULL;
+}
+
+static void note_on_accept(struct end *server)
+{
+    server->on_data = note_ending;
+}
+
+static bool one_server(struct rig *rig)
+{
+    return rig->servers_count == 1;
+}
+
+static bool server_saw_end(struct rig *rig)
+{
+    return rig->server0.eofs == 1;
+}
+
+/* Known together with the bytes before it, once the kernel has told. */
+static void test_is_ending(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, "127.0.0.1:0");
+    rig.on_accepted = note_on_accept;
+    int fd = rig_raw_connect(&rig);
+    rig_run(&rig, one_server);
+    rig_run_ms(&rig, 12); /* finds nothing, so it is watched from now on */
+    assert_false(stream_is_ending(rig.server0.s));
+    assert_int_equal(send(fd, "last", 4, 0), 4);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    rig_run(&rig, server_saw_end);
+    assert_ptr_equal(rig.user, &rig);
+    close(fd);
+    rig_close(&rig);
+}
+
 static void test_ops_change_hands(void **state)
 {
     struct rig rig;
@@ -636,6 +755,10 @@ int main(void)
         {"connection refused by a missing unix socket", test_refused_unix},
         {"send before connected", test_send_before_connected},
         {"limit of open streams", test_streams_max},
+        {"the last bytes wait for the end", test_last_waits_for_end},
+        {"the last bytes are not lost to unread ones", test_last_with_unread},
+        {"the last bytes leave without an end", test_last_without_end},
+        {"an end is known with the last bytes", test_is_ending},
         {"a stream changes hands", test_ops_change_hands},
     };
     return rig_main("stream", tests, ARRAY_LEN(tests));
