@@ -29,6 +29,7 @@ from programs import Held, wait_until  # noqa: E402
 
 
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "NGINX"}  # nginx reads it as sockets
 CONNECTIONS = min(25000, (FILES - 200) // 2)  # each may need two descriptors
 
 
@@ -95,6 +96,7 @@ class Contender:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
+                env=ENVIRONMENT,
                 preexec_fn=lambda: os.sched_setaffinity(0, self.cpus),
             )
 

@@ -38,8 +38,8 @@ def print_forwarding(of, base):
     table("Of which in user space", ["workload", *labels], rows)
 
 
-def print_logs(of, _):
-    base = next(l for l in next(iter(of.values())) if "," in l)
+def print_logs(of, without):
+    base = next(l for l in next(iter(of.values())) if l != without)
     compared("With access logs", of, base)
     rows = [
         [name, label, *("{:.2f} ({:.2f}–{:.2f})".format(*r[k]) for k in ("record_us", "record_worker_us"))]

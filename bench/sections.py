@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import time
 
-from contenders import CONNECTIONS, Poise
+from contenders import CONNECTIONS, ENVIRONMENT, Poise
 from measure import MEASURE_MS, ROUNDS, measure, median_interval, rounds_of, say, summary
 from memory import descriptors
 from workloads import (
@@ -51,7 +51,7 @@ def forwarding(bench):
 
 def logs(bench):
     """Access logs on for all; the contender without is there to tell what they cost."""
-    makings = [(k, f", {log}", {"log": log}) for k in bench.kinds for log in k.LOGS]
+    makings = [(k, f"-{log}", {"log": log}) for k in bench.kinds for log in k.LOGS]
     out = {}
     with standing(bench, *makings) as logging:
         for workload in (KEEP, CLOSE):
@@ -206,7 +206,8 @@ def memory(bench):
 def time_check(contender):
     """Wall and CPU milliseconds of a check of the configuration."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run([str(a) for a in contender.check()], check=True, capture_output=True)
+    words = [str(a) for a in contender.check()]
+    subprocess.run(words, check=True, capture_output=True, env=ENVIRONMENT)
     wall, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return wall * 1000, cpu * 1000
