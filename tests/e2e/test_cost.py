@@ -33,7 +33,7 @@ WORKLOADS = {
     "http, keep-alive, 16 connections": Workload("http", "keep", 16, 64, 4.5, 1.5),
     "http, keep-alive, 64 KiB": Workload("http", "keep", 16, 65536, 4.5, 1.5),
     "http, keep-alive, access log": Workload("logged", "keep", 1, 64, 6, 5),
-    "http, a connection per request": Workload("http", "close", 1, 64, 8, 5),
+    "http, a connection per request": Workload("http", "close", 1, 64, 9, 5),
     "tcp, keep-alive, 1 connection": Workload("tcp", "keep", 1, 64, 6, 4),
     "tcp, keep-alive, 16 connections": Workload("tcp", "keep", 16, 64, 4.5, 1.5),
     "tcp, a connection per request": Workload("tcp", "close", 1, 64, 22, 11),
