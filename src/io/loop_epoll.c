@@ -263,6 +263,7 @@ static const struct engine engine_epoll = {
     .close = epoll_close,
     .unsent = epoll_unsent,
     .has_input = epoll_has_input,
+    .bulk = epoll_bulk,
     .peer = epoll_peer,
     .local = epoll_local,
     .accept_start = accept_start,
