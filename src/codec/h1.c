@@ -222,6 +222,14 @@ int h1_reader_next(struct h1_reader *r, struct span in, struct head *head,
     CHECK_FAIL("the message has ended: h1_reader_reset begins the next");
 }
 
+void h1_reader_skip(struct h1_reader *r, uint64_t n)
+{
+    CHECK(r->state == H1_STATE_BODY_LENGTH && n <= r->left);
+    r->left -= n;
+    if (r->left == 0)
+        r->state = H1_STATE_END_DUE;
+}
+
 int h1_reader_eof(struct h1_reader *r)
 {
     bool nothing_yet = r->phase <= H1_PHASE_METHOD && r->scanned == r->line_at;

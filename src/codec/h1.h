@@ -116,6 +116,10 @@ void h1_reader_expect(struct h1_reader *r, enum method request_method, bool aske
 NODISCARD int h1_reader_next(struct h1_reader *r, struct span in, struct head *head,
                              struct h1_result *ret_result);
 
+/* The next n bytes of a body of known length went another way. Legal while that many are left;
+ * after the last of them comes H1_END, which needs no input. */
+void h1_reader_skip(struct h1_reader *r, uint64_t n);
+
 /* The peer has ended. H1_END if that completes the message, H1_NEED_MORE if between messages
  * (nothing lost), or a negative reason: client_closed or backend_closed. */
 NODISCARD int h1_reader_eof(struct h1_reader *r);

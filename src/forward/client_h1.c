@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "codec/h1_write.h"
 #include "forward/answer.h"
+#include "forward/bulk.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
@@ -306,6 +307,7 @@ static void on_eof(struct stream *s)
             client_end(c, STREAM_CLOSE_NORMAL);
         return;
     }
+    bulk_over(x, &c->base.side);
     int r = h1_conn_eof(&c->h1);
     if (r == H1_END) {
         c->request_done = true;
@@ -337,20 +339,33 @@ static void on_failed(struct stream *s, enum reason why)
         client_end(c, STREAM_CLOSE_NORMAL);
 }
 
+static void on_moved(struct stream *s, uint64_t n, bool over)
+{
+    struct client_h1 *c = s->user;
+    c->moved_ms = now_ms(c);
+    bool end = h1_conn_skip(&c->h1, n);
+    if (!bulk_moved(c->base.side.x, &c->base.side, n, over) || !end)
+        return;
+    h1_conn_end(&c->h1);
+    after_events(c);
+}
+
 static const struct stream_ops stream_ops = {
     .data = on_data,
     .eof = on_eof,
     .sent = on_sent,
     .failed = on_failed,
+    .moved = on_moved,
 };
 
 /* ---- time ---- */
 
-/* A reader that takes something now and then is slow, not gone: what is unsent shrinks. */
+/* A reader that takes something now and then is slow, not gone: what is unsent shrinks. If nothing
+ * is, in a bulk, it has taken all that came. */
 static bool send_stalled(struct client_h1 *c, uint64_t quiet_ms)
 {
     uint64_t unsent = stream_unsent(c->base.stream);
-    if (unsent != c->unsent) {
+    if (unsent != c->unsent || unsent == 0) {
         c->unsent = unsent;
         c->moved_ms = now_ms(c);
         return false;
@@ -377,6 +392,10 @@ static void active_timeout(struct client_h1 *c)
 {
     struct exchange *x = c->base.side.x;
     const struct listener_conf *conf = conf_of(c);
+    if (x && bulk_held(x, &c->base.side)) { /* the backend is slow to take the body */
+        c->moved_ms = now_ms(c);
+        exchange_body_held(x);
+    }
     uint64_t quiet_ms = now_ms(c) - c->moved_ms;
     if (c->sending && send_stalled(c, quiet_ms)) {
         if (x)
@@ -568,6 +587,28 @@ static bool side_retract(struct side *s)
     return true;
 }
 
+static struct stream *side_bulk_from(struct side *s, uint64_t *ret_bytes)
+{
+    struct client_h1 *c = from_side(s);
+    *ret_bytes = h1_conn_rest(&c->h1);
+    return *ret_bytes > 0 ? c->base.stream : NULL;
+}
+
+static struct stream *side_bulk_to(struct side *s)
+{
+    struct client_h1 *c = from_side(s);
+    return c->chunked || c->tunnel ? NULL : c->base.stream;
+}
+
+static void side_bulk(struct side *s, bool on)
+{
+    struct client_h1 *c = from_side(s);
+    c->moved_ms = now_ms(c);
+    if (on && !c->sending)
+        set_timer(c, conf_of(c)->send_ms);
+    c->sending = on;
+}
+
 static void side_tunnel(struct side *s)
 {
     struct client_h1 *c = from_side(s);
@@ -608,6 +649,9 @@ static const struct side_ops side_ops = {
     .credit = side_credit,
     .answer = side_answer,
     .retract = side_retract,
+    .bulk_from = side_bulk_from,
+    .bulk_to = side_bulk_to,
+    .bulk = side_bulk,
     .tunnel = side_tunnel,
     .release = side_release,
     .abort = side_abort,

@@ -10,6 +10,7 @@
 #include "forward/exchange.h"
 
 #include "base/check.h"
+#include "forward/bulk.h"
 #include "forward/forwarder.h"
 #include "forward/request.h"
 #include "forward/retry.h"
@@ -158,6 +159,7 @@ static void drop_backend(struct exchange *x, enum reason why)
         x->backend = NULL;
         backend->x = NULL;
         backend->ops->abort(backend, why);
+        bulk_backend_gone(x);
     }
 }
 
@@ -396,22 +398,29 @@ static bool body_over_limit(const struct exchange *x)
     return limit && x->http && !x->tunnel && exchange_body_bytes(x) > limit;
 }
 
-bool exchange_body(struct exchange *x, struct side *from, struct slice piece)
+bool exchange_count(struct exchange *x, struct side *from, uint64_t n)
 {
-    struct side *to = other(x, from);
-    CHECK(to || x->state == EXCHANGE_FINISHING); /* else it would be lost */
     if (from == x->client) {
-        x->bytes_in += piece.n;
+        x->bytes_in += n;
         x->body_begun = true;
         if (body_over_limit(x)) {
             exchange_client_failed(x, REASON_body_too_large);
             return false;
         }
     } else {
-        x->bytes_out += piece.n;
+        x->bytes_out += n;
         if (!x->first_byte_ns)
             x->first_byte_ns = now_ns(x);
     }
+    return true;
+}
+
+bool exchange_body(struct exchange *x, struct side *from, struct slice piece)
+{
+    struct side *to = other(x, from);
+    CHECK(to || x->state == EXCHANGE_FINISHING); /* else it would be lost */
+    if (!exchange_count(x, from, piece.n))
+        return false;
     return !to || took(x, from, to, to->ops->body(to, piece));
 }
 
@@ -435,6 +444,7 @@ static void release_backend(struct exchange *x)
     backend->x = NULL;
     leave_target(x, REASON_ok, true);
     backend->ops->release(backend, x->request_done);
+    bulk_backend_gone(x);
 }
 
 /* Both directions are at their end and nothing waits to be sent: the exchange is over. */
@@ -465,6 +475,8 @@ void exchange_flush(struct exchange *x, struct side *from)
     bool all = to->ops->flush(to);
     if (!all)
         set_credit(x, from, false);
+    else if (!(from == x->client ? x->request_done : x->response_done))
+        bulk_begin(x, from, to);
     settle(x);
 }
 
@@ -502,6 +514,12 @@ uint64_t exchange_body_ms(const struct exchange *x)
 {
     uint64_t now = x->credit_since_ns ? now_ns(x) - x->credit_since_ns : 0;
     return (x->credit_ns + now) / 1000000;
+}
+
+void exchange_body_held(struct exchange *x)
+{
+    if (x->credit_since_ns)
+        x->credit_since_ns = now_ns(x);
 }
 
 uint64_t exchange_body_bytes(const struct exchange *x)
@@ -583,6 +601,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
         .stale = !fresh && reset,
         .retries = x->retries,
     };
+    bulk_backend_gone(x);
     bool out = response_out(x);
     bool again = !out && retry_allowed(x->pool->conf, &facts, why);
     if (again) {

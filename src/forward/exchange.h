@@ -89,8 +89,10 @@ struct exchange {
     bool response_begun, response_done;
     bool made_here; /* the response is ours */
     bool tunnel;
-    bool client_waits;  /* the client side's credit is taken */
-    bool backend_waits; /* the backend side's credit is taken */
+    bool client_waits;      /* the client side's credit is taken */
+    bool backend_waits;     /* the backend side's credit is taken */
+    bool bulk_in, bulk_out; /* the body of the request, the response is moved inside the kernel */
+    bool bulk_declined;     /* it did not pay for this one */
 
     uint16_t status;
     enum method method;
@@ -129,6 +131,8 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front *front, struct s
 
 /* ---- from either side ---- */
 
+/* Accounts n bytes of body; false: that was too many, and the exchange was cut. */
+bool exchange_count(struct exchange *x, struct side *from, uint64_t n);
 /* A piece of the body; the end of the message. False: the exchange was cut, and `from` with it. */
 bool exchange_body(struct exchange *x, struct side *from, struct slice piece);
 bool exchange_end(struct exchange *x, struct side *from, struct span trailers);
@@ -161,6 +165,8 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh);
 /* Milliseconds for which the client was free to send its body, and what came of it. */
 uint64_t exchange_body_ms(const struct exchange *x);
 uint64_t exchange_body_bytes(const struct exchange *x);
+/* It was not free to: what it could send waits for the backend. */
+void exchange_body_held(struct exchange *x);
 
 /* ---- from the queue ---- */
 

@@ -316,6 +316,25 @@ bool h1_conn_input(struct h1_conn *c, struct slice in)
     return run(c, in);
 }
 
+uint64_t h1_conn_rest(const struct h1_conn *c)
+{
+    const struct h1_message *m = c->message;
+    if (!m || m->reader.state != H1_STATE_BODY_LENGTH || m->kept.n > 0 || c->paused || c->deaf)
+        return 0;
+    return m->reader.left;
+}
+
+bool h1_conn_skip(struct h1_conn *c, uint64_t n)
+{
+    h1_reader_skip(&c->message->reader, n);
+    return event_due(c->message);
+}
+
+bool h1_conn_end(struct h1_conn *c)
+{
+    return h1_conn_input(c, (struct slice){0});
+}
+
 void h1_conn_pause(struct h1_conn *c)
 {
     if (!c->paused) {

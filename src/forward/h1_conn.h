@@ -92,6 +92,16 @@ void h1_conn_deafen(struct h1_conn *c);
 /* The peer has ended: as h1_reader_eof. */
 NODISCARD int h1_conn_eof(struct h1_conn *c);
 
+/* The bytes that are left of a body of known length and still with the peer; 0 when there is
+ * anything else to it. */
+uint64_t h1_conn_rest(const struct h1_conn *c);
+
+/* n of them went another way. True when these were the last: h1_conn_end follows. */
+bool h1_conn_skip(struct h1_conn *c, uint64_t n);
+
+/* Runs the events that need no bytes. False as h1_conn_input. */
+bool h1_conn_end(struct h1_conn *c);
+
 /* Whether the message is complete. */
 static inline bool h1_conn_done(const struct h1_conn *c)
 {

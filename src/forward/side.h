@@ -31,6 +31,7 @@
 
 struct exchange;
 struct side;
+struct stream;
 
 enum { SIDE_OK = 0, SIDE_FULL = 1 };
 
@@ -63,6 +64,18 @@ struct side_ops {
     /* Client side: takes back a final response head of which no byte has left. False when it has.
      */
     bool (*retract)(struct side *s);
+
+    /* Bulk (forward/bulk.h). The stream whose next bytes are body and nothing else, *ret_bytes of
+     * them or BULK_UNTIL_EOF; NULL when there is none or the end of the body has its own framing.
+     */
+    struct stream *(*bulk_from)(struct side *s, uint64_t *ret_bytes);
+
+    /* The stream that takes body bytes as they are; NULL when they must be framed. */
+    struct stream *(*bulk_to)(struct side *s);
+
+    /* Bytes are being moved to this side (said again whenever some have been), which counts as a
+     * send under way; or that is over. */
+    void (*bulk)(struct side *s, bool on);
 
     /* From now on both directions are raw bytes (after 101). */
     void (*tunnel)(struct side *s);

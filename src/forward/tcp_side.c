@@ -7,15 +7,22 @@
 #include "forward/tcp_side.h"
 
 #include "base/check.h"
+#include "forward/bulk.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
+
+/* After so many large receives in a row a direction is moved inside the kernel; the loop itself
+ * gives that up when what comes is small again. */
+#define LARGE_BYTES (32u * 1024)
+#define LARGE_TIMES 8
 
 struct pipe_end {
     struct forwarder *f;
     struct stream *stream;
     bool sending;
     bool shutdown_due;
+    uint8_t large; /* receives in a row, up to LARGE_TIMES */
 };
 
 struct client_tcp {
@@ -64,15 +71,33 @@ static void pipe_close(struct pipe_end *e, struct side *s, bool reset)
 static void side_data(struct pipe_end *e, struct side *s, struct slice in)
 {
     struct exchange *x = s->x;
+    if (in.n < LARGE_BYTES)
+        e->large = 0;
+    else if (e->large < LARGE_TIMES)
+        e->large++;
     if (!exchange_body(x, s, in))
         return;
     e->f->outbox.last = stream_is_ending(e->stream); /* then the eof is delivered next */
     exchange_flush(x, s);
 }
 
+static void side_moved(struct pipe_end *e, struct side *s, uint64_t n, bool over)
+{
+    if (over)
+        e->large = 0;
+    (void)bulk_moved(s->x, s, n, over);
+}
+
+static struct stream *pipe_bulk_from(struct pipe_end *e, uint64_t *ret_bytes)
+{
+    *ret_bytes = BULK_UNTIL_EOF;
+    return e->large == LARGE_TIMES ? e->stream : NULL;
+}
+
 static void side_eof(struct side *s)
 {
     struct exchange *x = s->x;
+    bulk_over(x, s);
     if (exchange_end(x, s, span_of(NULL, 0)))
         exchange_flush(x, s);
 }
@@ -121,11 +146,18 @@ static void client_failed(struct stream *s, enum reason why)
     exchange_client_failed(c->base.side.x, REASON_client_reset);
 }
 
+static void client_moved(struct stream *s, uint64_t n, bool over)
+{
+    struct client_tcp *c = s->user;
+    side_moved(&c->end, &c->base.side, n, over);
+}
+
 static const struct stream_ops client_stream_ops = {
     .data = client_data,
     .eof = client_eof,
     .sent = client_sent,
     .failed = client_failed,
+    .moved = client_moved,
 };
 
 static int client_body(struct side *s, struct slice piece)
@@ -148,6 +180,21 @@ static bool client_flush(struct side *s)
 static void client_credit(struct side *s, bool on)
 {
     stream_read(client_of(s)->base.stream, on);
+}
+
+static struct stream *client_bulk_from(struct side *s, uint64_t *ret_bytes)
+{
+    return pipe_bulk_from(&client_of(s)->end, ret_bytes);
+}
+
+static struct stream *client_bulk_to(struct side *s)
+{
+    return client_of(s)->end.stream;
+}
+
+static void client_bulk(struct side *s, bool on)
+{
+    client_of(s)->end.sending = on;
 }
 
 /* TCP has no words for an error: the connection just ends. */
@@ -177,6 +224,9 @@ static const struct side_ops client_side_ops = {
     .flush = client_flush,
     .credit = client_credit,
     .answer = client_answer,
+    .bulk_from = client_bulk_from,
+    .bulk_to = client_bulk_to,
+    .bulk = client_bulk,
     .release = client_release,
     .abort = client_abort,
 };
@@ -295,12 +345,20 @@ static void backend_failed(struct stream *s, enum reason why)
     backend_fail(s->user, why);
 }
 
+static void backend_gave(struct stream *s, uint64_t n, bool over)
+{
+    struct backend_tcp *b = s->user;
+    backend_moved(b);
+    side_moved(&b->end, &b->side, n, over);
+}
+
 static const struct stream_ops backend_stream_ops = {
     .connected = backend_connected,
     .data = backend_data,
     .eof = backend_eof,
     .sent = backend_sent,
     .failed = backend_failed,
+    .moved = backend_gave,
 };
 
 static int backend_body(struct side *s, struct slice piece)
@@ -327,6 +385,23 @@ static void backend_credit(struct side *s, bool on)
     stream_read(backend_of(s)->end.stream, on);
 }
 
+static struct stream *backend_bulk_from(struct side *s, uint64_t *ret_bytes)
+{
+    return pipe_bulk_from(&backend_of(s)->end, ret_bytes);
+}
+
+static struct stream *backend_bulk_to(struct side *s)
+{
+    return backend_of(s)->end.stream;
+}
+
+static void backend_bulk(struct side *s, bool on)
+{
+    struct backend_tcp *b = backend_of(s);
+    b->end.sending = on;
+    backend_moved(b);
+}
+
 static void backend_release(struct side *s, bool clean)
 {
     (void)clean;
@@ -344,6 +419,9 @@ static const struct side_ops backend_side_ops = {
     .end = backend_side_end,
     .flush = backend_flush,
     .credit = backend_credit,
+    .bulk_from = backend_bulk_from,
+    .bulk_to = backend_bulk_to,
+    .bulk = backend_bulk,
     .release = backend_release,
     .abort = backend_abort,
 };

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "codec/h1_write.h"
+#include "forward/bulk.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
 #include "forward/idle.h"
@@ -115,19 +116,27 @@ static bool send_stalled(struct upstream *u)
     return !moved;
 }
 
+/* Whether there are bytes that the backend has not taken; in a bulk there may be none. */
+static bool is_sending(struct upstream *u)
+{
+    return u->sending && !(u->side.x->bulk_in && stream_unsent(u->h1.stream) == 0);
+}
+
 static void on_timer(struct timer *t)
 {
     struct upstream *u = container_of(t, struct upstream, timer);
     struct exchange *x = u->side.x;
+    bool sending = x && is_sending(u);
     if (!x)
         upstream_end(u, STREAM_CLOSE_NORMAL);
     else if (x->tunnel)
         exchange_kill(x, REASON_idle_timeout);
     else if (u->state == UPSTREAM_CONNECTING)
         upstream_fail(u, REASON_connect_timeout);
-    else if (x->request_done && !x->response_begun && !u->sending)
+    else if (x->request_done && !x->response_begun && !sending)
         upstream_fail(u, REASON_response_timeout);
-    else if (u->sending ? send_stalled(u) : x->response_begun && !x->backend_waits)
+    else if (sending ? send_stalled(u)
+                     : x->response_begun && !x->backend_waits && !bulk_held(x, &u->side))
         upstream_fail(u, REASON_backend_too_slow);
     else
         arm(u); /* it is the client that is slow, and timed on its own side */
@@ -249,6 +258,7 @@ static void on_eof(struct stream *s)
         return;
     }
     u->reusable = false;
+    bulk_over(x, &u->side);
     if (h1_conn_eof(&u->h1) == H1_END) {
         if (exchange_end(x, &u->side, span_of(NULL, 0)))
             exchange_flush(x, &u->side);
@@ -277,12 +287,24 @@ static void on_failed(struct stream *s, enum reason why)
         upstream_end(u, STREAM_CLOSE_NORMAL);
 }
 
+static void on_moved(struct stream *s, uint64_t n, bool over)
+{
+    struct upstream *u = s->user;
+    arm(u);
+    bool end = h1_conn_skip(&u->h1, n);
+    if (!bulk_moved(u->side.x, &u->side, n, over) || !end)
+        return;
+    h1_conn_end(&u->h1);
+    after_events(u);
+}
+
 static const struct stream_ops stream_ops = {
     .connected = on_connected,
     .data = on_data,
     .eof = on_eof,
     .sent = on_sent,
     .failed = on_failed,
+    .moved = on_moved,
 };
 
 /* ---- the backend's side of an exchange ---- */
@@ -358,6 +380,25 @@ static void side_credit(struct side *s, bool on)
         after_events(u);
 }
 
+static struct stream *side_bulk_from(struct side *s, uint64_t *ret_bytes)
+{
+    struct upstream *u = from_side(s);
+    *ret_bytes = h1_conn_rest(&u->h1);
+    return *ret_bytes > 0 ? u->h1.stream : NULL;
+}
+
+static struct stream *side_bulk_to(struct side *s)
+{
+    return s->x->chunked || s->x->tunnel ? NULL : from_side(s)->h1.stream;
+}
+
+static void side_bulk(struct side *s, bool on)
+{
+    struct upstream *u = from_side(s);
+    u->sending = on;
+    arm(u);
+}
+
 static void side_tunnel(struct side *s)
 {
     (void)s; /* the reader of the responses turned to raw bytes by itself */
@@ -397,6 +438,9 @@ static const struct side_ops side_ops = {
     .end = side_end,
     .flush = side_flush,
     .credit = side_credit,
+    .bulk_from = side_bulk_from,
+    .bulk_to = side_bulk_to,
+    .bulk = side_bulk,
     .tunnel = side_tunnel,
     .release = side_release,
     .abort = side_abort,

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Between the two files of the epoll engine: loop_epoll.c (turns, watches, accepting) and
- * stream_epoll.c (connections).
+ * Between the files of the epoll engine: loop_epoll.c (turns, watches, accepting), stream_epoll.c
+ * (connections) and bulk_epoll.c (forwarding without user space).
  */
 
 #include "io/loop_priv.h"
@@ -21,6 +21,7 @@ struct epoll_loop {
     /* this thread only */
     struct slab streams;
     struct slab blocked;
+    struct slab bulks;
     struct list ready;      /* streams with something to do */
     struct list ready_next; /* the same, but they had their share of this turn */
     struct list closed;     /* freed at the end of the turn */
@@ -39,6 +40,7 @@ struct epoll_stream {
     uint16_t turn;       /* low bits of the turn that last served us */
     struct list link;    /* ready, ready_next or closed */
     struct epoll_blocked *blocked; /* what waits to be sent, or NULL */
+    struct epoll_bulk *bulk;       /* its part in bulks, or NULL */
     struct socket_ip peer;         /* of an accepted one; ADDRESS_NONE: ask the kernel */
 };
 
@@ -60,7 +62,9 @@ enum epoll_stream_bit {
     STREAM_FAIL_DUE = 1u << 12,   /* reason in the top byte, to be told */
     STREAM_FAILED = 1u << 13,     /* told */
     STREAM_CLOSED = 1u << 14,
-    STREAM_LAST = 1u << 15, /* what is sent waits in the kernel for the FIN */
+    STREAM_LAST = 1u << 15,     /* what is sent waits in the kernel for the FIN */
+    STREAM_BULK_SRC = 1u << 16, /* what it receives goes to another stream */
+    STREAM_BULK_DST = 1u << 17, /* SENDING is what another one receives */
 };
 #define STREAM_REASON_SHIFT 24
 
@@ -76,6 +80,26 @@ static inline struct epoll_stream *epoll_stream_of(struct stream *s)
 {
     CHECK(s->magic == STREAM_MAGIC);
     return (struct epoll_stream *)s;
+}
+
+static inline struct epoll_loop *loop_of(const struct epoll_stream *e)
+{
+    return epoll_loop_of(e->s.loop);
+}
+
+static inline bool has(const struct epoll_stream *e, uint32_t bits)
+{
+    return (e->s.engine_bits & bits) != 0;
+}
+
+static inline void set(struct epoll_stream *e, uint32_t bits)
+{
+    e->s.engine_bits |= bits;
+}
+
+static inline void clear(struct epoll_stream *e, uint32_t bits)
+{
+    e->s.engine_bits &= ~bits;
 }
 
 /* What epoll keeps for us. Streams are aligned and user space ends below 2^48, which leaves the
@@ -101,7 +125,42 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events);
 void epoll_streams_run(struct epoll_loop *l);
 void epoll_streams_free_closed(struct epoll_loop *l);
 
-/* Rows of the engine's table. */
+/* Share of one stream in a turn. */
+#define RECEIVE_BYTES_PER_TURN (512 * 1024)
+
+/* Puts it among those to be served: in this turn, or in the next if it had its share. */
+void epoll_make_ready(struct epoll_stream *e);
+/* A failure, to be told from the turn. What the peer sent before may still be there. */
+void epoll_fail(struct epoll_stream *e, enum reason why);
+/* Has epoll report about it; `out` is EPOLLOUT to hear of room too, else 0. */
+void epoll_watch(struct epoll_stream *e, uint32_t out);
+
+/* ---- bulk_epoll.c ---- */
+
+/* A stream's part in bulks: as their source, as their destination, or both. */
+struct epoll_bulk {
+    /* as the source */
+    struct epoll_stream *to; /* NULL: it is none */
+    struct pipe *pipe;       /* held while bytes are in it */
+    uint64_t left;           /* still to be taken */
+    uint32_t in_pipe;
+    uint8_t lean; /* times in a row that little came */
+    bool blocked; /* `to` has no room */
+    /* as the destination */
+    struct epoll_stream *from; /* NULL: it is none */
+};
+
+/* Moves what can be moved now, and tells. Only from serve(). */
+void epoll_bulk_run(struct epoll_stream *src);
+/* The destination may have room. */
+void epoll_bulk_writable(struct epoll_stream *dst);
+/* Whether bytes of it, as a source, are still on their way or may be taken: a failure waits. */
+bool epoll_bulk_goes_on(const struct epoll_stream *e);
+/* It fails or is closed: ends its bulks. */
+void epoll_bulk_drop(struct epoll_stream *e);
+
+/* ---- rows of the engine's table ---- */
+
 struct stream *epoll_connect(struct loop *loop, const struct address *to,
                              const struct stream_ops *ops, void *user);
 void epoll_read(struct stream *s, bool want);
@@ -112,5 +171,6 @@ void epoll_close(struct stream *s, enum stream_close_how how);
 uint64_t epoll_unsent(struct stream *s);
 bool epoll_has_input(struct stream *s);
 bool epoll_is_ending(struct stream *s);
+bool epoll_bulk(struct stream *src, struct stream *dst, uint64_t bytes);
 struct address epoll_peer(struct stream *s);
 struct address epoll_local(struct stream *s);

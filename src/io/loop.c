@@ -44,6 +44,7 @@ void loop_init(struct loop *loop, const struct engine *engine, const struct loop
     loop_read_clock(loop);
     timer_wheel_init(&loop->wheel, loop->now_ns / NS_PER_MS);
     buf_pools_init(loop);
+    pipe_pool_init(&loop->pipes);
     atomic_init(&loop->inbox, NULL);
     atomic_init(&loop->stopping, false);
     atomic_init(&loop->sleeping, false);
@@ -55,6 +56,7 @@ void loop_fini(struct loop *loop)
     CHECK(loop->stats.streams_open == 0);
     buf_put(&loop->receive);
     buf_pools_fini(loop);
+    pipe_pool_fini(&loop->pipes);
     loop->magic = 0;
 }
 
@@ -280,6 +282,15 @@ struct address stream_local(struct stream *s)
     return s->loop->engine->local(s);
 }
 
+bool stream_bulk(struct stream *src, struct stream *dst, uint64_t bytes)
+{
+    CHECK_OBJ(src, STREAM_MAGIC);
+    CHECK_OBJ(dst, STREAM_MAGIC);
+    CHECK(src != dst && src->loop == dst->loop && bytes > 0);
+    const struct engine *engine = src->loop->engine;
+    return engine->bulk && engine->bulk(src, dst, bytes);
+}
+
 /* ---- acceptors ---- */
 
 static void acceptor_retry(struct timer *t)
@@ -318,6 +329,7 @@ void acceptor_pause(struct acceptor *a, bool paused)
 void acceptor_starve(struct acceptor *a)
 {
     a->loop->stats.accepts_starved++;
+    pipe_pool_trim(&a->loop->pipes); /* a pipe is two descriptors */
     a->starved = true;
     loop_timer_set(a->loop, &a->retry, ACCEPT_RETRY_MS);
     a->loop->engine->accept_update(a);

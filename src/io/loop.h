@@ -79,6 +79,9 @@ struct loop_stats {
     uint64_t accepts_starved; /* times an acceptor had to wait for descriptors or streams */
     uint64_t connects;
     uint64_t receives_starved; /* turns cut short because every buffer was held */
+    uint64_t bulks;            /* begun */
+    uint64_t bulk_bytes;       /* moved by them */
+    uint64_t pipes_starved;    /* times a bulk found no pipe */
     uint32_t streams_open;
     uint32_t streams_peak;
 };
@@ -115,6 +118,7 @@ struct stream_ops {
     void (*eof)(struct stream *s);                     /* the peer will send no more; once */
     void (*sent)(struct stream *s);                    /* the pending send is complete */
     void (*failed)(struct stream *s, enum reason why); /* connect_*, or backend_reset for a reset */
+    void (*moved)(struct stream *s, uint64_t n, bool over); /* only after stream_bulk */
 };
 
 /* The head of every engine's stream. */
@@ -201,8 +205,37 @@ bool stream_has_input(struct stream *s);
  * Costs no system call. */
 bool stream_is_ending(struct stream *s);
 
-/* Room for `stream_bulk(src, dst, bytes)`, forwarding without user space, is left here on purpose:
- * it will be one more call with the answers `bulk_done` and `failed`. */
+/* ---- bulk: forwarding without user space ---- */
+
+#define BULK_UNTIL_EOF UINT64_MAX
+
+/*
+ * Moves the next `bytes` bytes (or all until the end) that src receives straight to dst, inside the
+ * kernel, through a pooled pipe: splice(2). Worth its price for bodies far larger than a small
+ * message only. The process must ignore SIGPIPE: splice(2) has no way to say so itself.
+ *
+ * False: it cannot be done here (the engine cannot, no pipe is to be had, dst has a send pending or
+ * is shut down, either is not connected or has ended): nothing has changed, go on with `data` and
+ * stream_send. True: reading of src is on; until it is over src gives no `data`, and dst counts as
+ * sending (no stream_send, no stream_shutdown on it). A stream may be src of one bulk and dst of
+ * another, as in a relay.
+ *
+ *   src->ops->moved(src, n, over)
+ *                             dst's socket took n more bytes; at most a few times a turn. With
+ *                             `over` it is over: the sum has reached `bytes`, or the kernel could
+ *                             not go on, or what came was too little to be worth it (n may be 0
+ *                             then). Nothing is on its way, dst may send again, and what src has
+ *                             left comes as `data`
+ *   src->ops->eof(src)        src ended before that: it is over, and all that came has been moved
+ *   src->ops->failed(src)     the same with a failure; as ever it comes after the last byte, unless
+ *                             dst has failed too
+ *   dst->ops->failed(dst)     it is over; bytes between the two are lost. Reading of src is off
+ *
+ * stream_read(src, false) stops taking from src; what is on its way still goes out. Closing either
+ * stream ends it too: the other one is then idle, src with its reading off. stream_unsent(dst)
+ * includes what is on its way.
+ */
+NODISCARD bool stream_bulk(struct stream *src, struct stream *dst, uint64_t bytes);
 
 /* ---- accepting ---- */
 

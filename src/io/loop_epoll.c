@@ -258,6 +258,7 @@ static const struct engine engine_epoll = {
     .unsent = epoll_unsent,
     .has_input = epoll_has_input,
     .is_ending = epoll_is_ending,
+    .bulk = epoll_bulk,
     .peer = epoll_peer,
     .local = epoll_local,
     .accept_start = accept_start,

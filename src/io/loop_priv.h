@@ -18,6 +18,7 @@
 
 #include "base/slab.h"
 #include "io/loop.h"
+#include "io/pipe.h"
 #include "io/socket.h"
 
 #include <stdatomic.h>
@@ -46,6 +47,7 @@ struct engine {
     uint64_t (*unsent)(struct stream *s);
     bool (*has_input)(struct stream *s);
     bool (*is_ending)(struct stream *s); /* may be NULL: nobody knows */
+    bool (*bulk)(struct stream *src, struct stream *dst, uint64_t bytes); /* NULL: cannot */
     struct address (*peer)(struct stream *s);
     struct address (*local)(struct stream *s);
 
@@ -95,6 +97,7 @@ struct loop {
     uint64_t wall_ms; /* 0 = not read in this turn */
     struct timer_wheel wheel;
     struct buf_pools bufs;
+    struct pipe_pool pipes;
     struct buf *receive; /* what the next receive fills; refs == 1 means nobody else holds it */
     struct list acceptors;
     struct loop_stats stats;

@@ -22,9 +22,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Share of one stream in a turn. */
-#define RECEIVES_PER_TURN      4
-#define RECEIVE_BYTES_PER_TURN (512 * 1024)
+/* Share of one stream in a turn, by number of receives. */
+#define RECEIVES_PER_TURN 4
 
 /* A buffer for small pieces that wait; those above half of it are kept where they are. */
 #define JOIN_BYTES 2048
@@ -37,26 +36,6 @@ struct epoll_blocked {
     struct slice slices[SEND_SLICES_MAX];
 };
 
-static inline struct epoll_loop *loop_of(const struct epoll_stream *e)
-{
-    return epoll_loop_of(e->s.loop);
-}
-
-static inline bool has(const struct epoll_stream *e, uint32_t bits)
-{
-    return (e->s.engine_bits & bits) != 0;
-}
-
-static inline void set(struct epoll_stream *e, uint32_t bits)
-{
-    e->s.engine_bits |= bits;
-}
-
-static inline void clear(struct epoll_stream *e, uint32_t bits)
-{
-    e->s.engine_bits &= ~bits;
-}
-
 /* ---- life ---- */
 
 void epoll_streams_init(struct epoll_loop *l)
@@ -65,6 +44,7 @@ void epoll_streams_init(struct epoll_loop *l)
     /* Twice: those closed in this turn keep their memory until its end. */
     slab_init(&l->streams, sizeof(struct epoll_stream), 32, 2 * (size_t)max);
     slab_init(&l->blocked, sizeof(struct epoll_blocked), 8, max);
+    slab_init(&l->bulks, sizeof(struct epoll_bulk), 8, max);
     list_init(&l->ready);
     list_init(&l->ready_next);
     list_init(&l->closed);
@@ -75,6 +55,7 @@ void epoll_streams_fini(struct epoll_loop *l)
     epoll_streams_free_closed(l);
     slab_fini(&l->streams);
     slab_fini(&l->blocked);
+    slab_fini(&l->bulks);
 }
 
 static struct epoll_stream *new_stream(struct epoll_loop *l, uint32_t bits)
@@ -107,7 +88,7 @@ struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const stru
     return e;
 }
 
-static void make_ready(struct epoll_stream *e)
+void epoll_make_ready(struct epoll_stream *e)
 {
     if (list_linked(&e->link))
         return;
@@ -117,12 +98,12 @@ static void make_ready(struct epoll_stream *e)
 }
 
 /* To be told from the turn. What the peer sent before may still be there to be received. */
-static void fail(struct epoll_stream *e, enum reason why)
+void epoll_fail(struct epoll_stream *e, enum reason why)
 {
     if (has(e, STREAM_FAIL_DUE | STREAM_FAILED | STREAM_CLOSED))
         return;
     set(e, STREAM_FAIL_DUE | (uint32_t)why << STREAM_REASON_SHIFT);
-    make_ready(e);
+    epoll_make_ready(e);
 }
 
 static void drop_blocked(struct epoll_stream *e)
@@ -141,6 +122,8 @@ void epoll_close(struct stream *s, enum stream_close_how how)
     struct epoll_stream *e = epoll_stream_of(s);
     struct epoll_loop *l = loop_of(e);
     CHECK(!has(e, STREAM_CLOSED));
+    if (UNLIKELY(e->bulk))
+        epoll_bulk_drop(e);
     if (how == STREAM_CLOSE_RESET)
         socket_reset_on_close(e->fd);
     else if (has(e, STREAM_LAST) && !has(e, STREAM_SHUTDOWN))
@@ -165,7 +148,7 @@ void epoll_streams_free_closed(struct epoll_loop *l)
 
 /* ---- epoll ---- */
 
-static void watch(struct epoll_stream *e, uint32_t out)
+void epoll_watch(struct epoll_stream *e, uint32_t out)
 {
     if (has(e, STREAM_REGISTERED) && (!out || has(e, STREAM_OUT)))
         return;
@@ -175,7 +158,7 @@ static void watch(struct epoll_stream *e, uint32_t out)
     };
     int op = has(e, STREAM_REGISTERED) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     if (epoll_ctl(loop_of(e)->epfd, op, e->fd, &event) != 0) {
-        fail(e, REASON_overload); /* no memory, or too many watches for this user */
+        epoll_fail(e, REASON_overload); /* no memory, or too many watches for this user */
         return;
     }
     set(e, STREAM_REGISTERED | (out ? STREAM_OUT : 0));
@@ -192,7 +175,7 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
         return;
     if (has(e, STREAM_CONNECTING)) {
         set(e, STREAM_CONNECT_DUE);
-        make_ready(e);
+        epoll_make_ready(e);
     }
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         set(e, STREAM_READABLE);
@@ -202,8 +185,10 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
         set(e, STREAM_ERROR);
     if (e->blocked && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         set(e, STREAM_WRITABLE);
+    if (has(e, STREAM_BULK_DST) && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        epoll_bulk_writable(e);
     if (has(e, STREAM_WANT_READ | STREAM_WRITABLE | STREAM_ERROR))
-        make_ready(e);
+        epoll_make_ready(e);
 }
 
 /* ---- connecting ---- */
@@ -227,11 +212,11 @@ struct stream *epoll_connect(struct loop *loop, const struct address *to,
     loop->stats.connects++;
     if (connect(fd, (const struct sockaddr *)&sa, sa_len) == 0) {
         set(e, STREAM_CONNECT_DUE);
-        make_ready(e);
+        epoll_make_ready(e);
     } else if (errno == EINPROGRESS || errno == EINTR) {
-        watch(e, EPOLLOUT);
+        epoll_watch(e, EPOLLOUT);
     } else {
-        fail(e, socket_connect_reason(errno));
+        epoll_fail(e, socket_connect_reason(errno));
     }
     return &e->s;
 }
@@ -300,7 +285,7 @@ static void park(struct epoll_stream *e, const struct slice *slices, size_t coun
 {
     struct epoll_blocked *b = slab_get(&loop_of(e)->blocked);
     if (!b) {
-        fail(e, REASON_overload);
+        epoll_fail(e, REASON_overload);
         return;
     }
     b->first = 0;
@@ -314,7 +299,7 @@ static void park(struct epoll_stream *e, const struct slice *slices, size_t coun
         left.n -= (uint32_t)skip;
         if (left.n > 0 && !keep(e, b, left)) {
             e->blocked = b;
-            fail(e, REASON_overload);
+            epoll_fail(e, REASON_overload);
             return;
         }
     }
@@ -342,12 +327,12 @@ enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t
     set(e, STREAM_SENDING);
     if (sent < 0) {
         set(e, STREAM_READABLE | STREAM_PEER_DONE);
-        fail(e, socket_stream_reason((int)-sent));
+        epoll_fail(e, socket_stream_reason((int)-sent));
         return SEND_PENDING;
     }
     park(e, slices, count, (size_t)sent);
     clear(e, STREAM_WRITABLE);
-    watch(e, EPOLLOUT);
+    epoll_watch(e, EPOLLOUT);
     return SEND_PENDING;
 }
 
@@ -361,6 +346,8 @@ uint64_t epoll_unsent(struct stream *s)
     uint64_t unsent = (uint64_t)queued;
     for (size_t i = b ? b->first : 0; b && i < b->count; i++)
         unsent += b->slices[i].n;
+    if (has(e, STREAM_BULK_DST))
+        unsent += e->bulk->from->bulk->in_pipe;
     return unsent;
 }
 
@@ -382,12 +369,13 @@ void epoll_last(struct stream *s)
 static void shut_now(struct epoll_stream *e)
 {
     if (shutdown(e->fd, SHUT_WR) != 0 && errno != ENOTCONN)
-        fail(e, socket_stream_reason(errno));
+        epoll_fail(e, socket_stream_reason(errno));
 }
 
 void epoll_shutdown(struct stream *s)
 {
     struct epoll_stream *e = epoll_stream_of(s);
+    CHECK(!has(e, STREAM_BULK_DST));
     if (has(e, STREAM_SHUTDOWN | STREAM_FAILED))
         return;
     set(e, STREAM_SHUTDOWN);
@@ -419,12 +407,12 @@ static void flush(struct epoll_stream *e)
     if (sent < 0) {
         drop_blocked(e);
         set(e, STREAM_READABLE | STREAM_PEER_DONE);
-        fail(e, socket_stream_reason((int)-sent));
+        epoll_fail(e, socket_stream_reason((int)-sent));
         return;
     }
     clear(e, STREAM_WRITABLE);
     if (!advance(b, (size_t)sent)) {
-        watch(e, EPOLLOUT);
+        epoll_watch(e, EPOLLOUT);
         return;
     }
     drop_blocked(e);
@@ -450,7 +438,7 @@ void epoll_read(struct stream *s, bool want)
     if (!has(e, STREAM_REGISTERED) && !has(e, STREAM_CONNECTING))
         set(e, STREAM_READABLE); /* nobody watched: have a look */
     if (has(e, STREAM_READABLE) && !has(e, STREAM_EOF | STREAM_CONNECTING))
-        make_ready(e);
+        epoll_make_ready(e);
 }
 
 /* Receives once and delivers. False when there is, or may be, no more to receive now. */
@@ -479,7 +467,7 @@ static bool receive_once(struct epoll_stream *e, size_t *received)
     if (n == -EAGAIN) {
         clear(e, STREAM_PEER_DONE);
     } else if (n < 0) {
-        fail(e, socket_stream_reason((int)-n));
+        epoll_fail(e, socket_stream_reason((int)-n));
     } else if (!has(e, STREAM_FAIL_DUE)) {
         /* After an error the kernel says "end" although bytes are missing: that is no eof. */
         set(e, STREAM_EOF);
@@ -491,7 +479,8 @@ static bool receive_once(struct epoll_stream *e, size_t *received)
 static inline bool may_receive(const struct epoll_stream *e)
 {
     const uint32_t needed = STREAM_WANT_READ | STREAM_READABLE;
-    const uint32_t never = STREAM_EOF | STREAM_CONNECTING | STREAM_FAILED | STREAM_CLOSED;
+    const uint32_t never =
+        STREAM_EOF | STREAM_CONNECTING | STREAM_FAILED | STREAM_CLOSED | STREAM_BULK_SRC;
     return (e->s.engine_bits & (needed | never)) == needed;
 }
 
@@ -503,7 +492,7 @@ static void receive(struct epoll_stream *e)
             break;
     }
     if (may_receive(e))
-        make_ready(e);
+        epoll_make_ready(e);
 }
 
 /* ---- one stream's turn ---- */
@@ -514,7 +503,7 @@ static void finish_connect(struct epoll_stream *e)
     int err = socket_error(e->fd);
     if (err) {
         clear(e, STREAM_READABLE);
-        fail(e, socket_connect_reason(err));
+        epoll_fail(e, socket_connect_reason(err));
         return;
     }
     clear(e, STREAM_CONNECTING);
@@ -529,6 +518,8 @@ static void finish_connect(struct epoll_stream *e)
  * left for when they are wanted: they may be a complete answer. */
 static void find_reset(struct epoll_stream *e)
 {
+    if (epoll_bulk_goes_on(e))
+        return; /* later, if the bulk does not find it */
     clear(e, STREAM_ERROR);
     if (may_receive(e) || has(e, STREAM_FAIL_DUE | STREAM_CONNECTING))
         return;
@@ -537,13 +528,15 @@ static void find_reset(struct epoll_stream *e)
         return;
     int err = socket_error(e->fd);
     if (err)
-        fail(e, socket_stream_reason(err));
+        epoll_fail(e, socket_stream_reason(err));
 }
 
 static void tell_failed(struct epoll_stream *e)
 {
     enum reason why = (enum reason)(e->s.engine_bits >> STREAM_REASON_SHIFT);
     drop_blocked(e);
+    if (e->bulk)
+        epoll_bulk_drop(e);
     clear(e, STREAM_FAIL_DUE | STREAM_WANT_READ | STREAM_SENDING);
     set(e, STREAM_FAILED);
     list_del(&e->link);
@@ -563,12 +556,17 @@ static void serve(struct epoll_stream *e)
         find_reset(e);
     if (may_receive(e))
         receive(e);
-    if (has(e, STREAM_FAIL_DUE) && !may_receive(e))
+    if (UNLIKELY(has(e, STREAM_BULK_SRC))) {
+        epoll_bulk_run(e);
+        if (may_receive(e)) /* the end, or what the bulk did not take */
+            receive(e);
+    }
+    if (has(e, STREAM_FAIL_DUE) && !may_receive(e) && !epoll_bulk_goes_on(e))
         tell_failed(e);
     const uint32_t quiet = STREAM_CLOSED | STREAM_FAILED | STREAM_EOF | STREAM_CONNECTING |
                            STREAM_READABLE | STREAM_REGISTERED;
     if (has(e, STREAM_WANT_READ) && !has(e, quiet))
-        watch(e, 0);
+        epoll_watch(e, 0);
 }
 
 /* With many connections each one is cold when its turn comes; who uses it is two or three lines. */

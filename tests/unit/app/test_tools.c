@@ -275,8 +275,13 @@ static void talk_failed(struct stream *s, enum reason why)
     talk_over(t);
 }
 
-static const struct stream_ops talk_ops = {talk_connected, talk_data, talk_eof, talk_sent,
-                                           talk_failed};
+static const struct stream_ops talk_ops = {
+    .connected = talk_connected,
+    .data = talk_data,
+    .eof = talk_eof,
+    .sent = talk_sent,
+    .failed = talk_failed,
+};
 
 static const struct talk *talk(struct span text, size_t step, bool half_close)
 {

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "io/socket.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -82,7 +83,26 @@ static void on_failed(struct stream *s, enum reason why)
         e->on_failed(e);
 }
 
-const struct stream_ops end_ops = {on_connected, on_data, on_eof, on_sent, on_failed};
+static void on_moved(struct stream *s, uint64_t n, bool over)
+{
+    struct end *e = end_of(s);
+    assert_int_equal(e->eofs, 0);
+    assert_true(n > 0 || over);
+    e->moved += n;
+    e->sum_at += n; /* what comes as data goes on from there */
+    e->overs += over;
+    if (e->on_moved)
+        e->on_moved(e, over);
+}
+
+const struct stream_ops end_ops = {
+    .connected = on_connected,
+    .data = on_data,
+    .eof = on_eof,
+    .sent = on_sent,
+    .failed = on_failed,
+    .moved = on_moved,
+};
 
 void end_init(struct rig *rig, struct end *e)
 {
@@ -141,6 +161,7 @@ void rig_open(struct rig *rig, void **state, const char *listen_on)
 {
     const struct engine_row *row = *state;
     memset(rig, 0, sizeof *rig);
+    (void)signal(SIGPIPE, SIG_IGN); /* as stream_bulk asks for */
     const struct loop_options options = {.engine = row->engine};
     assert_int_equal(loop_new(&options, &rig->loop), 0);
     timer_init(&rig->poll, poll_done);

@@ -32,6 +32,8 @@ struct end {
     unsigned eofs;
     unsigned sents;
     unsigned fails;
+    unsigned overs; /* bulks from here that were over */
+    uint64_t moved; /* by them */
     enum reason why;
     bool exact;
     bool closed_by_hook;
@@ -41,6 +43,7 @@ struct end {
     void (*on_eof)(struct end *e);
     void (*on_sent)(struct end *e);
     void (*on_failed)(struct end *e);
+    void (*on_moved)(struct end *e, bool over);
 };
 
 #define RIG_SERVERS_MAX 64
