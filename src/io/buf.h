@@ -37,6 +37,7 @@ struct buf {
     uint32_t refs;
     uint32_t size; /* usable bytes in data */
     uint8_t klass; /* enum buf_class */
+    uint32_t filled; /* by an engine: bytes received, while they wait to be delivered */
     struct buf_pool *pool;
     struct buf *next_free;
     uint8_t *data;

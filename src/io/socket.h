@@ -9,6 +9,7 @@
 #include "base/address.h"
 #include "base/compiler.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -50,6 +51,13 @@ int socket_family(const struct address *a);
 
 /* Non-blocking, closed on exec; TCP without delay. A descriptor, or -1 with errno. */
 NODISCARD int socket_new(int family);
+
+/* A connection that waits at a listening socket, made non-blocking, and who it is of; or -errno. */
+NODISCARD int socket_accept(int listening_fd, struct address *ret_peer);
+
+/* Whether -socket_accept() was an error of that one connection, or of its network: others may be
+ * had. */
+bool socket_accept_may_go_on(int err);
 
 void socket_reset_on_close(int fd);
 

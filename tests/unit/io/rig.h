@@ -81,6 +81,10 @@ void end_close(struct end *e);
 enum send_result end_send_text(struct end *e, const char *text);
 extern const struct stream_ops end_ops;
 
+/* What stream_send says of a small send that the kernel will refuse: an engine that sends at the
+ * end of the turn cannot know yet. */
+enum send_result rig_answer_to_doomed_send(const struct rig *rig);
+
 /* A byte stream that repeats late: position -> byte. */
 uint8_t rig_byte(uint64_t at);
 void rig_fill(uint8_t *p, size_t n, uint64_t at);
