@@ -429,6 +429,16 @@ static uint32_t cpus_allowed(void)
     return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
 }
 
+/* Before anything is bound: the reason of a loop that cannot be made would not say what to do. */
+static enum engine_failure check_loops(const struct engine *e, char *why, size_t why_size)
+{
+    const char *obstacle = NULL;
+    if (loop_engine_try((enum loop_engine)e->snapshot->engine, &obstacle) == 0)
+        return ENGINE_OK;
+    snprintf(why, why_size, "engine: uring cannot be used: %s; choose engine: auto", obstacle);
+    return ENGINE_FAILED;
+}
+
 static int open_control(struct engine *e)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP};
@@ -447,6 +457,9 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size)
 {
     uint32_t clients_max = clients_per_worker(e->worker_count);
     enum engine_failure failure = open_logs(e, why, why_size);
+    if (failure != ENGINE_OK)
+        return failure;
+    failure = check_loops(e, why, why_size);
     if (failure != ENGINE_OK)
         return failure;
     if (!make_pools(e) || !make_fronts(e))
@@ -505,8 +518,9 @@ bool engine_run(struct engine *e)
         log_error("engine", "a worker cannot start reason=%s", reason_name((enum reason) - r));
         kill_workers(e);
     } else {
-        log_info("engine", "started version=%s workers=%u listeners=%zu pools=%u", POISE_VERSION,
-                 e->worker_count, e->listener_count, e->pool_count);
+        log_info("engine", "started version=%s engine=%s workers=%u listeners=%zu pools=%u",
+                 POISE_VERSION, loop_engine_name(e->loop), e->worker_count, e->listener_count,
+                 e->pool_count);
     }
     if (e->workers_alive > 0)
         loop_run(e->loop);

@@ -35,8 +35,9 @@ struct buf {
 #define BUF_MAGIC 0xb0f0b0f1u
     uint32_t magic;
     uint32_t refs;
-    uint32_t size; /* usable bytes in data */
-    uint8_t klass; /* enum buf_class */
+    uint32_t size;   /* usable bytes in data */
+    uint8_t klass;   /* enum buf_class */
+    uint32_t filled; /* by an engine: bytes received, while they wait to be delivered */
     struct buf_pool *pool;
     struct buf *next_free;
     uint8_t *data;

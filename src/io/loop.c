@@ -65,9 +65,19 @@ int loop_new(const struct loop_options *options, struct loop **ret_loop)
     switch (options->engine) {
     case LOOP_ENGINE_AUTO:
     case LOOP_ENGINE_EPOLL: return loop_epoll_new(options, ret_loop);
-    case LOOP_ENGINE_URING: break;
+    case LOOP_ENGINE_URING: return loop_uring_new(options, ret_loop);
     }
     return -(int)REASON_system_error;
+}
+
+int loop_engine_try(enum loop_engine engine, const char **ret_why)
+{
+    return engine == LOOP_ENGINE_URING ? loop_uring_try(ret_why) : 0;
+}
+
+const char *loop_engine_name(const struct loop *loop)
+{
+    return loop->engine->name;
 }
 
 void loop_free(struct loop **loop)

@@ -60,6 +60,13 @@ struct loop_options {
  * this build or this kernel does not have). */
 NODISCARD int loop_new(const struct loop_options *options, struct loop **ret_loop);
 
+/* Whether this kernel has an engine and lets us use it: 0, or a negative reason and in *ret_why
+ * what is in the way, in plain words. */
+NODISCARD int loop_engine_try(enum loop_engine engine, const char **ret_why);
+
+/* "epoll" or "uring". */
+const char *loop_engine_name(const struct loop *loop);
+
 /* Frees the loop; every stream, timer and acceptor must be closed before. Leaves NULL. */
 void loop_free(struct loop **loop);
 

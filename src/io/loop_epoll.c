@@ -27,25 +27,6 @@ struct epoll_acceptor {
     struct list link;          /* on gone */
 };
 
-/* Errors of one connection that went away before we took it, or of its network. */
-static bool is_passing(int err)
-{
-    switch (err) {
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM: /* a firewall's rule */
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case ENOPROTOOPT:
-    case EOPNOTSUPP: return true;
-    default: return false;
-    }
-}
-
 /* Takes one connection and hands it over. False when there is none or no room. */
 static bool accept_one(struct epoll_loop *l, struct epoll_acceptor *ea)
 {
@@ -54,19 +35,16 @@ static bool accept_one(struct epoll_loop *l, struct epoll_acceptor *ea)
         acceptor_starve(a);
         return false;
     }
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
-    int fd = accept4(ea->watch.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct address peer;
+    int fd = socket_accept(ea->watch.fd, &peer);
     if (UNLIKELY(fd < 0)) {
-        if (errno == EAGAIN)
+        if (fd == -EAGAIN)
             return false;
-        if (is_passing(errno))
+        if (socket_accept_may_go_on(-fd))
             return true;
         acceptor_starve(a);
         return false;
     }
-    struct address peer;
-    socket_address(&sa, len, NULL, &peer);
     struct epoll_stream *e = epoll_stream_adopt(l, fd, &peer);
     if (UNLIKELY(!e)) {
         socket_reset_on_close(fd);

@@ -61,6 +61,8 @@ struct engine {
 };
 
 int loop_epoll_new(const struct loop_options *options, struct loop **ret_loop);
+int loop_uring_new(const struct loop_options *options, struct loop **ret_loop);
+int loop_uring_try(const char **ret_why);
 
 /* ---- buffers ---- */
 
@@ -147,6 +149,7 @@ struct loop_watch {
     uint32_t events;
     uint32_t fired;
     struct list link;
+    void *engine; /* what outlives the watch in the kernel, if the engine needs that */
 };
 
 void loop_watch_init(struct loop_watch *w, int fd, loop_watch_fn *fn, void *user);

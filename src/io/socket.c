@@ -118,6 +118,35 @@ uint32_t socket_waiting(int listening_fd)
     return rc == 0 ? info.tcpi_unacked : UINT32_MAX;
 }
 
+int socket_accept(int listening_fd, struct address *ret_peer)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    int fd = accept4(listening_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (UNLIKELY(fd < 0))
+        return -errno;
+    socket_address(&sa, len, NULL, ret_peer);
+    return fd;
+}
+
+bool socket_accept_may_go_on(int err)
+{
+    switch (err) {
+    case EINTR:
+    case ECONNABORTED: /* it went away before we took it */
+    case EPROTO:
+    case EPERM: /* a firewall's rule */
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP: return true;
+    default: return false;
+    }
+}
+
 void socket_reset_on_close(int fd)
 {
     const struct linger now = {.l_onoff = 1, .l_linger = 0};

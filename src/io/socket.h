@@ -9,6 +9,7 @@
 #include "base/address.h"
 #include "base/compiler.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -53,6 +54,13 @@ NODISCARD int socket_new(int family);
 
 /* Connections that wait to be accepted; UINT32_MAX for a socket that cannot count them. */
 uint32_t socket_waiting(int listening_fd);
+
+/* A connection that waits at a listening socket, made non-blocking, and who it is of; or -errno. */
+NODISCARD int socket_accept(int listening_fd, struct address *ret_peer);
+
+/* Whether -socket_accept() was an error of that one connection, or of its network: others may be
+ * had. */
+bool socket_accept_may_go_on(int err);
 
 void socket_reset_on_close(int fd);
 

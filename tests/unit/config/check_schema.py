@@ -46,7 +46,7 @@ BAD = [
     (["colour"], "red"),
     (["workers"], 0),
     (["workers"], "many"),
-    (["engine"], "uring"),
+    (["engine"], "io_uring"),
     (["drain", "deadline"], 30),
     (["drain", "deadline"], "30 s"),
     (["access_log", "format"], "clf"),

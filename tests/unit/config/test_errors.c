@@ -82,7 +82,6 @@ static const struct mistake mistakes[] = {
      "'rise' is 1 to 1000, not 0", NULL},
 
     /* words */
-    {L P "engine: uring\n", 3, 9, 5, "engine 'uring' is not built into this version", NULL},
     {L P "engine: epol\n", 3, 9, 4, "'epol' is not a value of 'engine'", "did you mean 'epoll'?"},
     {L P "access_log: {format: clf}\n", 3, 22, 3,
      "format 'clf' is not built in yet; use json or combined", NULL},

@@ -755,11 +755,14 @@ int main(void)
         {"connection refused by a missing unix socket", test_refused_unix},
         {"send before connected", test_send_before_connected},
         {"limit of open streams", test_streams_max},
+        {"a stream changes hands", test_ops_change_hands},
+    };
+    static const struct rig_test ends[] = {
         {"the last bytes wait for the end", test_last_waits_for_end},
         {"the last bytes are not lost to unread ones", test_last_with_unread},
         {"the last bytes leave without an end", test_last_without_end},
         {"an end is known with the last bytes", test_is_ending},
-        {"a stream changes hands", test_ops_change_hands},
     };
-    return rig_main("stream", tests, ARRAY_LEN(tests));
+    return rig_main("stream", tests, ARRAY_LEN(tests)) +
+           rig_main_epoll("stream's end", ends, ARRAY_LEN(ends));
 }
