@@ -500,7 +500,8 @@ static void receive(struct epoll_stream *e)
 static void finish_connect(struct epoll_stream *e)
 {
     clear(e, STREAM_CONNECT_DUE);
-    int err = socket_error(e->fd);
+    /* Without this sign there is no error to ask for. */
+    int err = has(e, STREAM_ERROR | STREAM_PEER_DONE) ? socket_error(e->fd) : 0;
     if (err) {
         clear(e, STREAM_READABLE);
         epoll_fail(e, socket_connect_reason(err));
