@@ -61,18 +61,43 @@ static void bump(_Atomic uint64_t *counter, uint64_t by)
     atomic_store_explicit(counter, now + by, memory_order_relaxed);
 }
 
+static void count(struct account *a, const struct account_count *c)
+{
+    CHECK(c->reason < REASON_COUNT);
+    bump(&a->exchanges, 1);
+    bump(&a->by_reason[c->reason], 1);
+    bump(&a->by_class[MIN(c->status / 100, CLASSES - 1)], 1); /* 6xx and up are like 5xx */
+    bump(&a->bytes_in, c->bytes_in);
+    bump(&a->bytes_out, c->bytes_out);
+    if (c->retries)
+        bump(&a->retries, c->retries);
+    histogram_add(&a->latency_us, c->total_us);
+}
+
+bool account_has_log(const struct account *a)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    return a->ring != NULL;
+}
+
+void account_count(struct account *a, const struct account_count *c)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    CHECK(!a->ring);
+    count(a, c);
+}
+
 void account_exchange(struct account *a, const struct record *r)
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
-    CHECK(r->reason < REASON_COUNT);
-    bump(&a->exchanges, 1);
-    bump(&a->by_reason[r->reason], 1);
-    bump(&a->by_class[MIN(r->status / 100, CLASSES - 1)], 1); /* 6xx and up are like 5xx */
-    bump(&a->bytes_in, r->bytes_in);
-    bump(&a->bytes_out, r->bytes_out);
-    if (r->retries)
-        bump(&a->retries, r->retries);
-    histogram_add(&a->latency_us, r->total_us);
+    count(a, &(struct account_count){
+                 .bytes_in = r->bytes_in,
+                 .bytes_out = r->bytes_out,
+                 .total_us = r->total_us,
+                 .retries = r->retries,
+                 .status = r->status,
+                 .reason = r->reason,
+             });
     if (!a->ring)
         return;
     void *packed = logring_reserve(a->ring, record_packed_bytes(r));

@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/histogram.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct access_log; /* one per process: file, format, its writer */
@@ -36,6 +37,19 @@ void account_free(struct account **a);
 
 /* The end of one exchange. */
 void account_exchange(struct account *a, const struct record *r);
+
+/* What is counted of an exchange; the rest of a record is for the access log alone. */
+struct account_count {
+    uint64_t bytes_in, bytes_out, total_us;
+    uint32_t retries;
+    uint16_t status;
+    enum reason reason;
+};
+
+/* Where there is no access log this is enough: it takes the place of account_exchange, so that no
+ * record need be made. With a log it would be missing there: CHECKed. */
+bool account_has_log(const struct account *a);
+void account_count(struct account *a, const struct account_count *c);
 
 /* What happened so far, summed by the caller over workers. */
 struct account_totals {

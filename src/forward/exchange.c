@@ -4,8 +4,8 @@
  *
  * Who owns whom: the client side owns its connection and outlives many exchanges; the exchange owns
  * the place at the backend (target) and lends itself to one backend side at a time. What must stay
- * true: pick_done is called exactly once for every target, account_exchange exactly once for every
- * exchange, and after exchange_over nothing of it is touched.
+ * true: pick_done is called exactly once for every target, account_exchange or account_count
+ * exactly once for every exchange, and after exchange_over nothing of it is touched.
  */
 #include "forward/exchange.h"
 
@@ -75,7 +75,8 @@ static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
     return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
-static void write_account(const struct exchange *x, enum reason why)
+/* With an access log: all there is to say. */
+static void write_record(const struct exchange *x, enum reason why)
 {
     uint64_t now = now_ns(x);
     struct record r = {
@@ -107,6 +108,22 @@ static void write_account(const struct exchange *x, enum reason why)
         r.referer = text(x, x->referer_at);
     }
     account_exchange(x->f->account, &r);
+}
+
+static void write_account(const struct exchange *x, enum reason why)
+{
+    if (account_has_log(x->f->account)) {
+        write_record(x, why);
+        return;
+    }
+    account_count(x->f->account, &(struct account_count){
+                                     .bytes_in = x->bytes_in,
+                                     .bytes_out = x->bytes_out,
+                                     .total_us = us_between(x->begun_ns, now_ns(x)),
+                                     .retries = x->retries,
+                                     .status = x->status,
+                                     .reason = why,
+                                 });
 }
 
 /* ---- the end ---- */

@@ -24,8 +24,8 @@ class LoadTool:
         print(*words, file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
-    def run(self, port, requests, connections=64, keep="keep", body=64):
-        result = self.ask("run", port, keep, connections, body, requests, 0, 0)
+    def run(self, port, requests, connections=64, keep="keep", body=64, *options):
+        result = self.ask("run", port, keep, connections, body, requests, 0, 0, *options)
         assert result["errors"] == 0, result
         assert result["requests"] == requests, result
         return result["backends"]

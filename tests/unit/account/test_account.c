@@ -126,6 +126,39 @@ static void counts_without_a_log(void **state)
     account_free(&a);
 }
 
+/* Both ways into the account come to the same. */
+static void counting_needs_no_record(void **state)
+{
+    (void)state;
+    struct account *recorded = account_new(NULL), *counted = account_new(NULL);
+    assert_false(account_has_log(counted));
+    for (uint16_t status = 0; status <= 999; status += 37) {
+        struct record r = sample(status);
+        r.status = status;
+        r.retries = status % 3;
+        r.reason = (enum reason)(status % REASON_COUNT);
+        r.total_us = (uint64_t)status * status;
+        account_exchange(recorded, &r);
+        account_count(counted, &(struct account_count){.bytes_in = r.bytes_in,
+                                                       .bytes_out = r.bytes_out,
+                                                       .total_us = r.total_us,
+                                                       .retries = r.retries,
+                                                       .status = r.status,
+                                                       .reason = r.reason});
+    }
+    struct account_totals a = {0}, b = {0};
+    account_totals(recorded, &a);
+    account_totals(counted, &b);
+    assert_int_equal(a.exchanges, 28);
+    assert_memory_equal(&a, &b, sizeof(a));
+    static struct histogram latency, same;
+    account_latency(recorded, &latency);
+    account_latency(counted, &same);
+    assert_memory_equal(&latency, &same, sizeof(same));
+    account_free(&recorded);
+    account_free(&counted);
+}
+
 static void records_become_lines_in_order(void **state)
 {
     (void)state;
@@ -261,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_without_a_log),
+        cmocka_unit_test(counting_needs_no_record),
         cmocka_unit_test_setup_teardown(records_become_lines_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(json_goes_the_same_way, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_counted, setup, teardown),
