@@ -23,8 +23,8 @@ def style():
     dark = "".join(f".{n}{{fill:{c[1]}}}" for n, c in COLOURS.items())
     return (
         "text{font:12px system-ui,sans-serif;fill:#222}.title{font-size:15px;font-weight:600}"
-        ".small{fill:#555}.ground{fill:#fff}.line{stroke:#888;stroke-dasharray:3 3}" + light
-        + "@media(prefers-color-scheme:dark){text{fill:#e6e6e6}.small{fill:#aaa}.ground{fill:#15181c}"
+        ".small{fill:#555}.ground{fill:#fff}.line{stroke:#888;stroke-dasharray:3 3}.range{stroke:#000}" + light
+        + "@media(prefers-color-scheme:dark){text{fill:#e6e6e6}.small{fill:#aaa}.ground{fill:#15181c}.range{stroke:#fff}"
         + dark + "}"
     )  # fmt: skip
 
@@ -41,7 +41,7 @@ def bars(rows, y, scale):
         middle = y + BAR / 2
         out.append(
             f'<rect x="{LEFT}" y="{y}" width="{ratio * scale:.1f}" height="{BAR - 2}" class="{label}"/>'
-            f'<path d="M{LEFT + low * scale:.1f} {middle - 1}H{LEFT + high * scale:.1f}" stroke="#000"/>'
+            f'<path d="M{LEFT + low * scale:.1f} {middle - 1}H{LEFT + high * scale:.1f}" class="range"/>'
         )
         words = f"{ratio:.2f}  ({row['us']:.1f} µs)"
         out.append(text(LEFT + max(ratio, high) * scale + 6, y + BAR - 3, words, "small"))

@@ -204,7 +204,7 @@ void ticks_read(uint64_t ret_ticks[2])
         char path[64], text[1024];
         snprintf(path, sizeof path, "/proc/%d/stat", run.pids[i]);
         char *at = file_text(path, text, sizeof text) ? strrchr(text, ')') : NULL;
-        for (int field = 2; at && field < 13; field++) /* utime is the 14th, stime the next */
+        for (int field = 2; at && field < 14; field++) /* utime is the 14th, stime the next */
             at = strchr(at + 1, ' ');
         if (!at)
             continue;

@@ -102,6 +102,8 @@ def summary(samples, base):
     out = {}
     base = base if base in samples else next(iter(samples))
     for label, of in samples.items():
+        # A run without an answer is in the errors already; it has no ratio.
+        pairs = [(a["us"], b["us"]) for a, b in zip(of, samples[base]) if a["us"] and b["us"]]
         user, system = (sum(s["ticks"][i] for s in of) for i in (0, 1))
         out[label] = {
             "us": statistics.median(s["us"] for s in of),
@@ -110,6 +112,6 @@ def summary(samples, base):
             "load_busy": statistics.median(s["load_busy"] for s in of),
             "proxy_busy": statistics.median(s["proxy_busy"] for s in of),
             "user_share": user / (user + system) if user + system else None,
-            "ratio": median_interval([a["us"] / b["us"] for a, b in zip(of, samples[base])]),
+            "ratio": median_interval([a / b for a, b in pairs] or [0.0]),
         }
     return out
