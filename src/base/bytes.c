@@ -110,7 +110,7 @@ void w_u64_padded(struct writer *w, uint64_t v, unsigned digits)
 static const char hex_digits[] = "0123456789abcdef";
 
 /* The eight hex digits of `v` at once, one in each byte of a word. */
-static void put_hex_8(uint8_t to[8], uint32_t v)
+static inline void put_hex_8(uint8_t to[8], uint32_t v)
 {
     uint64_t x = __builtin_bswap32(v);
     x = (x | x << 16) & 0x0000ffff0000ffffULL;

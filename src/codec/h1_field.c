@@ -55,7 +55,7 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
         size_t n = i - start;
         if (n > HTTP_NAME_MAX || n > r->limits->line_bytes)
             return -REASON_head_too_large;
-        r->scanned = (uint32_t)i;
+        r->scanned = (uint16_t)i;
         if (i == in.n)
             return LINE_MORE;
         if (in.p[i] != ':' || n == 0)
@@ -67,7 +67,7 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
     i = scan_text(in, i);
     if (i - start > r->limits->line_bytes)
         return -REASON_head_too_large;
-    r->scanned = (uint32_t)i;
+    r->scanned = (uint16_t)i;
     if (i == in.n)
         return LINE_MORE;
     int rc = h1_line_end(in, i, REASON_bad_field_value);
@@ -82,7 +82,7 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
     f->name_len = r->name_len;
     f->line_off = (uint32_t)start;
     f->line_len = (uint32_t)(i + 2 - start);
-    r->line_at = r->scanned = (uint32_t)i + 2;
+    r->line_at = r->scanned = (uint16_t)(i + 2);
     r->phase = H1_PHASE_NAME;
     return LINE_DONE;
 }
