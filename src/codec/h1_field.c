@@ -186,10 +186,11 @@ bool h1_field_is_lookalike(struct span name)
     return field_id_of(span_of(dashed, name.n)) != FIELD_OTHER;
 }
 
-/* What field number `index` means; fields before it are in h->known already. */
-static int field_meaning(struct h1_reader *r, struct head *h, unsigned index)
+int h1_field_meaning(struct h1_reader *r, struct head *h, unsigned index)
 {
     const struct field *f = &h->fields[index];
+    if (!(meaning_fields >> f->id & 1))
+        return 0;
     struct span value = field_value(h, f);
     bool request = r->role == H1_REQUESTS;
     if (hop_fields >> f->id & 1)
@@ -215,17 +216,20 @@ static int field_meaning(struct h1_reader *r, struct head *h, unsigned index)
 int h1_fields(struct h1_reader *r, struct span in, struct head *h)
 {
     for (;;) {
+        if (r->phase == H1_PHASE_NAME && r->scanned == r->line_at) {
+            int usual = h1_usual_fields(r, in, h);
+            if (usual != LINE_MORE)
+                return usual;
+        }
         unsigned index = h->field_count;
         struct field *f = &h->fields[index];
         int rc = h1_field_line(r, in, index < r->limits->fields, f);
         if (rc != LINE_DONE)
             return rc;
         f->id = (uint8_t)field_id_of(field_name(h, f));
-        if (meaning_fields >> f->id & 1) {
-            rc = field_meaning(r, h, index);
-            if (rc < 0)
-                return rc;
-        }
+        rc = h1_field_meaning(r, h, index);
+        if (rc < 0)
+            return rc;
         h->known |= 1ULL << f->id;
         h->field_count++;
     }
