@@ -115,12 +115,19 @@ static void head_clear(struct head *h)
 
 static int head_lines(struct h1_reader *r, struct span in, struct head *h)
 {
-    if (r->phase == H1_PHASE_FIRST)
+    bool requests = r->role == H1_REQUESTS, untouched = r->phase == H1_PHASE_FIRST;
+    if (untouched)
         head_clear(h);
     h->base = in.p;
+    if (untouched && r->scanned == 0) {
+        if (requests)
+            h1_usual_request_line(r, in, h);
+        else
+            h1_usual_status_line(r, in, h);
+    }
     int rc = LINE_DONE;
-    if (r->phase < H1_PHASE_NAME)
-        rc = r->role == H1_REQUESTS ? h1_request_line(r, in, h) : h1_status_line(r, in, h);
+    if (UNLIKELY(r->phase < H1_PHASE_NAME))
+        rc = requests ? h1_request_line(r, in, h) : h1_status_line(r, in, h);
     if (rc == LINE_DONE)
         rc = h1_fields(r, in, h);
     if (rc != LINE_BLANK)

@@ -13,13 +13,8 @@
 
 static_assert(FIELD_IDS <= 64, "known fields are bits of a word");
 
-/* Never passed on, whatever Connection says. */
 /* Longer than any known name. */
 #define FIELD_LOOKALIKE_MAX 64
-
-static const uint64_t hop_fields = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) |
-                                   BIT(TE) | BIT(TRANSFER_ENCODING) | BIT(UPGRADE) |
-                                   BIT(HTTP2_SETTINGS);
 
 /* Never taken away by being named in Connection: what is left would mean something else. */
 static const uint64_t kept_fields =
@@ -27,10 +22,6 @@ static const uint64_t kept_fields =
     BIT(CONTENT_RANGE) | BIT(AUTHORIZATION) | BIT(COOKIE) | BIT(SET_COOKIE) | BIT(CACHE_CONTROL) |
     BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST) | BIT(FORWARDED) |
     BIT(X_REQUEST_ID);
-
-/* Those that field_meaning acts on. */
-static const uint64_t meaning_fields =
-    hop_fields | BIT(HOST) | BIT(CONTENT_LENGTH) | BIT(EXPECT) | BIT(OTHER);
 
 /* ---- one line ----------------------------------------------------------------------------------
  */
@@ -189,11 +180,11 @@ bool h1_field_is_lookalike(struct span name)
 int h1_field_meaning(struct h1_reader *r, struct head *h, unsigned index)
 {
     const struct field *f = &h->fields[index];
-    if (!(meaning_fields >> f->id & 1))
+    if (!(H1_FIELDS_WITH_MEANING >> f->id & 1))
         return 0;
     struct span value = field_value(h, f);
     bool request = r->role == H1_REQUESTS;
-    if (hop_fields >> f->id & 1)
+    if (H1_HOP_FIELDS >> f->id & 1)
         mark_hop(h, index);
     switch (f->id) {
     case FIELD_HOST: return request ? host_field(h, value) : 0;
@@ -213,25 +204,34 @@ int h1_field_meaning(struct h1_reader *r, struct head *h, unsigned index)
     }
 }
 
+/* One line that the usual reader has left. */
+static NOINLINE int unusual_field(struct h1_reader *r, struct span in, struct head *h)
+{
+    unsigned index = h->field_count;
+    struct field *f = &h->fields[index];
+    int rc = h1_field_line(r, in, index < r->limits->fields, f);
+    if (rc != LINE_DONE)
+        return rc;
+    f->id = (uint8_t)field_id_of(field_name(h, f));
+    rc = h1_field_meaning(r, h, index);
+    if (rc < 0)
+        return rc;
+    h->known |= 1ULL << f->id;
+    h->field_count++;
+    return LINE_DONE;
+}
+
 int h1_fields(struct h1_reader *r, struct span in, struct head *h)
 {
     for (;;) {
         if (r->phase == H1_PHASE_NAME && r->scanned == r->line_at) {
             int usual = h1_usual_fields(r, in, h);
-            if (usual != LINE_MORE)
+            if (LIKELY(usual != LINE_MORE))
                 return usual;
         }
-        unsigned index = h->field_count;
-        struct field *f = &h->fields[index];
-        int rc = h1_field_line(r, in, index < r->limits->fields, f);
+        int rc = unusual_field(r, in, h);
         if (rc != LINE_DONE)
             return rc;
-        f->id = (uint8_t)field_id_of(field_name(h, f));
-        rc = h1_field_meaning(r, h, index);
-        if (rc < 0)
-            return rc;
-        h->known |= 1ULL << f->id;
-        h->field_count++;
     }
 }
 
@@ -255,7 +255,7 @@ static void mark_listed_others(struct head *h)
 
 static void mark_listed(struct head *h)
 {
-    uint64_t taken = h->listed & h->known & ~(hop_fields | kept_fields | 1ULL << FIELD_OTHER);
+    uint64_t taken = h->listed & h->known & ~(H1_HOP_FIELDS | kept_fields | 1ULL << FIELD_OTHER);
     for (unsigned i = 0; taken != 0 && i < h->field_count; i++)
         if (taken >> h->fields[i].id & 1)
             mark_hop(h, i);

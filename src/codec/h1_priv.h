@@ -12,6 +12,17 @@
 
 #include "codec/h1.h"
 
+#define H1_BIT(id) (1ULL << FIELD_##id)
+
+/* Never passed on, whatever Connection says. */
+#define H1_HOP_FIELDS                                                                  \
+    (H1_BIT(CONNECTION) | H1_BIT(KEEP_ALIVE) | H1_BIT(PROXY_CONNECTION) | H1_BIT(TE) | \
+     H1_BIT(TRANSFER_ENCODING) | H1_BIT(UPGRADE) | H1_BIT(HTTP2_SETTINGS))
+
+/* Those that h1_field_meaning acts on; FIELD_OTHER for what a name may be made to look like. */
+#define H1_FIELDS_WITH_MEANING \
+    (H1_HOP_FIELDS | H1_BIT(HOST) | H1_BIT(CONTENT_LENGTH) | H1_BIT(EXPECT) | H1_BIT(OTHER))
+
 /* How far the current line is. Lines before it have been dealt with. */
 enum h1_phase {
     H1_PHASE_FIRST, /* nothing of the message was looked at, but for an empty line */

@@ -229,11 +229,9 @@ static int request_version(struct h1_reader *r, struct span in, struct head *h)
     return LINE_DONE;
 }
 
-int h1_request_line(struct h1_reader *r, struct span in, struct head *h)
+NOINLINE int h1_request_line(struct h1_reader *r, struct span in, struct head *h)
 {
     int rc = LINE_DONE;
-    if (r->phase == H1_PHASE_FIRST && r->scanned == 0)
-        h1_usual_request_line(r, in, h);
     while (rc == LINE_DONE && r->phase < H1_PHASE_NAME) {
         switch (r->phase) {
         case H1_PHASE_FIRST: rc = request_first(r, in); break;
@@ -309,11 +307,9 @@ static int status_phrase(struct h1_reader *r, struct span in, struct head *h)
     return LINE_DONE;
 }
 
-int h1_status_line(struct h1_reader *r, struct span in, struct head *h)
+NOINLINE int h1_status_line(struct h1_reader *r, struct span in, struct head *h)
 {
     int rc = LINE_DONE;
-    if (r->phase == H1_PHASE_FIRST)
-        h1_usual_status_line(r, in, h);
     while (rc == LINE_DONE && r->phase < H1_PHASE_NAME) {
         switch (r->phase) {
         case H1_PHASE_FIRST: r->phase = H1_PHASE_STATUS; break;

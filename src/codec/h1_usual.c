@@ -9,8 +9,10 @@
  * refused here that they would not accept or refuse, for the same reason; that the same bytes
  * byte by byte, which never come here, give the same events is what the tests compare.
  */
+#include "codec/field_id.h"
 #include "codec/h1_priv.h"
 #include "codec/scan.h"
+#include "codec/target.h"
 
 #define VERSION_LEN 8  /* "HTTP/1.1" */
 #define STATUS_LEN  12 /* "HTTP/1.1 200" */
@@ -97,52 +99,88 @@ void h1_usual_status_line(struct h1_reader *r, struct span in, struct head *h)
 /* ---- field lines ---- */
 
 /*
- * "Name: value CRLF" at `start`: a name of letters, digits and '-', at most one space in front of a
- * value that has neither HTAB nor white space around it. Its length, or 0.
+ * "Name: value CRLF" at `at`, where `name` is the length of a run of letters, digits and '-': at
+ * most one space in front of a value that has neither HTAB nor white space around it. Where its CR
+ * is, or NULL.
  */
-static size_t usual_line(struct span in, size_t start, struct field *f)
+static inline const uint8_t *usual_line(const uint8_t *base, const uint8_t *at, size_t name,
+                                        const uint8_t *end, struct field *f)
 {
-    size_t colon = scan_name(in, start), name_len = colon - start;
-    if (UNLIKELY(in.n - colon < 2 || in.p[colon] != ':' || name_len - 1 >= HTTP_NAME_MAX))
-        return 0;
-    size_t value = colon + 1 + (in.p[colon + 1] == ' ');
-    size_t end = scan_to_control(in, value);
-    if (UNLIKELY(in.n - end < 2 || !is_crlf(in.p + end) || end == value || in.p[value] == ' ' ||
-                 in.p[end - 1] == ' '))
-        return 0;
-    f->name_off = (uint32_t)start;
-    f->value_off = (uint32_t)value;
-    f->value_len = (uint16_t)(end - value);
-    f->name_len = (uint8_t)name_len;
-    f->line_off = (uint32_t)start;
-    f->line_len = (uint32_t)(end + 2 - start);
-    return end - start;
+    const uint8_t *colon = at + name;
+    if (UNLIKELY(end - colon < 2 || *colon != ':' || name > HTTP_NAME_MAX))
+        return NULL;
+    const uint8_t *value = colon + 1 + (colon[1] == ' ');
+    struct span all = {base, (size_t)(end - base)};
+    const uint8_t *cr = base + scan_to_control(all, (size_t)(value - base));
+    if (UNLIKELY(end - cr < 2 || !is_crlf(cr) || cr == value || *value == ' ' || cr[-1] == ' '))
+        return NULL;
+    f->name_off = (uint32_t)(at - base);
+    f->value_off = (uint32_t)(value - base);
+    f->value_len = (uint16_t)(cr - value);
+    f->name_len = (uint8_t)name;
+    f->line_off = (uint32_t)(at - base);
+    f->line_len = (uint32_t)(cr + 2 - at);
+    return cr;
 }
 
-int h1_usual_fields(struct h1_reader *r, struct span in, struct head *h)
+/* A host of letters, digits, '-' and '.', perhaps with a port, named once and nowhere else. False:
+ * a case for the reader that knows all of them. */
+static inline bool usual_host(struct span in, struct head *h, const struct field *f)
 {
-    size_t at = r->line_at;
+    size_t from = f->value_off, end = from + f->value_len, host = scan_host(in, from);
+    if (UNLIKELY(head_has(h, FIELD_HOST) || h->absolute_form || host == from ||
+                 f->value_len > HTTP_HOST_MAX))
+        return false;
+    bool port = host < end && in.p[host] == ':';
+    if (UNLIKELY(port ? !target_port_ok(span_sub(in, host + 1, end - host - 1)) : host < end))
+        return false;
+    h->authority = (struct range){f->value_off, f->value_len};
+    h->host = span_range(from, host);
+    return true;
+}
+
+/* What a field means beside being there. 0 or a negative reason. */
+static inline int usual_meaning(struct h1_reader *r, struct span in, struct head *h, unsigned index)
+{
+    const struct field *f = &h->fields[index];
+    if (f->id == FIELD_HOST && r->role == H1_REQUESTS && usual_host(in, h, f))
+        return 0;
+    return h1_field_meaning(r, h, index);
+}
+
+NOINLINE int h1_usual_fields(struct h1_reader *r, struct span in, struct head *h)
+{
+    const uint8_t *const base = in.p, *const end = in.p + in.n, *at = base + r->line_at;
+    const size_t line_max = r->limits->line_bytes;
+    unsigned count = h->field_count, room = r->limits->fields;
+    uint64_t known = h->known;
     int rc = LINE_MORE;
-    while (in.n - at >= 2) {
-        if (is_crlf(in.p + at)) {
-            rc = LINE_BLANK;
+    for (;;) {
+        size_t name = scan_name(in, (size_t)(at - base)) - (size_t)(at - base);
+        if (name == 0) {
+            if (end - at >= 2 && is_crlf(at))
+                rc = LINE_BLANK;
             break;
         }
-        struct field *f = &h->fields[h->field_count];
-        if (UNLIKELY(h->field_count >= r->limits->fields))
+        struct field *f = &h->fields[count];
+        const uint8_t *cr = UNLIKELY(count >= room) ? NULL : usual_line(base, at, name, end, f);
+        if (UNLIKELY(cr == NULL || (size_t)(cr - at) > line_max))
             break;
-        size_t n = usual_line(in, at, f);
-        if (UNLIKELY(n == 0 || n > r->limits->line_bytes))
-            break;
-        at += n + 2;
-        f->id = (uint8_t)field_id_of(field_name(h, f));
-        rc = h1_field_meaning(r, h, h->field_count);
-        if (UNLIKELY(rc < 0))
-            break;
-        rc = LINE_MORE;
-        h->known |= 1ULL << f->id;
-        h->field_count++;
+        enum field_id id = field_id_inline(span_of(at, name));
+        f->id = (uint8_t)id;
+        at = cr + 2;
+        if (H1_FIELDS_WITH_MEANING >> id & 1 && id != FIELD_OTHER) {
+            h->known = known;
+            rc = usual_meaning(r, in, h, count);
+            if (UNLIKELY(rc < 0))
+                break;
+            rc = LINE_MORE;
+        }
+        known |= 1ULL << id;
+        count++;
     }
-    r->line_at = r->scanned = (uint16_t)at;
+    h->known = known;
+    h->field_count = (uint16_t)count;
+    r->line_at = r->scanned = (uint16_t)(at - base);
     return rc;
 }

@@ -7,7 +7,7 @@
  */
 #include "codec/message.h"
 
-#include "codec/field_hash.h"
+#include "codec/field_id.h"
 
 bool method_is_idempotent(enum method m)
 {
@@ -49,19 +49,13 @@ enum method method_of(struct span text)
     }
 }
 
-/* Padded so that whole words can be compared. */
-struct known_name {
-    uint8_t text[24];
-    uint8_t n;
-};
-
-static const struct known_name known_names[FIELD_IDS] = {
+const struct field_known field_known[FIELD_IDS] = {
 #define FIELD(id, name) [FIELD_##id] = {name, sizeof(name) - 1},
 #include "codec/field.def"
 #undef FIELD
 };
 
-static const uint8_t known_slots[FIELD_HASH_SLOTS] = {
+const uint8_t field_slots[FIELD_HASH_SLOTS] = {
     [2] = FIELD_USER_AGENT,
     [5] = FIELD_CACHE_CONTROL,
     [18] = FIELD_FORWARDED,
@@ -104,29 +98,9 @@ static const uint8_t known_slots[FIELD_HASH_SLOTS] = {
     [127] = FIELD_X_FORWARDED_PROTO,
 };
 
-/* The rest of names with more than 8 bytes, of which `known` is in lower case. No byte past n is
- * read. */
-static bool rest_matches(const uint8_t *name, const uint8_t *known, size_t n)
-{
-    if (field_lower_8(field_load_8(name + n - 8)) != field_load_8(known + n - 8))
-        return false;
-    return n <= 16 || field_lower_8(field_load_8(name + 8)) == field_load_8(known + 8);
-}
-
-static_assert(sizeof(known_names[0].text) <= 24, "three words are all of a name");
-
 enum field_id field_id_of(struct span name)
 {
-    if (name.n == 0)
-        return FIELD_OTHER;
-    uint64_t first = field_lower_8(field_first_8(name));
-    unsigned id = known_slots[field_hash(first, name.n, FIELD_HASH_FACTOR)];
-    const struct known_name *known = &known_names[id];
-    if (known->n != name.n || field_load_8(known->text) != first)
-        return FIELD_OTHER;
-    if (name.n > 8 && !rest_matches(name.p, known->text, name.n))
-        return FIELD_OTHER;
-    return (enum field_id)id;
+    return name.n > 0 ? field_id_inline(name) : FIELD_OTHER;
 }
 
 const struct field *head_find(const struct head *h, enum field_id id, unsigned *index)

@@ -45,6 +45,17 @@ static inline size_t scan_name(struct span s, size_t from)
     return i;
 }
 
+/* Runs of letters, digits, '-' and '.': nearly all hosts. */
+static inline size_t scan_host(struct span s, size_t from)
+{
+    size_t i = scan_blocks(s, from, scan_host_stops);
+    if (UNLIKELY(s.n < SCAN_BLOCK))
+        while (i < s.n && (ascii_is_alnum(s.p[i]) || s.p[i] == '-' || s.p[i] == '.'))
+            i++;
+    SCAN_LOOKED(i - from + 1);
+    return i;
+}
+
 /* Runs of token characters: methods and names. */
 static inline size_t scan_token(struct span s, size_t from)
 {

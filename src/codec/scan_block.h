@@ -60,7 +60,7 @@ static inline __m128i scan_letter(__m128i v)
 
 static inline uint64_t scan_set(__m128i where)
 {
-    return (uint64_t)_mm_movemask_epi8(where);
+    return (unsigned)_mm_movemask_epi8(where);
 }
 
 /* Not a letter, digit or '-'. */
@@ -68,6 +68,13 @@ static inline uint64_t scan_name_stops(scan_block v)
 {
     __m128i digit = scan_within(v, '0', 10), dash = scan_equal(v, '-');
     return scan_set(_mm_or_si128(scan_letter(v), _mm_or_si128(digit, dash))) ^ 0xffff;
+}
+
+/* Not a letter, a digit, '-' or '.'. */
+static inline uint64_t scan_host_stops(scan_block v)
+{
+    __m128i digit = scan_within(v, '0', 10), mark = scan_within(v, '-', 2);
+    return scan_set(_mm_or_si128(scan_letter(v), _mm_or_si128(digit, mark))) ^ 0xffff;
 }
 
 /* A control byte. */
@@ -164,6 +171,13 @@ static inline uint64_t scan_name_stops(scan_block v)
 {
     uint64_t low = v & SCAN_EACH(0x7f);
     uint64_t good = scan_letter(low) | scan_within(low, '0', 10) | scan_is(low, '-');
+    return ~(good & ~v) & SCAN_HIGH;
+}
+
+static inline uint64_t scan_host_stops(scan_block v)
+{
+    uint64_t low = v & SCAN_EACH(0x7f);
+    uint64_t good = scan_letter(low) | scan_within(low, '0', 10) | scan_within(low, '-', 2);
     return ~(good & ~v) & SCAN_HIGH;
 }
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "codec/field_hash.h"
+#include "codec/field_id.h"
 
 static const struct {
     enum field_id id;
@@ -19,7 +19,7 @@ static const struct {
 #undef FIELD
 };
 
-/* Looks for a factor without collisions and prints what message.c and field_hash.h need. */
+/* Looks for a factor without collisions and prints what message.c and field_id.h need. */
 static void print_new_table(void)
 {
     for (uint64_t factor = 0x9e3779b97f4a7c15u;; factor += 2) {

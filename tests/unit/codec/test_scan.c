@@ -28,6 +28,11 @@ static bool name_byte(uint8_t c)
     return ascii_is_alnum(c) || c == '-';
 }
 
+static bool host_byte(uint8_t c)
+{
+    return ascii_is_alnum(c) || c == '-' || c == '.';
+}
+
 static bool query_byte(uint8_t c)
 {
     return char_is(c, CHAR_QUERY);
@@ -59,6 +64,7 @@ static void agree(struct span s, size_t from)
     assert_int_equal(scan_text(s, from), naive(s, from, text_byte));
     assert_int_equal(scan_visible(s, from), naive(s, from, visible_byte));
     assert_int_equal(scan_name(s, from), naive(s, from, name_byte));
+    assert_int_equal(scan_host(s, from), naive(s, from, host_byte));
     assert_int_equal(scan_query(s, from), naive(s, from, query_byte));
     assert_int_equal(scan_to_control(s, from), naive(s, from, control_free_byte));
     if (from == 0)
