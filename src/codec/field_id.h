@@ -59,7 +59,7 @@ static inline unsigned field_hash(uint64_t first, size_t n, uint64_t factor)
 /* In lower case, zeros behind. */
 struct field_known {
     uint8_t text[24];
-    uint8_t n;
+    uint64_t n;
 };
 
 extern const struct field_known field_known[FIELD_IDS];

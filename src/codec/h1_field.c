@@ -71,7 +71,6 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
     f->value_off = (uint32_t)(value.p - in.p);
     f->value_len = (uint16_t)value.n;
     f->name_len = r->name_len;
-    f->line_off = (uint32_t)start;
     f->line_len = (uint32_t)(i + 2 - start);
     r->line_at = r->scanned = (uint16_t)(i + 2);
     r->phase = H1_PHASE_NAME;
@@ -114,6 +113,12 @@ static int host_field(struct head *h, struct span value)
 static int connection_field(struct h1_reader *r, struct head *h, struct span value)
 {
     struct span option;
+    enum field_id alone = field_id_of(value); /* "keep-alive": mostly there is nothing else */
+    if (alone != FIELD_OTHER && r->options < HTTP_CONNECTION_TOKENS_MAX) {
+        r->options++;
+        h->listed |= 1ULL << alone;
+        return 0;
+    }
     while (list_next(&value, &option)) {
         if (scan_token(option, 0) != option.n)
             return -REASON_bad_field_value;

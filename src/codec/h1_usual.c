@@ -98,28 +98,41 @@ void h1_usual_status_line(struct h1_reader *r, struct span in, struct head *h)
 
 /* ---- field lines ---- */
 
-/*
- * "Name: value CRLF" at `at`, where `name` is the length of a run of letters, digits and '-': at
- * most one space in front of a value that has neither HTAB nor white space around it. Where its CR
- * is, or NULL.
- */
-static inline const uint8_t *usual_line(const uint8_t *base, const uint8_t *at, size_t name,
-                                        const uint8_t *end, struct field *f)
+/* The block at `at`, as far as there is one; `in` is longer than a block. */
+static inline scan_block block_at(struct span in, size_t at)
 {
-    const uint8_t *colon = at + name;
-    if (UNLIKELY(end - colon < 2 || *colon != ':' || name > HTTP_NAME_MAX))
-        return NULL;
-    const uint8_t *value = colon + 1 + (colon[1] == ' ');
-    struct span all = {base, (size_t)(end - base)};
-    const uint8_t *cr = base + scan_to_control(all, (size_t)(value - base));
-    if (UNLIKELY(end - cr < 2 || !is_crlf(cr) || cr == value || *value == ' ' || cr[-1] == ' '))
-        return NULL;
-    f->name_off = (uint32_t)(at - base);
-    f->value_off = (uint32_t)(value - base);
+    const uint8_t *p = in.p + at;
+    return LIKELY(in.n - at >= SCAN_BLOCK) ? scan_load(p) : scan_load_end(p, in.p + in.n);
+}
+
+/*
+ * "Name: value CRLF" at `at`: a known name or one of letters,
+ * digits and '-', at most one space in front of a value that has neither HTAB nor white space
+ * around it. Where its CR is, or 0.
+ */
+static inline size_t usual_line(struct span in, size_t at, struct field *f)
+{
+    uint64_t colons = scan_colons(block_at(in, at));
+    size_t name = LIKELY(colons != 0) ? scan_first(colons) : scan_name(in, at) - at;
+    if (UNLIKELY(name == 0 || at + name >= in.n - 1))
+        return 0;
+    enum field_id id = field_id_inline(span_of(in.p + at, name));
+    if (UNLIKELY(id == FIELD_OTHER || colons == 0)) {
+        size_t end = scan_name(in, at);
+        if (end != at + name || in.p[end] != ':' || name > HTTP_NAME_MAX)
+            return 0;
+    }
+    size_t value = at + name + 1 + (in.p[at + name + 1] == ' ');
+    size_t cr = scan_to_control(in, value);
+    if (UNLIKELY(cr >= in.n - 1 || !is_crlf(in.p + cr) || in.p[value] == ' ' ||
+                 in.p[cr - 1] == ' '))
+        return 0;
+    f->name_off = (uint32_t)at;
+    f->value_off = (uint32_t)value;
+    f->line_len = (uint32_t)(cr + 2 - at);
     f->value_len = (uint16_t)(cr - value);
     f->name_len = (uint8_t)name;
-    f->line_off = (uint32_t)(at - base);
-    f->line_len = (uint32_t)(cr + 2 - at);
+    f->id = (uint8_t)id;
     return cr;
 }
 
@@ -150,37 +163,30 @@ static inline int usual_meaning(struct h1_reader *r, struct span in, struct head
 
 NOINLINE int h1_usual_fields(struct h1_reader *r, struct span in, struct head *h)
 {
-    const uint8_t *const base = in.p, *const end = in.p + in.n, *at = base + r->line_at;
     const size_t line_max = r->limits->line_bytes;
     unsigned count = h->field_count, room = r->limits->fields;
-    uint64_t known = h->known;
+    size_t at = r->line_at;
     int rc = LINE_MORE;
-    for (;;) {
-        size_t name = scan_name(in, (size_t)(at - base)) - (size_t)(at - base);
-        if (name == 0) {
-            if (end - at >= 2 && is_crlf(at))
-                rc = LINE_BLANK;
-            break;
-        }
+    if (in.n <= SCAN_BLOCK)
+        return LINE_MORE;
+    while (in.n - at >= 2 && !is_crlf(in.p + at) && count < room) {
         struct field *f = &h->fields[count];
-        const uint8_t *cr = UNLIKELY(count >= room) ? NULL : usual_line(base, at, name, end, f);
-        if (UNLIKELY(cr == NULL || (size_t)(cr - at) > line_max))
+        size_t cr = usual_line(in, at, f);
+        if (UNLIKELY(cr == 0 || cr - at > line_max))
             break;
-        enum field_id id = field_id_inline(span_of(at, name));
-        f->id = (uint8_t)id;
         at = cr + 2;
-        if (H1_FIELDS_WITH_MEANING >> id & 1 && id != FIELD_OTHER) {
-            h->known = known;
+        if (H1_FIELDS_WITH_MEANING >> f->id & 1 && f->id != FIELD_OTHER) {
             rc = usual_meaning(r, in, h, count);
             if (UNLIKELY(rc < 0))
                 break;
             rc = LINE_MORE;
         }
-        known |= 1ULL << id;
+        h->known |= 1ULL << f->id;
         count++;
     }
-    h->known = known;
+    if (rc == LINE_MORE && in.n - at >= 2 && is_crlf(in.p + at))
+        rc = LINE_BLANK;
     h->field_count = (uint16_t)count;
-    r->line_at = r->scanned = (uint16_t)(at - base);
+    r->line_at = r->scanned = (uint16_t)at;
     return rc;
 }

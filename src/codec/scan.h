@@ -24,14 +24,15 @@
 static ALWAYS_INLINE inline size_t scan_blocks(struct span s, size_t i,
                                                uint64_t (*stops_of)(scan_block))
 {
-    for (; s.n - i >= SCAN_BLOCK; i += SCAN_BLOCK) {
-        uint64_t stops = stops_of(scan_load(s.p + i));
+    if (UNLIKELY(s.n < SCAN_BLOCK))
+        return i;
+    const uint8_t *p = s.p + i, *last = s.p + s.n - SCAN_BLOCK;
+    for (; p <= last; p += SCAN_BLOCK) {
+        uint64_t stops = stops_of(scan_load(p));
         if (stops != 0)
-            return i + scan_first(stops);
+            return (size_t)(p - s.p) + scan_first(stops);
     }
-    if (s.n >= SCAN_BLOCK)
-        i += scan_first(stops_of(scan_load_end(s.p + i, s.p + s.n)));
-    return i;
+    return (size_t)(p - s.p) + scan_first(stops_of(scan_load_end(p, s.p + s.n)));
 }
 
 /* Runs of letters, digits and '-': nearly all names. */

@@ -63,6 +63,12 @@ static inline uint64_t scan_set(__m128i where)
     return (unsigned)_mm_movemask_epi8(where);
 }
 
+/* A ':'. */
+static inline uint64_t scan_colons(scan_block v)
+{
+    return scan_set(scan_equal(v, ':'));
+}
+
 /* Not a letter, digit or '-'. */
 static inline uint64_t scan_name_stops(scan_block v)
 {
@@ -110,7 +116,7 @@ static inline uint64_t scan_path_stops(scan_block v, scan_block before)
 
 static inline size_t scan_first(uint64_t stops)
 {
-    return (size_t)__builtin_ctzll(stops);
+    return (unsigned)__builtin_ctzll(stops);
 }
 
 #else
@@ -167,6 +173,11 @@ static inline uint64_t scan_is(uint64_t low, uint8_t byte)
     return ~((low ^ SCAN_EACH(byte)) + SCAN_EACH(0x7f)) & SCAN_HIGH;
 }
 
+static inline uint64_t scan_colons(scan_block v)
+{
+    return scan_equal(v, ':');
+}
+
 static inline uint64_t scan_name_stops(scan_block v)
 {
     uint64_t low = v & SCAN_EACH(0x7f);
@@ -207,7 +218,7 @@ static inline uint64_t scan_path_stops(scan_block v, scan_block before)
 
 static inline size_t scan_first(uint64_t stops)
 {
-    return (size_t)__builtin_ctzll(stops) / 8;
+    return (unsigned)__builtin_ctzll(stops) / 8;
 }
 
 #endif
