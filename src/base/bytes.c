@@ -5,10 +5,13 @@
  */
 #include "base/bytes.h"
 
-#include <endian.h>
 #include <stdio.h>
 
 #include "base/check.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 bool span_eq_nocase(struct span a, struct span b)
 {
@@ -109,17 +112,29 @@ void w_u64_padded(struct writer *w, uint64_t v, unsigned digits)
 
 static const char hex_digits[] = "0123456789abcdef";
 
-/* The eight hex digits of `v` at once, one in each byte of a word. */
-static void put_hex_8(uint8_t to[8], uint32_t v)
+#if defined(__SSE2__)
+
+/* All sixteen digits of `v`. */
+static inline void put_hex_16(uint8_t to[16], uint64_t v)
 {
-    uint64_t x = __builtin_bswap32(v);
-    x = (x | x << 16) & 0x0000ffff0000ffffULL;
-    x = (x | x << 8) & 0x00ff00ff00ff00ffULL;
-    x = (x >> 4 | x << 8) & 0x0f0f0f0f0f0f0f0fULL;
-    uint64_t letters = (x + 0x0606060606060606ULL) >> 4 & 0x0101010101010101ULL;
-    x = htole64(x + 0x3030303030303030ULL + letters * ('a' - '9' - 1));
-    memcpy(to, &x, sizeof(x));
+    __m128i bytes = _mm_cvtsi64_si128((long long)__builtin_bswap64(v));
+    __m128i halves = _mm_unpacklo_epi8(_mm_srli_epi16(bytes, 4), bytes);
+    __m128i digits = _mm_and_si128(halves, _mm_set1_epi8(15));
+    __m128i letters = _mm_cmpgt_epi8(digits, _mm_set1_epi8(9));
+    __m128i shift = _mm_and_si128(letters, _mm_set1_epi8('a' - '9' - 1));
+    digits = _mm_add_epi8(_mm_add_epi8(digits, _mm_set1_epi8('0')), shift);
+    _mm_storeu_si128((__m128i *)(void *)to, digits);
 }
+
+#else
+
+static inline void put_hex_16(uint8_t to[16], uint64_t v)
+{
+    for (size_t i = 16; i > 0; v >>= 4)
+        to[--i] = (uint8_t)hex_digits[v & 15];
+}
+
+#endif
 
 void w_hex(struct writer *w, uint64_t v, unsigned digits_min)
 {
@@ -129,8 +144,7 @@ void w_hex(struct writer *w, uint64_t v, unsigned digits_min)
     if (UNLIKELY(!to))
         return;
     if (digits == 16) {
-        put_hex_8(to, (uint32_t)(v >> 32));
-        put_hex_8(to + 8, (uint32_t)v);
+        put_hex_16(to, v);
         return;
     }
     for (; digits > 0; v >>= 4)

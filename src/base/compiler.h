@@ -13,6 +13,7 @@
 #define FALLTHROUGH    __attribute__((fallthrough))
 #define COLD           __attribute__((cold))
 #define NOINLINE       __attribute__((noinline))
+#define ALWAYS_INLINE  __attribute__((always_inline))
 #define ALIGNED(bytes) __attribute__((aligned(bytes)))
 
 /* The argument numbers (from 1) of a printf format and of its first value. */

@@ -8,6 +8,8 @@
 #include "codec/h1_priv.h"
 #include "codec/scan.h"
 
+static_assert(REASON_COUNT <= 256, "a reader keeps its failure in 8 bits");
+
 const struct h1_limits h1_limits_default = {
     .line_bytes = HTTP_LINE_MAX,
     .head_bytes = HTTP_HEAD_MAX,
@@ -31,7 +33,7 @@ void h1_reader_init(struct h1_reader *r, enum h1_role role, const struct h1_limi
     CHECK(limits->fields <= HTTP_FIELDS_MAX);
     CHECK(limits->head_bytes <= UINT16_MAX);
     CHECK(limits->line_bytes <= UINT16_MAX);
-    *r = (struct h1_reader){.role = (uint8_t)role, .limits = limits};
+    *r = (struct h1_reader){.role = role == H1_RESPONSES, .limits = limits};
     reader_clear(r);
 }
 
@@ -92,7 +94,7 @@ static int reader_fail(struct h1_reader *r, int rc)
     if (r->role == H1_RESPONSES)
         reason = response_reason(reason);
     r->state = H1_STATE_FAILED;
-    r->failure = (uint16_t)reason;
+    r->failure = (uint8_t)reason;
     return -(int)reason;
 }
 
@@ -113,12 +115,19 @@ static void head_clear(struct head *h)
 
 static int head_lines(struct h1_reader *r, struct span in, struct head *h)
 {
-    if (r->phase == H1_PHASE_FIRST)
+    bool requests = r->role == H1_REQUESTS, untouched = r->phase == H1_PHASE_FIRST;
+    if (untouched)
         head_clear(h);
     h->base = in.p;
+    if (untouched && r->scanned == 0) {
+        if (requests)
+            h1_usual_request_line(r, in, h);
+        else
+            h1_usual_status_line(r, in, h);
+    }
     int rc = LINE_DONE;
-    if (r->phase < H1_PHASE_NAME)
-        rc = r->role == H1_REQUESTS ? h1_request_line(r, in, h) : h1_status_line(r, in, h);
+    if (UNLIKELY(r->phase < H1_PHASE_NAME))
+        rc = requests ? h1_request_line(r, in, h) : h1_status_line(r, in, h);
     if (rc == LINE_DONE)
         rc = h1_fields(r, in, h);
     if (rc != LINE_BLANK)

@@ -66,27 +66,30 @@ struct h1_limits {
 extern const struct h1_limits h1_limits_default;
 
 struct h1_reader {
-    uint8_t role;  /* enum h1_role */
-    uint8_t state; /* enum h1_state */
-    bool to_head;  /* responses: it answers a HEAD request */
-    bool to_connect;
-    bool asked_upgrade; /* responses: the request asked to upgrade, so 101 may come */
     const struct h1_limits *limits;
-    uint32_t scanned;  /* of an incomplete head: bytes already looked at */
-    uint32_t line_at;  /* … where its current line begins */
-    uint64_t left;     /* body or chunk bytes still to come */
-    uint32_t ext_seen; /* bytes of chunk extensions that body has not outweighed yet */
+    uint64_t left;    /* body or chunk bytes still to come */
+    uint16_t scanned; /* of an incomplete head: bytes already looked at */
+    uint16_t line_at; /* … where its current line begins */
     /* further private fields are the codec's */
-    uint32_t chunk_digits;
-    uint32_t chunk_ext;  /* extension bytes of this chunk */
-    uint16_t failure;    /* FAILED: the reason, given again */
-    uint8_t chunk_phase; /* how far the chunk-size line is */
-    uint8_t lines;       /* trailer fields so far */
-    uint8_t phase;       /* how far the current line of a head or trailer section is */
-    uint8_t name_len;    /* of the current field line */
-    uint8_t options;     /* names in Connection so far */
-    bool close_listed;   /* Connection: close */
+    uint16_t ext_seen;       /* bytes of chunk extensions that body has not outweighed yet */
+    uint16_t chunk_ext;      /* extension bytes of this chunk */
+    uint8_t state;           /* enum h1_state */
+    uint8_t phase;           /* how far the current line of a head or trailer section is */
+    uint8_t failure;         /* FAILED: the reason, given again */
+    uint8_t name_len;        /* of the current field line */
+    uint8_t options;         /* names in Connection so far */
+    uint8_t lines;           /* trailer fields so far */
+    uint8_t chunk_digits;    /* of the size of this chunk */
+    uint8_t chunk_phase : 2; /* how far the chunk-size line is */
+    uint8_t role : 1;        /* enum h1_role */
+    bool to_head : 1;        /* responses: it answers a HEAD request */
+    bool to_connect : 1;
+    bool asked_upgrade : 1; /* responses: the request asked to upgrade, so 101 may come */
+    bool close_listed : 1;  /* Connection: close */
 };
+
+/* There is one for every connection that reads. */
+static_assert(sizeof(struct h1_reader) <= 32, "a reader is half a cache line");
 
 struct h1_result {
     size_t used;          /* bytes of the input that are done with, whatever the event; after an

@@ -20,6 +20,11 @@ enum chunk_phase {
  */
 #define CHUNK_EXT_DEBT_MAX (16 * HTTP_CHUNK_EXT_MAX)
 
+static_assert(CHUNK_EXT_DEBT_MAX < UINT16_MAX && CHUNK_SIZE_DIGITS_MAX < UINT8_MAX,
+              "what a reader counts is refused before it overflows");
+static_assert(HTTP_TRAILER_BYTES_MAX <= UINT16_MAX && HTTP_TRAILER_FIELDS_MAX <= UINT8_MAX,
+              "positions in a trailer section are 16 bits");
+
 #define BIT(id) (1ULL << FIELD_##id)
 
 /* Fields that frame, route, authenticate or describe the message (RFC 9110 6.5.1): whoever merges
@@ -76,7 +81,7 @@ static int chunk_byte(struct h1_reader *r, uint8_t c)
 /* The size is known: to its data, or to the trailers after the last chunk. */
 static void chunk_begin_data(struct h1_reader *r)
 {
-    r->ext_seen -= (uint32_t)MIN((uint64_t)r->ext_seen, r->left);
+    r->ext_seen -= (uint16_t)MIN((uint64_t)r->ext_seen, r->left);
     r->chunk_ext = 0;
     r->chunk_digits = 0;
     r->chunk_phase = CHUNK_DIGITS;

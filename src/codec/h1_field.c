@@ -13,13 +13,8 @@
 
 static_assert(FIELD_IDS <= 64, "known fields are bits of a word");
 
-/* Never passed on, whatever Connection says. */
 /* Longer than any known name. */
 #define FIELD_LOOKALIKE_MAX 64
-
-static const uint64_t hop_fields = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) |
-                                   BIT(TE) | BIT(TRANSFER_ENCODING) | BIT(UPGRADE) |
-                                   BIT(HTTP2_SETTINGS);
 
 /* Never taken away by being named in Connection: what is left would mean something else. */
 static const uint64_t kept_fields =
@@ -27,10 +22,6 @@ static const uint64_t kept_fields =
     BIT(CONTENT_RANGE) | BIT(AUTHORIZATION) | BIT(COOKIE) | BIT(SET_COOKIE) | BIT(CACHE_CONTROL) |
     BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST) | BIT(FORWARDED) |
     BIT(X_REQUEST_ID);
-
-/* Those that field_meaning acts on. */
-static const uint64_t meaning_fields =
-    hop_fields | BIT(HOST) | BIT(CONTENT_LENGTH) | BIT(EXPECT) | BIT(OTHER);
 
 /* ---- one line ----------------------------------------------------------------------------------
  */
@@ -55,7 +46,7 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
         size_t n = i - start;
         if (n > HTTP_NAME_MAX || n > r->limits->line_bytes)
             return -REASON_head_too_large;
-        r->scanned = (uint32_t)i;
+        r->scanned = (uint16_t)i;
         if (i == in.n)
             return LINE_MORE;
         if (in.p[i] != ':' || n == 0)
@@ -67,7 +58,7 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
     i = scan_text(in, i);
     if (i - start > r->limits->line_bytes)
         return -REASON_head_too_large;
-    r->scanned = (uint32_t)i;
+    r->scanned = (uint16_t)i;
     if (i == in.n)
         return LINE_MORE;
     int rc = h1_line_end(in, i, REASON_bad_field_value);
@@ -80,9 +71,8 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
     f->value_off = (uint32_t)(value.p - in.p);
     f->value_len = (uint16_t)value.n;
     f->name_len = r->name_len;
-    f->line_off = (uint32_t)start;
     f->line_len = (uint32_t)(i + 2 - start);
-    r->line_at = r->scanned = (uint32_t)i + 2;
+    r->line_at = r->scanned = (uint16_t)(i + 2);
     r->phase = H1_PHASE_NAME;
     return LINE_DONE;
 }
@@ -123,6 +113,12 @@ static int host_field(struct head *h, struct span value)
 static int connection_field(struct h1_reader *r, struct head *h, struct span value)
 {
     struct span option;
+    enum field_id alone = field_id_of(value); /* "keep-alive": mostly there is nothing else */
+    if (alone != FIELD_OTHER && r->options < HTTP_CONNECTION_TOKENS_MAX) {
+        r->options++;
+        h->listed |= 1ULL << alone;
+        return 0;
+    }
     while (list_next(&value, &option)) {
         if (scan_token(option, 0) != option.n)
             return -REASON_bad_field_value;
@@ -186,13 +182,14 @@ bool h1_field_is_lookalike(struct span name)
     return field_id_of(span_of(dashed, name.n)) != FIELD_OTHER;
 }
 
-/* What field number `index` means; fields before it are in h->known already. */
-static int field_meaning(struct h1_reader *r, struct head *h, unsigned index)
+int h1_field_meaning(struct h1_reader *r, struct head *h, unsigned index)
 {
     const struct field *f = &h->fields[index];
+    if (!(H1_FIELDS_WITH_MEANING >> f->id & 1))
+        return 0;
     struct span value = field_value(h, f);
     bool request = r->role == H1_REQUESTS;
-    if (hop_fields >> f->id & 1)
+    if (H1_HOP_FIELDS >> f->id & 1)
         mark_hop(h, index);
     switch (f->id) {
     case FIELD_HOST: return request ? host_field(h, value) : 0;
@@ -212,22 +209,34 @@ static int field_meaning(struct h1_reader *r, struct head *h, unsigned index)
     }
 }
 
+/* One line that the usual reader has left. */
+static NOINLINE int unusual_field(struct h1_reader *r, struct span in, struct head *h)
+{
+    unsigned index = h->field_count;
+    struct field *f = &h->fields[index];
+    int rc = h1_field_line(r, in, index < r->limits->fields, f);
+    if (rc != LINE_DONE)
+        return rc;
+    f->id = (uint8_t)field_id_of(field_name(h, f));
+    rc = h1_field_meaning(r, h, index);
+    if (rc < 0)
+        return rc;
+    h->known |= 1ULL << f->id;
+    h->field_count++;
+    return LINE_DONE;
+}
+
 int h1_fields(struct h1_reader *r, struct span in, struct head *h)
 {
     for (;;) {
-        unsigned index = h->field_count;
-        struct field *f = &h->fields[index];
-        int rc = h1_field_line(r, in, index < r->limits->fields, f);
+        if (r->phase == H1_PHASE_NAME && r->scanned == r->line_at) {
+            int usual = h1_usual_fields(r, in, h);
+            if (LIKELY(usual != LINE_MORE))
+                return usual;
+        }
+        int rc = unusual_field(r, in, h);
         if (rc != LINE_DONE)
             return rc;
-        f->id = (uint8_t)field_id_of(field_name(h, f));
-        if (meaning_fields >> f->id & 1) {
-            rc = field_meaning(r, h, index);
-            if (rc < 0)
-                return rc;
-        }
-        h->known |= 1ULL << f->id;
-        h->field_count++;
     }
 }
 
@@ -251,7 +260,7 @@ static void mark_listed_others(struct head *h)
 
 static void mark_listed(struct head *h)
 {
-    uint64_t taken = h->listed & h->known & ~(hop_fields | kept_fields | 1ULL << FIELD_OTHER);
+    uint64_t taken = h->listed & h->known & ~(H1_HOP_FIELDS | kept_fields | 1ULL << FIELD_OTHER);
     for (unsigned i = 0; taken != 0 && i < h->field_count; i++)
         if (taken >> h->fields[i].id & 1)
             mark_hop(h, i);

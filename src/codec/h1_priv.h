@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Inside the HTTP/1 reader: h1.c drives, h1_start.c reads start lines, h1_field.c field lines and
- * what they mean, h1_chunk.c the chunked coding.
+ * Inside the HTTP/1 reader: h1.c drives, h1_usual.c reads what is usual; h1_start.c reads start
+ * lines, h1_field.c field lines and what they mean, h1_chunk.c the chunked coding.
  *
  * Line readers give LINE_DONE, LINE_MORE, or a negative reason in the words of a request; h1.c
  * translates it for responses. All positions are indexes into the span they are given, which starts
@@ -11,6 +11,17 @@
  */
 
 #include "codec/h1.h"
+
+#define H1_BIT(id) (1ULL << FIELD_##id)
+
+/* Never passed on, whatever Connection says. */
+#define H1_HOP_FIELDS                                                                  \
+    (H1_BIT(CONNECTION) | H1_BIT(KEEP_ALIVE) | H1_BIT(PROXY_CONNECTION) | H1_BIT(TE) | \
+     H1_BIT(TRANSFER_ENCODING) | H1_BIT(UPGRADE) | H1_BIT(HTTP2_SETTINGS))
+
+/* Those that h1_field_meaning acts on; FIELD_OTHER for what a name may be made to look like. */
+#define H1_FIELDS_WITH_MEANING \
+    (H1_HOP_FIELDS | H1_BIT(HOST) | H1_BIT(CONTENT_LENGTH) | H1_BIT(EXPECT) | H1_BIT(OTHER))
 
 /* How far the current line is. Lines before it have been dealt with. */
 enum h1_phase {
@@ -57,6 +68,19 @@ int h1_field_line(struct h1_reader *r, struct span in, bool room, struct field *
 
 /* The field lines of a head up to LINE_BLANK, each with its meaning noted in *h. */
 int h1_fields(struct h1_reader *r, struct span in, struct head *h);
+
+/* What field number `index` means, noted in *h; fields before it are in h->known already. 0, or a
+ * negative reason. */
+int h1_field_meaning(struct h1_reader *r, struct head *h, unsigned index);
+
+/* A start line that is there as a whole and of the usual shape, else nothing happens. For spans in
+ * which nothing was looked at. */
+void h1_usual_request_line(struct h1_reader *r, struct span in, struct head *h);
+void h1_usual_status_line(struct h1_reader *r, struct span in, struct head *h);
+
+/* The same of field lines, as many as there are: LINE_BLANK after the last, LINE_MORE before one
+ * that is not like that, or a negative reason. Where a line begins and was not looked at. */
+int h1_usual_fields(struct h1_reader *r, struct span in, struct head *h);
 
 /* Decides framing, persistence and what is hop-by-hop, from a head whose lines are all read. */
 int h1_head_settle(struct h1_reader *r, struct head *h);

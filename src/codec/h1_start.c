@@ -126,8 +126,8 @@ static int request_first(struct h1_reader *r, struct span in)
             return rc;
         i = 2;
     }
-    r->line_at = (uint32_t)i;
-    r->scanned = (uint32_t)i;
+    r->line_at = (uint16_t)i;
+    r->scanned = (uint16_t)i;
     r->phase = H1_PHASE_METHOD;
     return LINE_DONE;
 }
@@ -138,7 +138,7 @@ static int request_method(struct h1_reader *r, struct span in, struct head *h)
     size_t n = i - r->line_at;
     if (n > HTTP_METHOD_MAX)
         return -REASON_bad_method;
-    r->scanned = (uint32_t)i;
+    r->scanned = (uint16_t)i;
     if (i == in.n)
         return LINE_MORE;
     if (in.p[i] == '\n')
@@ -151,7 +151,7 @@ static int request_method(struct h1_reader *r, struct span in, struct head *h)
     h->method = method_of(span_sub(in, r->line_at, n));
     if (h->method == METHOD_CONNECT)
         return -REASON_connect_refused_method;
-    r->scanned = (uint32_t)i + 1;
+    r->scanned = (uint16_t)(i + 1);
     r->phase = H1_PHASE_TARGET;
     return LINE_DONE;
 }
@@ -162,7 +162,7 @@ static int request_target_text(struct h1_reader *r, struct span in, struct head 
     size_t i = scan_visible(in, r->scanned);
     if (i - r->line_at > r->limits->line_bytes)
         return -REASON_target_too_long;
-    r->scanned = (uint32_t)i;
+    r->scanned = (uint16_t)i;
     if (i == in.n)
         return LINE_MORE;
     if (in.p[i] == '\n')
@@ -175,7 +175,7 @@ static int request_target_text(struct h1_reader *r, struct span in, struct head 
     int rc = request_target(h);
     if (rc < 0)
         return rc;
-    r->scanned = (uint32_t)i + 1;
+    r->scanned = (uint16_t)(i + 1);
     r->phase = H1_PHASE_VERSION;
     return LINE_DONE;
 }
@@ -224,12 +224,12 @@ static int request_version(struct h1_reader *r, struct span in, struct head *h)
     rc = h1_line_end(in, i, REASON_bad_request_line);
     if (rc != LINE_DONE)
         return rc;
-    r->line_at = r->scanned = (uint32_t)i + 2;
+    r->line_at = r->scanned = (uint16_t)(i + 2);
     r->phase = H1_PHASE_NAME;
     return LINE_DONE;
 }
 
-int h1_request_line(struct h1_reader *r, struct span in, struct head *h)
+NOINLINE int h1_request_line(struct h1_reader *r, struct span in, struct head *h)
 {
     int rc = LINE_DONE;
     while (rc == LINE_DONE && r->phase < H1_PHASE_NAME) {
@@ -295,19 +295,19 @@ static int status_phrase(struct h1_reader *r, struct span in, struct head *h)
     size_t i = scan_text(in, r->scanned);
     if (i > r->limits->line_bytes)
         return -REASON_head_too_large;
-    r->scanned = (uint32_t)i;
+    r->scanned = (uint16_t)i;
     if (i == in.n)
         return LINE_MORE;
     int rc = h1_line_end(in, i, REASON_bad_request_line);
     if (rc != LINE_DONE)
         return rc;
     h->reason_phrase = i > STATUS_LEN ? range_of(STATUS_LEN + 1, i) : range_of(i, i);
-    r->line_at = r->scanned = (uint32_t)i + 2;
+    r->line_at = r->scanned = (uint16_t)(i + 2);
     r->phase = H1_PHASE_NAME;
     return LINE_DONE;
 }
 
-int h1_status_line(struct h1_reader *r, struct span in, struct head *h)
+NOINLINE int h1_status_line(struct h1_reader *r, struct span in, struct head *h)
 {
     int rc = LINE_DONE;
     while (rc == LINE_DONE && r->phase < H1_PHASE_NAME) {

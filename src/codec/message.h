@@ -48,13 +48,15 @@ enum field_id {
 enum field_id field_id_of(struct span name);
 
 struct field {
-    uint32_t name_off; /* from base */
+    union {
+        uint32_t name_off; /* from base */
+        uint32_t line_off; /* a line begins with its name */
+    };
     uint32_t value_off;
+    uint32_t line_len;  /* the whole line, CR LF included: what a removal cuts out */
     uint16_t value_len; /* without surrounding white space */
     uint8_t name_len;
-    uint8_t id;        /* enum field_id */
-    uint32_t line_off; /* the whole line, CR LF included: what a removal cuts out */
-    uint32_t line_len;
+    uint8_t id; /* enum field_id */
 };
 
 /* How the body is delimited (RFC 9112 6.3), decided once, by the parser of the head. */

@@ -148,12 +148,17 @@ int target_path_canonical(struct span path, uint8_t *out, size_t cap, size_t *re
     return 0;
 }
 
-static bool port_ok(struct span port)
+bool target_port_ok(struct span port)
 {
-    uint64_t value = 0;
-    if (port.n == 0)
-        return true;
-    return port.n <= 5 && span_to_u64(port, &value) && value <= 65535;
+    unsigned value = 0;
+    if (port.n > 5)
+        return false;
+    for (size_t i = 0; i < port.n; i++) {
+        if (!ascii_is_digit(port.p[i]))
+            return false;
+        value = 10 * value + (port.p[i] - (unsigned)'0');
+    }
+    return value <= 65535;
 }
 
 /* `s` starts with '['. Gives the length up to and with ']', 0 when that is no IPv6 address. */
@@ -183,7 +188,7 @@ int target_authority(struct span authority, bool allow_empty, struct span *ret_h
     struct span rest = span_from(authority, n);
     if (n == 0 && !(allow_empty && rest.n == 0))
         return -REASON_bad_host;
-    if (rest.n > 0 && (rest.p[0] != ':' || !port_ok(span_from(rest, 1))))
+    if (rest.n > 0 && (rest.p[0] != ':' || !target_port_ok(span_from(rest, 1))))
         return -REASON_bad_host;
     *ret_host = span_sub(authority, 0, n);
     return 0;

@@ -34,3 +34,6 @@ NODISCARD int target_path_canonical(struct span path, uint8_t *out, size_t cap, 
  * no percent escapes); gives the host without port, an IPv6 address with its brackets. Empty is
  * allowed only where `allow_empty`. -REASON_bad_host. */
 NODISCARD int target_authority(struct span authority, bool allow_empty, struct span *ret_host);
+
+/* A port of an authority: up to five digits that are at most 65535, or none. */
+bool target_port_ok(struct span port);

@@ -16,6 +16,9 @@ static size_t looked;
 #undef BIT
 #include "codec/h1_field.c"
 #include "codec/h1_start.c"
+#undef VERSION_LEN
+#undef STATUS_LEN
+#include "codec/h1_usual.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "codec/field_hash.h"
+#include "codec/field_id.h"
 
 static const struct {
     enum field_id id;
@@ -19,20 +19,21 @@ static const struct {
 #undef FIELD
 };
 
-/* Looks for a factor without collisions and prints what message.c and field_hash.h need. */
+/* Looks for a factor without collisions and prints what message.c and field_id.h need. */
 static void print_new_table(void)
 {
-    for (uint32_t factor = 0x9e3779b1u;; factor += 2) {
+    for (uint64_t factor = 0x9e3779b97f4a7c15u;; factor += 2) {
         unsigned slots[FIELD_HASH_SLOTS] = {0};
         bool clash = false;
         for (size_t i = 0; i < ARRAY_LEN(known) && !clash; i++) {
-            unsigned *slot = &slots[field_hash(known[i].name, factor)];
+            struct span name = known[i].name;
+            unsigned *slot = &slots[field_hash(field_first_8(name), name.n, factor)];
             clash = *slot != 0;
             *slot = (unsigned)i + 1;
         }
         if (clash)
             continue;
-        print_error("#define FIELD_HASH_FACTOR 0x%xu\n", factor);
+        print_error("#define FIELD_HASH_FACTOR 0x%llxu\n", (unsigned long long)factor);
         for (unsigned i = 0; i < FIELD_HASH_SLOTS; i++)
             if (slots[i] != 0)
                 print_error("    [%u] = FIELD_%s,\n", i, known[slots[i] - 1].symbol);
@@ -87,6 +88,37 @@ static void test_methods(void **state)
     assert_int_equal(method_of(span_str("GET")), METHOD_GET);
     assert_int_equal(method_of(span_str("CONNECT")), METHOD_CONNECT);
     assert_int_equal(method_of(span_str("get")), METHOD_OTHER);
+    assert_int_equal(method_of(span_str("")), METHOD_OTHER);
+    assert_int_equal(method_of(span_of("GET\0", 4)), METHOD_OTHER);
+    static const struct {
+        enum method method;
+        struct span name;
+    } rows[] = {
+        {METHOD_GET, SPAN_INIT("GET")},         {METHOD_POST, SPAN_INIT("POST")},
+        {METHOD_HEAD, SPAN_INIT("HEAD")},       {METHOD_PUT, SPAN_INIT("PUT")},
+        {METHOD_OPTIONS, SPAN_INIT("OPTIONS")}, {METHOD_DELETE, SPAN_INIT("DELETE")},
+        {METHOD_PATCH, SPAN_INIT("PATCH")},     {METHOD_CONNECT, SPAN_INIT("CONNECT")},
+        {METHOD_TRACE, SPAN_INIT("TRACE")},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint8_t other[16] = "";
+        struct span name = rows[i].name;
+        assert_int_equal(method_of(name), rows[i].method);
+        memcpy(other, name.p, name.n);
+        for (size_t k = 0; k < name.n; k++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                other[k] = (uint8_t)byte;
+                assert_true(method_of(span_of(other, name.n)) ==
+                            (byte == name.p[k] ? rows[i].method : METHOD_OTHER));
+            }
+            other[k] = name.p[k];
+            assert_int_not_equal(method_of(span_of(other, k)), rows[i].method);
+        }
+        for (size_t n = name.n + 1; n < sizeof(other); n++) {
+            other[n - 1] = 'S';
+            assert_int_not_equal(method_of(span_of(other, n)), rows[i].method);
+        }
+    }
     assert_int_equal(method_of(span_str("GETS")), METHOD_OTHER);
     assert_true(method_is_idempotent(METHOD_GET));
     assert_true(method_is_idempotent(METHOD_DELETE));

@@ -23,6 +23,34 @@ static bool token_byte(uint8_t c)
     return ascii_is_alnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
+static bool name_byte(uint8_t c)
+{
+    return ascii_is_alnum(c) || c == '-';
+}
+
+static bool host_byte(uint8_t c)
+{
+    return ascii_is_alnum(c) || c == '-' || c == '.';
+}
+
+static bool query_byte(uint8_t c)
+{
+    return char_is(c, CHAR_QUERY);
+}
+
+static bool control_free_byte(uint8_t c)
+{
+    return c != '\t' && text_byte(c);
+}
+
+static size_t naive_path(struct span s, size_t i)
+{
+    while (i < s.n && (ascii_is_alnum(s.p[i]) || (s.p[i] != 0 && strchr("-./_", s.p[i]) != NULL)) &&
+           !(s.p[i] == '.' && s.p[i - 1] == '/'))
+        i++;
+    return i;
+}
+
 static size_t naive(struct span s, size_t from, bool (*good)(uint8_t c))
 {
     while (from < s.n && good(s.p[from]))
@@ -35,6 +63,14 @@ static void agree(struct span s, size_t from)
     assert_int_equal(scan_token(s, from), naive(s, from, token_byte));
     assert_int_equal(scan_text(s, from), naive(s, from, text_byte));
     assert_int_equal(scan_visible(s, from), naive(s, from, visible_byte));
+    assert_int_equal(scan_name(s, from), naive(s, from, name_byte));
+    assert_int_equal(scan_host(s, from), naive(s, from, host_byte));
+    assert_int_equal(scan_query(s, from), naive(s, from, query_byte));
+    assert_int_equal(scan_to_control(s, from), naive(s, from, control_free_byte));
+    if (from == 0)
+        return;
+    size_t path = scan_path(s, from), wanted = naive_path(s, from);
+    assert_true(path == wanted || (s.n <= SCAN_BLOCK && path == from));
 }
 
 static void test_every_byte_at_every_place(void **state)
@@ -49,6 +85,7 @@ static void test_every_byte_at_every_place(void **state)
                 agree(span_of(p, n), 0);
                 agree(span_of(p, n), at);
                 agree(span_of(p, n), at / 2);
+                agree(span_of(p, n), n > 1 ? 1 : 0);
             }
             p[at] = 'a';
         }
@@ -72,6 +109,7 @@ static void test_neighbours(void **state)
                 text[at] = edges[i];
                 text[at + 1] = edges[k];
                 agree(span_of(text, sizeof(text)), 0);
+                agree(span_of(text, sizeof(text)), 1);
             }
         }
         text[at] = text[at + 1] = 'a';
