@@ -59,12 +59,16 @@ class Stalled:
     SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
 
     def __init__(self, pid, name):
-        self.tid = next(
-            int(t)
-            for t in os.listdir(f"/proc/{pid}/task")
-            if open(f"/proc/{pid}/task/{t}/comm").read().strip() == name
-        )
+        self.tid = wait_until(lambda: self.find(pid, name), f"{name} runs")
         self.libc = ctypes.CDLL(None, use_errno=True)
+
+    @staticmethod
+    def find(pid, name):
+        for t in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{t}/comm") as comm:
+                if comm.read().strip() == name:
+                    return int(t)
+        return None
 
     def ptrace(self, request):
         if self.libc.ptrace(request, self.tid, None, None) != 0:
@@ -117,7 +121,7 @@ def test_a_full_worker_strands_nobody(start):
     )
     clients = []
     for _ in range(36):
-        s = web.connect(poise.port)
+        s = web.connect(poise.port, timeout=30)  # less than the idle time that makes room
         clients.append(s)
         s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert s.recv(1000).startswith(b"HTTP/1.1 200")
