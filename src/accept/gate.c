@@ -9,6 +9,7 @@ struct gate {
     struct acceptor acceptor;
     struct forwarder *f;
     struct front *front;
+    _Atomic uint64_t *taken;
 };
 
 static bool is_full(const struct front *front)
@@ -20,6 +21,8 @@ static bool is_full(const struct front *front)
 static void on_accepted(struct acceptor *a, struct stream *s)
 {
     struct gate *g = a->user;
+    uint64_t taken = atomic_load_explicit(g->taken, memory_order_relaxed) + 1;
+    atomic_store_explicit(g->taken, taken, memory_order_relaxed);
     bool http = g->front->conf->protocol == PROTOCOL_HTTP;
     if (is_full(g->front)) {
         if (http)
@@ -34,13 +37,14 @@ static void on_accepted(struct acceptor *a, struct stream *s)
 }
 
 int gate_open(struct forwarder *f, struct front *front, struct listener *listener, uint32_t shard,
-              struct gate **ret_gate)
+              _Atomic uint64_t *taken, struct gate **ret_gate)
 {
     struct gate *g = calloc(1, sizeof(*g));
     if (!g)
         return -(int)REASON_overload;
     g->f = f;
     g->front = front;
+    g->taken = taken;
     int r = acceptor_start(f->loop, &g->acceptor, listener, shard, on_accepted, g);
     if (r < 0) {
         free(g);
@@ -53,6 +57,14 @@ int gate_open(struct forwarder *f, struct front *front, struct listener *listene
 void gate_pause(struct gate *g, bool paused)
 {
     acceptor_pause(&g->acceptor, paused);
+}
+
+void gate_look(struct gate *g)
+{
+    if (g->acceptor.paused)
+        return;
+    acceptor_pause(&g->acceptor, true);
+    acceptor_pause(&g->acceptor, false);
 }
 
 void gate_close(struct gate **gate)

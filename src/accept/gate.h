@@ -13,14 +13,20 @@
 #include "forward/forwarder.h"
 #include "io/listener.h"
 
+#include <stdatomic.h>
+
 struct gate;
 
-/* Starts accepting on shard `shard`. 0, or a negative reason. */
+/* Starts accepting on shard `shard`. Each connection taken is counted in `taken`, which only gates
+ * of this worker write and any thread may read. 0, or a negative reason. */
 NODISCARD int gate_open(struct forwarder *f, struct front *front, struct listener *listener,
-                        uint32_t shard, struct gate **ret_gate);
+                        uint32_t shard, _Atomic uint64_t *taken, struct gate **ret_gate);
 
 /* Clients wait in the kernel's queue while paused. */
 void gate_pause(struct gate *g, bool paused);
+
+/* Takes what waits now, even if the kernel told somebody else of it. */
+void gate_look(struct gate *g);
 
 /* Stops accepting. Leaves NULL; accepts NULL. */
 void gate_close(struct gate **gate);

@@ -7,6 +7,7 @@
 #include "app/engine.h"
 
 #include "account/account.h"
+#include "app/relief.h"
 #include "app/worker.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -59,6 +60,7 @@ struct engine {
     struct news *shut, *ended; /* by worker */
     uint32_t worker_count, workers_alive, workers_shut;
     struct health *health;
+    struct relief *relief;
     struct timer deadline;
     struct timer rebuilds; /* of the pools marked stale */
     bool *stale;           /* by pool */
@@ -193,6 +195,7 @@ static void drain(struct engine *e, const char *signal_name, bool with_deadline)
         return;
     }
     bool first = !e->draining;
+    relief_stop(&e->relief);
     e->draining = true;
     e->patient = !with_deadline;
     log_info("engine", "draining signal=%s deadline=%s", signal_name,
@@ -401,6 +404,7 @@ static int make_workers(struct engine *e, uint32_t clients_max)
     for (uint32_t i = 0; i < e->worker_count; i++) {
         struct worker_options o = {
             .index = i,
+            .count = e->worker_count,
             .engine = (enum loop_engine)e->snapshot->engine,
             .clients_max = clients_max,
             .seed = e->seed ^ (0x9e3779b97f4a7c15u * (i + 1)),
@@ -501,6 +505,14 @@ const struct address *engine_address(const struct engine *e, size_t index)
     return index < e->listener_count ? listener_address(e->listeners[index].listener) : NULL;
 }
 
+static void join(struct engine *e, uint32_t index)
+{
+    const struct worker *w = e->workers[index];
+    worker_join(e->workers[index]);
+    log_info("worker", "stopped worker=%u accepted=%llu relieved=%llu", index,
+             (unsigned long long)worker_accepted(w), (unsigned long long)worker_relieved(w));
+}
+
 bool engine_run(struct engine *e)
 {
     int r =
@@ -522,10 +534,13 @@ bool engine_run(struct engine *e)
                  POISE_VERSION, loop_engine_name(e->loop), e->worker_count, e->listener_count,
                  e->pool_count);
     }
+    if (r == 0 && relief_start(e->loop, e->workers, e->worker_count, e->listeners,
+                               e->listener_count, &e->relief) < 0)
+        log_warn("engine", "out of memory: a worker that stalls will not be relieved");
     if (e->workers_alive > 0)
         loop_run(e->loop);
     for (uint32_t i = 0; i < e->worker_count; i++)
-        worker_join(e->workers[i]);
+        join(e, i);
     log_info("engine", "stopped");
     return r == 0;
 }
@@ -543,6 +558,7 @@ void engine_free(struct engine **engine)
         return;
     if (e->health)
         health_stop(&e->health);
+    relief_stop(&e->relief);
     for (uint32_t i = 0; e->workers && i < e->worker_count; i++)
         worker_free(&e->workers[i]);
     free_graces(e);

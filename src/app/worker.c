@@ -20,13 +20,27 @@ struct order {
     struct worker *worker;
 };
 
+/* Gates at the shards of another worker. The message is posted at most once at a time; what is
+ * wanted is read when it arrives. */
+struct relieved {
+    struct message message;
+    struct worker *worker;
+    _Atomic bool posted, wanted;
+    struct gate **gates; /* by listener, while it is relieved; else NULL */
+};
+
 struct worker {
     struct worker_options options;
+    const struct worker_listener *listeners;
     struct loop *loop;
     struct forwarder forwarder;
     bool forwarder_made;
-    struct gate **gates;
+    struct gate **gates; /* by listener */
     size_t gate_count;
+    struct relieved *relieved; /* by worker */
+    bool full;                 /* no room for another client */
+    bool shut;                 /* accepts no more */
+    _Atomic uint64_t accepted, accepted_for_others;
     pthread_t thread;
     bool running;
     struct order drain, kill, last;
@@ -34,21 +48,98 @@ struct worker {
     struct timer last_call;
 };
 
+static void close_all(struct gate **gates, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        gate_close(&gates[i]);
+}
+
+static void relieve_no_more(struct worker *w, struct relieved *r)
+{
+    if (r->gates)
+        close_all(r->gates, w->gate_count);
+    free(r->gates);
+    r->gates = NULL;
+}
+
 static void close_gates(struct worker *w)
 {
-    for (size_t i = 0; i < w->gate_count; i++)
-        gate_close(&w->gates[i]);
+    w->shut = true;
+    close_all(w->gates, w->gate_count);
+    for (uint32_t i = 0; w->relieved && i < w->options.count; i++)
+        relieve_no_more(w, &w->relieved[i]);
+}
+
+static void pause_all(const struct worker *w, struct gate **gates)
+{
+    for (size_t i = 0; gates && i < w->gate_count; i++) {
+        if (gates[i])
+            gate_pause(gates[i], w->full);
+    }
 }
 
 /* The forwarder has no room for another client, or has again. */
 static void on_full(void *user, bool full)
 {
     struct worker *w = user;
-    for (size_t i = 0; i < w->gate_count; i++) {
-        if (w->gates[i])
-            gate_pause(w->gates[i], full);
-    }
+    w->full = full;
+    pause_all(w, w->gates);
+    for (uint32_t i = 0; i < w->options.count; i++)
+        pause_all(w, w->relieved[i].gates);
 }
+
+/* ---- in another worker's place ---- */
+
+/* As many as can be had: those that cannot are tried the next time. */
+static void open_missing(struct worker *w, struct relieved *r)
+{
+    uint32_t other = (uint32_t)(r - w->relieved);
+    for (size_t i = 0; i < w->gate_count; i++) {
+        const struct worker_listener *l = &w->listeners[i];
+        if (r->gates[i])
+            gate_look(r->gates[i]);
+        else if (gate_open(&w->forwarder, l->front, l->listener, other, &w->accepted_for_others,
+                           &r->gates[i]) < 0)
+            r->gates[i] = NULL;
+    }
+    pause_all(w, r->gates);
+}
+
+static void on_relieve(struct loop *loop, struct message *m)
+{
+    (void)loop;
+    struct relieved *r = container_of(m, struct relieved, message);
+    struct worker *w = r->worker;
+    atomic_store(&r->posted, false);
+    if (!atomic_load(&r->wanted)) {
+        relieve_no_more(w, r);
+        return;
+    }
+    if (!r->gates && !w->shut)
+        r->gates = calloc(w->gate_count ? w->gate_count : 1, sizeof(struct gate *));
+    if (r->gates)
+        open_missing(w, r);
+}
+
+void worker_relieve(struct worker *w, uint32_t other, bool on)
+{
+    struct relieved *r = &w->relieved[other];
+    atomic_store(&r->wanted, on);
+    if (!atomic_exchange(&r->posted, true))
+        loop_post(w->loop, &r->message);
+}
+
+uint64_t worker_accepted(const struct worker *w)
+{
+    return atomic_load_explicit(&w->accepted, memory_order_relaxed) + worker_relieved(w);
+}
+
+uint64_t worker_relieved(const struct worker *w)
+{
+    return atomic_load_explicit(&w->accepted_for_others, memory_order_relaxed);
+}
+
+/* ---- the end ---- */
 
 static void all_gone(void *user)
 {
@@ -87,14 +178,25 @@ static void on_last(struct loop *loop, struct message *m)
     loop_stop(loop);
 }
 
+static bool make_relieved(struct worker *w)
+{
+    w->relieved = calloc(w->options.count, sizeof(w->relieved[0]));
+    for (uint32_t i = 0; w->relieved && i < w->options.count; i++) {
+        w->relieved[i].message.fn = on_relieve;
+        w->relieved[i].worker = w;
+    }
+    return w->relieved != NULL;
+}
+
 static int open_gates(struct worker *w, const struct worker_listener *listeners, size_t count)
 {
+    w->listeners = listeners;
     w->gates = calloc(count ? count : 1, sizeof(struct gate *));
-    if (!w->gates)
+    if (!w->gates || !make_relieved(w))
         return -(int)REASON_overload;
     for (size_t i = 0; i < count; i++) {
         int r = gate_open(&w->forwarder, listeners[i].front, listeners[i].listener,
-                          w->options.index, &w->gates[i]);
+                          w->options.index, &w->accepted, &w->gates[i]);
         if (r < 0)
             return r;
         w->gate_count++;
@@ -214,6 +316,7 @@ void worker_free(struct worker **worker)
     CHECK(!w->running);
     close_gates(w);
     free(w->gates);
+    free(w->relieved);
     if (w->forwarder_made) {
         loop_timer_stop(w->loop, &w->last_call);
         forwarder_fini(&w->forwarder);

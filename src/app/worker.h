@@ -22,6 +22,7 @@ struct worker;
 
 struct worker_options {
     uint32_t index; /* also its shard of every listener */
+    uint32_t count; /* of all workers */
     enum loop_engine engine;
     uint32_t clients_max;
     uint64_t seed;
@@ -43,7 +44,7 @@ struct worker_listener {
 };
 
 /* Makes everything a worker needs, the gates open, the thread not yet running. 0 or a negative
- * reason. */
+ * reason. The listeners' array is not copied. */
 NODISCARD int worker_new(const struct worker_options *o, const struct worker_listener *listeners,
                          size_t listener_count, struct worker **ret_worker);
 
@@ -60,6 +61,16 @@ void worker_join(struct worker *w);
 
 /* Joined or never started. Leaves NULL; accepts NULL. */
 void worker_free(struct worker **w);
+
+/*
+ * From on, w also takes connections that wait for the worker `other`, until it is told to stop;
+ * said again, it looks at once whether some wait. A drain ends it. Control thread.
+ */
+void worker_relieve(struct worker *w, uint32_t other, bool on);
+
+/* Connections it took, and how many of them in another worker's place. Any thread. */
+uint64_t worker_accepted(const struct worker *w);
+uint64_t worker_relieved(const struct worker *w);
 
 struct loop *worker_loop(struct worker *w);
 const struct account *worker_account(const struct worker *w);

@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -28,7 +29,10 @@ struct listener {
     dev_t path_dev; /* of the socket file we made: one that took its place is not ours to remove */
     ino_t path_ino;
     uint32_t fd_count;
-    int fds[];
+    struct shard {
+        int fd;
+        _Atomic uint32_t loops; /* that accept from it */
+    } shards[];
 };
 
 /* ":80": every address of the machine, IPv4 and IPv6. */
@@ -121,7 +125,7 @@ static int open_shard(struct listener *l, const struct listener_options *options
         (void)close(fd);
         return err;
     }
-    l->fds[l->fd_count++] = fd;
+    l->shards[l->fd_count++].fd = fd;
     if (l->address.port == 0) {
         struct sockaddr_storage sa;
         socklen_t len = sizeof sa;
@@ -178,7 +182,7 @@ static int open_unix(struct listener *l, const struct listener_options *options)
     int fd = socket_new(AF_UNIX);
     if (fd < 0)
         return errno;
-    l->fds[l->fd_count++] = fd;
+    l->shards[l->fd_count++].fd = fd;
     struct sockaddr_storage sa;
     socklen_t len = socket_sockaddr(&l->address, &sa);
     if (bind(fd, (const struct sockaddr *)&sa, len) != 0)
@@ -207,7 +211,7 @@ int listener_open(const struct listener_options *options, struct listener **ret_
                   char ret_why[LISTENER_WHY_MAX])
 {
     CHECK(options->shards >= 1);
-    struct listener *l = calloc(1, sizeof *l + options->shards * sizeof l->fds[0]);
+    struct listener *l = calloc(1, sizeof *l + options->shards * sizeof l->shards[0]);
     if (!l)
         return explain(ENOMEM, &options->address, ret_why);
     l->address = options->address;
@@ -241,19 +245,38 @@ void listener_close(struct listener **listener)
     *listener = NULL;
     remove_own_file(l);
     for (uint32_t i = 0; i < l->fd_count; i++)
-        (void)close(l->fds[i]);
+        (void)close(l->shards[i].fd);
     free(l);
 }
 
 int listener_fd(const struct listener *l, uint32_t shard)
 {
     if (listener_is_shared(l))
-        return l->fds[0];
+        return l->shards[0].fd;
     CHECK(shard < l->fd_count);
-    return l->fds[shard];
+    return l->shards[shard].fd;
 }
 
 bool listener_is_shared(const struct listener *l)
 {
     return l->address.kind == ADDRESS_UNIX;
+}
+
+bool listener_enter(struct listener *l, uint32_t shard)
+{
+    if (listener_is_shared(l))
+        return false;
+    CHECK(shard < l->fd_count);
+    return atomic_fetch_add(&l->shards[shard].loops, 1) == 0;
+}
+
+void listener_leave(struct listener *l, uint32_t shard)
+{
+    if (!listener_is_shared(l))
+        atomic_fetch_sub(&l->shards[shard].loops, 1);
+}
+
+uint32_t listener_waiting(const struct listener *l, uint32_t shard)
+{
+    return listener_is_shared(l) ? 0 : socket_waiting(listener_fd(l, shard));
 }

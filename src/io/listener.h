@@ -6,6 +6,14 @@
  * (SO_REUSEPORT) so that the kernel spreads connections and no accept lock exists. Unix sockets
  * have one shard that all workers share.
  *
+ * Balance: the kernel chooses the shard of a new connection by a hash of both addresses, so each
+ * worker gets its share of many connections (of 10,000 to 4 workers, 2 % more or less), and nothing
+ * has to be counted or handed over. It goes on choosing a shard from which nobody accepts, so a
+ * worker must not leave its shard alone to be given fewer connections: they would not go elsewhere
+ * but wait. Nor is a shard closed for that: the connections in its queue would be reset. Whoever
+ * has room may accept from any shard instead, and when a worker does not take what waits for it
+ * (stalled, or full), the others do so until it does again (app/relief.h).
+ *
  * A second program on the same port must be an error although SO_REUSEPORT would allow it: opening
  * first binds without that option to find out.
  */
@@ -36,6 +44,10 @@ NODISCARD int listener_open(const struct listener_options *options, struct liste
 
 /* The address really bound (port 0 becomes the port the kernel chose). */
 const struct address *listener_address(const struct listener *l);
+
+/* How many connections wait to be accepted at a shard; 0 for a unix socket, whose one queue all
+ * workers share. A system call. Any thread. */
+uint32_t listener_waiting(const struct listener *l, uint32_t shard);
 
 /* Closes every shard and removes a unix socket file. Leaves NULL. All acceptors must be stopped. */
 void listener_close(struct listener **l);

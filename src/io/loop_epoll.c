@@ -89,11 +89,12 @@ static int accept_start(struct acceptor *a)
     if (!ea)
         return -(int)REASON_overload;
     loop_watch_init(&ea->watch, listener_fd(a->listener, a->shard), accept_some, l);
-    ea->watch.exclusive = listener_is_shared(a->listener);
+    ea->watch.exclusive = !listener_enter(a->listener, a->shard);
     ea->acceptor = a;
     list_init(&ea->link);
     int rc = loop_watch_set(a->loop, &ea->watch, LOOP_WATCH_IN);
     if (rc < 0) {
+        listener_leave(a->listener, a->shard);
         free(ea);
         return rc;
     }
@@ -105,6 +106,7 @@ static void accept_stop(struct acceptor *a)
 {
     struct epoll_acceptor *ea = a->engine;
     loop_watch_end(a->loop, &ea->watch);
+    listener_leave(a->listener, a->shard);
     ea->acceptor = NULL;
     a->engine = NULL;
     list_add_tail(&epoll_loop_of(a->loop)->gone, &ea->link); /* we may be in its callback */

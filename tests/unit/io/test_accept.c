@@ -223,6 +223,33 @@ static void test_shards_share_a_port(void **state)
     rig_close(&rig);
 }
 
+/* A second acceptor at the same shard takes what the first leaves, and neither takes the other's.
+ */
+static void test_two_at_a_shard(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, "127.0.0.1:0");
+    acceptor_pause(&rig.acceptor, true);
+    int fds[40];
+    for (int i = 0; i < 20; i++)
+        fds[i] = rig_raw_connect(&rig);
+    struct acceptor second;
+    memset(came, 0, sizeof came);
+    assert_int_equal(acceptor_start(rig.loop, &second, rig.listener, 0, count_shard, &rig), 0);
+    for (int i = 20; i < 40; i++)
+        fds[i] = rig_raw_connect(&rig);
+    rig_run(&rig, all_came);
+    assert_int_equal(rig.servers_count, 0);
+    acceptor_stop(&second);
+    acceptor_pause(&rig.acceptor, false);
+    int again = rig_raw_connect(&rig);
+    rig_run(&rig, one_server);
+    close(again);
+    for (int i = 0; i < 40; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
 /* ---- fairness ---- */
 
 static struct buf *held[32];
@@ -312,6 +339,7 @@ int main(void)
         {"streams_max", test_streams_max},
         {"out of files", test_out_of_files},
         {"shards share a port", test_shards_share_a_port},
+        {"two accept at a shard", test_two_at_a_shard},
         {"a stream's share of a turn", test_share_of_a_turn},
         {"no buffers", test_no_buffers},
     };

@@ -48,6 +48,65 @@ static const char *temp_path(const char *name)
     return path;
 }
 
+static int connect_to(const struct address *a)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = socket_sockaddr(a, &sa);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&sa, len), 0);
+    return fd;
+}
+
+static void test_waiting(void **state)
+{
+    (void)state;
+    struct listener *l;
+    assert_int_equal(open_at(loopback, &l), 0);
+    assert_int_equal(listener_waiting(l, 0) + listener_waiting(l, 1), 0);
+    int fds[5];
+    for (int i = 0; i < 5; i++)
+        fds[i] = connect_to(listener_address(l));
+    assert_int_equal(listener_waiting(l, 0) + listener_waiting(l, 1), 5);
+    uint32_t shard = listener_waiting(l, 0) ? 0 : 1;
+    uint32_t before = listener_waiting(l, shard);
+    int taken = accept(listener_fd(l, shard), NULL, NULL);
+    assert_true(taken >= 0);
+    assert_int_equal(listener_waiting(l, shard), before - 1);
+    close(taken);
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    listener_close(&l);
+}
+
+/* All workers share the queue of a unix socket: nobody's connections wait there. */
+static void test_waiting_unix(void **state)
+{
+    (void)state;
+    struct listener *l;
+    assert_int_equal(open_at(unix_at(temp_path("waiting")), &l), 0);
+    int fd = connect_to(listener_address(l));
+    assert_int_equal(listener_waiting(l, 0), 0);
+    assert_false(listener_enter(l, 0)); /* all watch it exclusively */
+    listener_leave(l, 0);
+    close(fd);
+    listener_close(&l);
+}
+
+static void test_first_of_a_shard(void **state)
+{
+    (void)state;
+    struct listener *l;
+    assert_int_equal(open_at(loopback, &l), 0);
+    assert_true(listener_enter(l, 0));
+    assert_false(listener_enter(l, 0));
+    assert_true(listener_enter(l, 1));
+    listener_leave(l, 0);
+    listener_leave(l, 0);
+    assert_true(listener_enter(l, 0));
+    listener_close(&l);
+}
+
 static void test_own_port_twice(void **state)
 {
     (void)state;
@@ -241,6 +300,9 @@ static void test_unix_file_replaced(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_waiting),
+        cmocka_unit_test(test_waiting_unix),
+        cmocka_unit_test(test_first_of_a_shard),
         cmocka_unit_test(test_own_port_twice),
         cmocka_unit_test(test_port_of_another_process),
         cmocka_unit_test(test_not_our_address),
