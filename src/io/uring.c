@@ -149,15 +149,15 @@ int uring_enable(struct uring *u)
 
 bool uring_knows(const struct uring *u, const uint8_t *ops, size_t count)
 {
-    struct {
-        struct io_uring_probe probe;
-        struct io_uring_probe_op ops[256];
-    } p;
-    memset(&p, 0, sizeof p);
-    if (sys_register(u->fd, IORING_REGISTER_PROBE, &p, ARRAY_LEN(p.ops)) < 0)
+    enum { OPS = 256 };
+    /* A probe and the list that follows it. */
+    ALIGNED(8)
+    uint8_t room[sizeof(struct io_uring_probe) + OPS * sizeof(struct io_uring_probe_op)] = {0};
+    struct io_uring_probe *p = (void *)room;
+    if (sys_register(u->fd, IORING_REGISTER_PROBE, p, OPS) < 0)
         return false;
     for (size_t i = 0; i < count; i++) {
-        if (ops[i] > p.probe.last_op || !(p.ops[ops[i]].flags & IO_URING_OP_SUPPORTED))
+        if (ops[i] > p->last_op || !(p->ops[ops[i]].flags & IO_URING_OP_SUPPORTED))
             return false;
     }
     return true;
