@@ -157,7 +157,8 @@ static void reader_begin_body(struct h1_reader *r, const struct head *h)
     }
 }
 
-static int next_head(struct h1_reader *r, struct span in, struct head *h, struct h1_result *res)
+static NOINLINE int next_head(struct h1_reader *r, struct span in, struct head *h,
+                              struct h1_result *res)
 {
     if (in.n == 0)
         return H1_NEED_MORE;
@@ -192,7 +193,7 @@ static int next_counted(struct h1_reader *r, struct span in, enum h1_state then,
     return event;
 }
 
-static int next_chunked(struct h1_reader *r, struct span in, struct h1_result *res)
+static NOINLINE int next_chunked(struct h1_reader *r, struct span in, struct h1_result *res)
 {
     for (;;) {
         int rc;

@@ -22,10 +22,13 @@ static bool is_crlf(const uint8_t *p)
     return memcmp(p, "\r\n", 2) == 0;
 }
 
-/* HTTP/1.0 or HTTP/1.1 at `p`. */
+/* HTTP/1.0 or HTTP/1.1 at `p`: the two differ in the lowest bit of the last byte. */
 static bool is_version(const uint8_t *p)
 {
-    return memcmp(p, "HTTP/1.", 7) == 0 && (p[7] == '0' || p[7] == '1');
+    uint8_t text[VERSION_LEN];
+    memcpy(text, p, sizeof(text));
+    text[VERSION_LEN - 1] &= 0xfe;
+    return memcmp(text, "HTTP/1.0", VERSION_LEN) == 0;
 }
 
 /* ---- start lines ---- */
@@ -57,14 +60,24 @@ static size_t usual_target(struct span in, size_t at, struct head *h)
     return end;
 }
 
+/* The length of the method, which is followed by " /", or 0. */
+static size_t usual_method(struct span in, struct head *h)
+{
+    if (LIKELY(in.n >= 5 && memcmp(in.p, "GET ", 4) == 0)) {
+        h->method = METHOD_GET;
+        return in.p[4] == '/' ? 3 : 0;
+    }
+    size_t n = scan_name(in, 0);
+    if (n == 0 || n > HTTP_METHOD_MAX || in.n - n < 2 || in.p[n] != ' ' || in.p[n + 1] != '/')
+        return 0;
+    h->method = method_of(span_sub(in, 0, n));
+    return h->method == METHOD_CONNECT ? 0 : n;
+}
+
 void h1_usual_request_line(struct h1_reader *r, struct span in, struct head *h)
 {
-    size_t method = scan_name(in, 0), at = method + 1;
-    if (method == 0 || method > HTTP_METHOD_MAX || in.n - method < 2 || in.p[method] != ' ' ||
-        in.p[at] != '/')
-        return;
-    h->method = method_of(span_sub(in, 0, method));
-    if (h->method == METHOD_CONNECT)
+    size_t method = usual_method(in, h), at = method + 1;
+    if (UNLIKELY(method == 0))
         return;
     size_t end = usual_target(in, at, h), version = end + 1, line_end = version + VERSION_LEN;
     bool usual = line_end + 2 <= in.n && line_end <= r->limits->line_bytes &&
@@ -112,7 +125,7 @@ static inline scan_block block_at(struct span in, size_t at)
  */
 static inline size_t usual_line(struct span in, size_t at, struct field *f)
 {
-    uint64_t colons = scan_colons(block_at(in, at));
+    scan_bits colons = scan_colons(block_at(in, at));
     size_t name = LIKELY(colons != 0) ? scan_first(colons) : scan_name(in, at) - at;
     if (UNLIKELY(name == 0 || at + name >= in.n - 1))
         return 0;

@@ -22,13 +22,13 @@
 /* The first stop at or after `i`, as far as blocks go: all of `s`, unless it is shorter than one.
  */
 static ALWAYS_INLINE inline size_t scan_blocks(struct span s, size_t i,
-                                               uint64_t (*stops_of)(scan_block))
+                                               scan_bits (*stops_of)(scan_block))
 {
     if (UNLIKELY(s.n < SCAN_BLOCK))
         return i;
     const uint8_t *p = s.p + i, *last = s.p + s.n - SCAN_BLOCK;
     for (; p <= last; p += SCAN_BLOCK) {
-        uint64_t stops = stops_of(scan_load(p));
+        scan_bits stops = stops_of(scan_load(p));
         if (stops != 0)
             return (size_t)(p - s.p) + scan_first(stops);
     }
@@ -118,7 +118,7 @@ static inline size_t scan_path(struct span s, size_t from)
 {
     size_t i = from;
     for (; s.n - i >= SCAN_BLOCK; i += SCAN_BLOCK) {
-        uint64_t stops = scan_path_stops(scan_load(s.p + i), scan_load(s.p + i - 1));
+        scan_bits stops = scan_path_stops(scan_load(s.p + i), scan_load(s.p + i - 1));
         if (stops != 0) {
             i += scan_first(stops);
             SCAN_LOOKED(i - from + 1);

@@ -23,6 +23,7 @@
 #define SCAN_BLOCK 16
 
 typedef __m128i scan_block;
+typedef uint32_t scan_bits;
 
 static inline scan_block scan_load(const uint8_t *p)
 {
@@ -58,46 +59,46 @@ static inline __m128i scan_letter(__m128i v)
     return scan_within(_mm_or_si128(v, scan_each(0x20)), 'a', 26);
 }
 
-static inline uint64_t scan_set(__m128i where)
+static inline scan_bits scan_set(__m128i where)
 {
-    return (unsigned)_mm_movemask_epi8(where);
+    return (scan_bits)_mm_movemask_epi8(where);
 }
 
 /* A ':'. */
-static inline uint64_t scan_colons(scan_block v)
+static inline scan_bits scan_colons(scan_block v)
 {
     return scan_set(scan_equal(v, ':'));
 }
 
 /* Not a letter, digit or '-'. */
-static inline uint64_t scan_name_stops(scan_block v)
+static inline scan_bits scan_name_stops(scan_block v)
 {
     __m128i digit = scan_within(v, '0', 10), dash = scan_equal(v, '-');
     return scan_set(_mm_or_si128(scan_letter(v), _mm_or_si128(digit, dash))) ^ 0xffff;
 }
 
 /* Not a letter, a digit, '-' or '.'. */
-static inline uint64_t scan_host_stops(scan_block v)
+static inline scan_bits scan_host_stops(scan_block v)
 {
     __m128i digit = scan_within(v, '0', 10), mark = scan_within(v, '-', 2);
     return scan_set(_mm_or_si128(scan_letter(v), _mm_or_si128(digit, mark))) ^ 0xffff;
 }
 
 /* A control byte. */
-static inline uint64_t scan_text_stops(scan_block v)
+static inline scan_bits scan_text_stops(scan_block v)
 {
     __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, scan_each(0x1f)), v);
     return scan_set(_mm_or_si128(low, scan_equal(v, 0x7f)));
 }
 
 /* Not visible ASCII. */
-static inline uint64_t scan_visible_stops(scan_block v)
+static inline scan_bits scan_visible_stops(scan_block v)
 {
     return scan_set(scan_within(v, 0x21, 0x7f - 0x21)) ^ 0xffff;
 }
 
 /* Not visible, or one of '"' '#' '<' '>'. */
-static inline uint64_t scan_query_stops(scan_block v)
+static inline scan_bits scan_query_stops(scan_block v)
 {
     __m128i quote = scan_equal(_mm_or_si128(v, scan_each(1)), '#');
     __m128i angle = scan_equal(_mm_or_si128(v, scan_each(2)), '>');
@@ -107,16 +108,16 @@ static inline uint64_t scan_query_stops(scan_block v)
 
 /* Not a letter, a digit or one of "-./_", or a '.' behind a '/'. `before` holds the bytes one place
  * before those of `v`. */
-static inline uint64_t scan_path_stops(scan_block v, scan_block before)
+static inline scan_bits scan_path_stops(scan_block v, scan_block before)
 {
     __m128i mark = _mm_or_si128(scan_within(v, '-', '9' + 1 - '-'), scan_equal(v, '_'));
     __m128i dot = _mm_and_si128(scan_equal(v, '.'), scan_equal(before, '/'));
     return scan_set(_mm_andnot_si128(dot, _mm_or_si128(scan_letter(v), mark))) ^ 0xffff;
 }
 
-static inline size_t scan_first(uint64_t stops)
+static inline size_t scan_first(scan_bits stops)
 {
-    return (unsigned)__builtin_ctzll(stops);
+    return (unsigned)__builtin_ctz(stops);
 }
 
 #else
@@ -128,6 +129,7 @@ static inline size_t scan_first(uint64_t stops)
 #define SCAN_HIGH       SCAN_EACH(0x80)
 
 typedef uint64_t scan_block;
+typedef uint64_t scan_bits;
 
 static inline scan_block scan_load(const uint8_t *p)
 {
@@ -173,42 +175,42 @@ static inline uint64_t scan_is(uint64_t low, uint8_t byte)
     return ~((low ^ SCAN_EACH(byte)) + SCAN_EACH(0x7f)) & SCAN_HIGH;
 }
 
-static inline uint64_t scan_colons(scan_block v)
+static inline scan_bits scan_colons(scan_block v)
 {
     return scan_equal(v, ':');
 }
 
-static inline uint64_t scan_name_stops(scan_block v)
+static inline scan_bits scan_name_stops(scan_block v)
 {
     uint64_t low = v & SCAN_EACH(0x7f);
     uint64_t good = scan_letter(low) | scan_within(low, '0', 10) | scan_is(low, '-');
     return ~(good & ~v) & SCAN_HIGH;
 }
 
-static inline uint64_t scan_host_stops(scan_block v)
+static inline scan_bits scan_host_stops(scan_block v)
 {
     uint64_t low = v & SCAN_EACH(0x7f);
     uint64_t good = scan_letter(low) | scan_within(low, '0', 10) | scan_within(low, '-', 2);
     return ~(good & ~v) & SCAN_HIGH;
 }
 
-static inline uint64_t scan_text_stops(scan_block v)
+static inline scan_bits scan_text_stops(scan_block v)
 {
     return scan_below(v, 0x20) | scan_equal(v, 0x7f);
 }
 
-static inline uint64_t scan_visible_stops(scan_block v)
+static inline scan_bits scan_visible_stops(scan_block v)
 {
     return scan_below(v, 0x21) | scan_equal(v, 0x7f) | (v & SCAN_HIGH);
 }
 
-static inline uint64_t scan_query_stops(scan_block v)
+static inline scan_bits scan_query_stops(scan_block v)
 {
     return scan_visible_stops(v) | scan_equal(v | SCAN_EACH(1), '#') |
            scan_equal(v | SCAN_EACH(2), '>');
 }
 
-static inline uint64_t scan_path_stops(scan_block v, scan_block before)
+static inline scan_bits scan_path_stops(scan_block v, scan_block before)
 {
     uint64_t low = v & SCAN_EACH(0x7f);
     uint64_t mark = scan_within(low, '-', '9' + 1 - '-') | scan_is(low, '_');
@@ -216,7 +218,7 @@ static inline uint64_t scan_path_stops(scan_block v, scan_block before)
     return ~((scan_letter(low) | mark) & ~dot & ~v) & SCAN_HIGH;
 }
 
-static inline size_t scan_first(uint64_t stops)
+static inline size_t scan_first(scan_bits stops)
 {
     return (unsigned)__builtin_ctzll(stops) / 8;
 }
