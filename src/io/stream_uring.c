@@ -119,7 +119,8 @@ void uring_stream_fail(struct uring_stream *e, enum reason why)
 {
     if (has(e, URING_FAIL_DUE | URING_FAILED | URING_CLOSED))
         return;
-    set(e, URING_FAIL_DUE | (uint32_t)why << URING_REASON_SHIFT);
+    set(e, URING_FAIL_DUE);
+    e->why = (uint8_t)why;
     uring_stream_ready(e);
 }
 
@@ -218,6 +219,8 @@ static void release(struct uring_stream *e)
     e->fd = -1;
     if (has(e, URING_RESET))
         socket_reset_on_close(fd);
+    else if (has(e, URING_LAST))
+        (void)shutdown(fd, SHUT_WR); /* with bytes unread a close alone would drop what waits */
     if (!has(e, URING_IN_KERNEL)) {
         (void)close(fd);
         return;
@@ -261,7 +264,7 @@ void uring_close_stream(struct stream *s, enum stream_close_how how)
     if (how == STREAM_CLOSE_RESET || has(e, dropped))
         drop_backlog(e);
     uring_held_drop(e);
-    s->engine_bits &= URING_IN_KERNEL | URING_STOPPING | URING_QUEUED;
+    s->engine_bits &= URING_IN_KERNEL | URING_STOPPING | URING_QUEUED | URING_LAST;
     set(e, URING_CLOSED | (how == STREAM_CLOSE_RESET ? URING_RESET : 0));
     s->ops = NULL;
     list_move_tail(&l->closed, &e->link);
@@ -496,10 +499,15 @@ static void flush(struct uring_stream *e)
 
 /* ---- receiving ---- */
 
+bool uring_is_ending(struct stream *s)
+{
+    return has(uring_stream_of(s), URING_PEER_DONE | URING_ERROR | URING_END);
+}
+
 bool uring_has_input(struct stream *s)
 {
     struct uring_stream *e = uring_stream_of(s);
-    return e->held || has(e, URING_READABLE | URING_PEER_DONE | URING_ERROR);
+    return e->held != 0 || has(e, URING_READABLE | URING_PEER_DONE | URING_ERROR);
 }
 
 void uring_read(struct stream *s, bool want)
@@ -534,10 +542,10 @@ static inline bool may_receive(const struct uring_stream *e)
 static void deliver_held(struct uring_stream *e, size_t *received)
 {
     struct uring_loop *l = loop_of(e);
-    struct buf *b = uring_held_pop(e);
-    *received += b->filled;
-    e->s.ops->data(&e->s, (struct slice){b->data, b->filled, b});
-    uring_buffer_return(l, b);
+    struct slice in = uring_held_pop(e);
+    *received += in.n;
+    e->s.ops->data(&e->s, in);
+    uring_buffer_return(l, in.buf);
 }
 
 /* How the next messages of this stream will be received. */
@@ -628,7 +636,7 @@ static void find_reset(struct uring_stream *e)
 
 static void tell_failed(struct uring_stream *e)
 {
-    enum reason why = (enum reason)(e->s.engine_bits >> URING_REASON_SHIFT);
+    enum reason why = (enum reason)e->why;
     drop_backlog(e);
     uring_held_drop(e);
     clear(e, URING_FAIL_DUE | URING_WANT_READ | URING_SENDING);

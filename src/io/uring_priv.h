@@ -31,7 +31,8 @@
 
 /* Bytes received ahead of credit, in buffers and for all streams together: beyond, streams are
  * watched without a buffer. */
-#define URING_HELD_MAX 1024
+#define URING_HELD_MAX     512
+#define URING_HELD_ENTRIES (2 * URING_HELD_MAX)
 
 /* So many messages must fit a provided buffer again before a stream that carried more gets them. */
 #define URING_SMALL_RUN 8
@@ -63,6 +64,13 @@ struct uring_send {
     uint32_t at;    /* its place in the submission queue */
     int32_t result; /* what a completion told; silence is success */
     bool failed;    /* short, or an error */
+};
+
+/* A buffer with bytes that wait to be delivered. */
+struct uring_held {
+    struct buf *buf;
+    uint32_t n;
+    uint16_t next; /* of the same stream, or unused too; 0 = last */
 };
 
 struct uring_counters {
@@ -105,8 +113,10 @@ struct uring_loop {
     uint16_t free_count;              /* places in `slots` with nothing offered */
     uint16_t free_ids[URING_BUFFERS]; /* these */
     struct buf *slots[URING_BUFFERS]; /* what is offered, by buffer id */
-    uint32_t held;                    /* buffers received ahead of credit or of this turn */
-    struct uring_stream **receiving;  /* streams with a multishot receive, in no order */
+    uint32_t held_count;              /* buffers received ahead of credit or of this turn */
+    uint16_t held_free;               /* the first unused one */
+    struct uring_held held[URING_HELD_ENTRIES]; /* [0] is none */
+    struct uring_stream **receiving;            /* streams with a multishot receive, in no order */
     uint32_t receiving_count;
     uint32_t receiving_room;
     uint32_t park_at; /* where the next look for quiet ones begins */
@@ -124,11 +134,12 @@ struct uring_stream {
     int fd;
     uint32_t receiving_at; /* in the loop's `receiving`, while URING_RECV */
     uint16_t turn;         /* low bits of the turn that last served us */
+    uint16_t held;         /* received and not delivered yet: first of the loop's `held`, or 0 */
     uint8_t generation;
+    uint8_t why;      /* it fails: enum reason */
     int8_t small;     /* messages in a row that fit a provided buffer; < 0 after larger ones */
     struct list link; /* ready, ready_next, closed or closing */
     struct backlog *backlog; /* what waits for room, or NULL */
-    struct buf *held;        /* received and not delivered yet, oldest first, by next_free */
     struct socket_ip peer;   /* of an accepted one; ADDRESS_NONE: ask the kernel */
 };
 
@@ -147,7 +158,7 @@ enum uring_stream_bit {
     URING_QUEUED = 1u << 9,      /* a small send is on its way */
     URING_SHUTDOWN = 1u << 10,   /* asked for; done once nothing is pending */
     URING_EOF = 1u << 11,        /* delivered */
-    URING_FAIL_DUE = 1u << 12,   /* reason in the top byte, to be told */
+    URING_FAIL_DUE = 1u << 12,   /* `why` is to be told */
     URING_FAILED = 1u << 13,     /* told */
     URING_CLOSED = 1u << 14,
     URING_RESET = 1u << 15,    /* closed with a reset */
@@ -159,11 +170,11 @@ enum uring_stream_bit {
     URING_ACTIVE = 1u << 21,   /* it brought something since we last looked for quiet ones */
     URING_HUNG_UP = 1u << 22,  /* that poll has fired: it would again, at once */
     URING_SHUT = 1u << 23,     /* the half-close is done */
+    URING_LAST = 1u << 24,     /* what is sent waits in the kernel for the FIN */
 };
-#define URING_REASON_SHIFT 24
-#define URING_IN_KERNEL    (URING_RECV | URING_IN | URING_OUT | URING_HUP)
+#define URING_IN_KERNEL (URING_RECV | URING_IN | URING_OUT | URING_HUP)
 
-static_assert(REASON_COUNT <= 256, "a reason fits the top byte of engine_bits");
+static_assert(REASON_COUNT <= 256, "a reason fits `why`");
 
 /* ---- tags ---- */
 
@@ -258,12 +269,14 @@ void uring_shutdown(struct stream *s);
 void uring_close_stream(struct stream *s, enum stream_close_how how);
 uint64_t uring_unsent(struct stream *s);
 bool uring_has_input(struct stream *s);
+bool uring_is_ending(struct stream *s);
 struct address uring_peer(struct stream *s);
 struct address uring_local(struct stream *s);
 
 /* ---- send_uring.c ---- */
 
 enum send_result uring_send(struct stream *s, const struct slice *slices, size_t count);
+void uring_last(struct stream *s);
 
 /* The stream's small send, if it is queued and not submitted, becomes the caller's: sends it now,
  * ahead of what follows. What the kernel does not take is parked. */
@@ -297,8 +310,8 @@ void uring_receive_stop(struct uring_stream *e);
 void uring_receive_event(struct uring_loop *l, struct uring_stream *e,
                          const struct io_uring_cqe *cqe);
 
-/* The oldest held buffer, no longer held, with its bytes in `filled`; or NULL. */
-struct buf *uring_held_pop(struct uring_stream *e);
+/* The oldest held bytes, no longer held. There are some. */
+struct slice uring_held_pop(struct uring_stream *e);
 /* Offers it again unless somebody kept it. */
 void uring_buffer_return(struct uring_loop *l, struct buf *b);
 /* Drops what a stream holds. */
