@@ -247,11 +247,12 @@ static int accept_start(struct acceptor *a)
     if (!ua)
         return -(int)REASON_overload;
     loop_watch_init(&ua->watch, listener_fd(a->listener, a->shard), accept_some, l);
-    ua->watch.exclusive = listener_is_shared(a->listener);
+    ua->watch.exclusive = !listener_enter(a->listener, a->shard);
     ua->acceptor = a;
     list_init(&ua->link);
     int rc = loop_watch_set(a->loop, &ua->watch, LOOP_WATCH_IN);
     if (rc < 0) {
+        listener_leave(a->listener, a->shard);
         free(ua);
         return rc;
     }
@@ -263,6 +264,7 @@ static void accept_stop(struct acceptor *a)
 {
     struct uring_acceptor *ua = a->engine;
     loop_watch_end(a->loop, &ua->watch);
+    listener_leave(a->listener, a->shard);
     ua->acceptor = NULL;
     a->engine = NULL;
     list_add_tail(&uring_loop_of(a->loop)->gone, &ua->link); /* we may be in its callback */
@@ -427,6 +429,7 @@ static const struct engine engine_uring = {
     .unsent = uring_unsent,
     .has_input = uring_has_input,
     .is_ending = uring_is_ending,
+    .bulk = uring_bulk,
     .peer = uring_peer,
     .local = uring_local,
     .accept_start = accept_start,

@@ -251,7 +251,7 @@ static void note_end(struct uring_loop *l, struct uring_stream *e, int result)
         return;
     }
     if (e->small < 0)
-        uring_set(e, URING_READABLE);
+        uring_set(e, URING_READABLE); /* it carries more than suits a provided buffer */
 }
 
 void uring_receive_event(struct uring_loop *l, struct uring_stream *e,

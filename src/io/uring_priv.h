@@ -94,6 +94,7 @@ struct uring_loop {
     /* this thread only */
     struct slab streams;
     struct slab backlogs;
+    struct slab bulks;
     struct slab watches;
     struct list ready;            /* streams with something to do */
     struct list ready_next;       /* the same, but they had their share of this turn */
@@ -140,6 +141,7 @@ struct uring_stream {
     int8_t small;     /* messages in a row that fit a provided buffer; < 0 after larger ones */
     struct list link; /* ready, ready_next, closed or closing */
     struct backlog *backlog; /* what waits for room, or NULL */
+    struct uring_bulk *bulk; /* its part in bulks, or NULL */
     struct socket_ip peer;   /* of an accepted one; ADDRESS_NONE: ask the kernel */
 };
 
@@ -171,10 +173,15 @@ enum uring_stream_bit {
     URING_HUNG_UP = 1u << 22,  /* that poll has fired: it would again, at once */
     URING_SHUT = 1u << 23,     /* the half-close is done */
     URING_LAST = 1u << 24,     /* what is sent waits in the kernel for the FIN */
+    URING_BULK_SRC = 1u << 25, /* what it receives goes to another stream */
+    URING_BULK_DST = 1u << 26, /* SENDING is what another one receives */
 };
 #define URING_IN_KERNEL (URING_RECV | URING_IN | URING_OUT | URING_HUP)
 
 static_assert(REASON_COUNT <= 256, "a reason fits `why`");
+
+/* Share of one stream in a turn. */
+#define RECEIVE_BYTES_PER_TURN (512 * 1024)
 
 /* ---- tags ---- */
 
@@ -258,6 +265,8 @@ void uring_stream_fail(struct uring_stream *e, enum reason why);
 bool uring_stream_park(struct uring_stream *e, const struct slice *slices, size_t count,
                        size_t sent);
 bool uring_stream_park_copy(struct uring_stream *e, const uint8_t *p, uint32_t n);
+/* Has the kernel watch for room to send; only in a turn. */
+void uring_stream_await_room(struct uring_stream *e);
 /* A small send on which a closed stream waited is over. */
 void uring_stream_settled(struct uring_stream *e);
 
@@ -295,6 +304,31 @@ void uring_sends_settle(struct uring_loop *l);
 
 /* Sends everything that waits; false when the kernel has no room for all. */
 bool uring_flush(struct uring_stream *e);
+
+/* ---- bulk_uring.c ---- */
+
+/* A stream's part in bulks: as their source, as their destination, or both. */
+struct uring_bulk {
+    /* as the source */
+    struct uring_stream *to; /* NULL: it is none */
+    struct pipe *pipe;       /* held while bytes are in it */
+    uint64_t left;           /* still to be taken */
+    uint32_t in_pipe;
+    uint8_t lean; /* times in a row that little came */
+    bool blocked; /* `to` has no room */
+    /* as the destination */
+    struct uring_stream *from; /* NULL: it is none */
+};
+
+bool uring_bulk(struct stream *src, struct stream *dst, uint64_t bytes);
+/* Moves what can be moved now, and tells. Only from serve(). */
+void uring_bulk_run(struct uring_stream *src);
+/* The destination may have room. */
+void uring_bulk_writable(struct uring_stream *dst);
+/* Whether bytes of it, as a source, are still on their way or may be taken: a failure waits. */
+bool uring_bulk_goes_on(const struct uring_stream *e);
+/* It fails or is closed: ends its bulks. */
+void uring_bulk_drop(struct uring_stream *e);
 
 /* ---- receive_uring.c ---- */
 
