@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 /* Connections taken per turn and acceptor while more wait. */
-#define ACCEPTS_PER_TURN 8
+#define ACCEPTS_PER_TURN 8u
 
 /* ---- entering the kernel ---- */
 
@@ -215,15 +215,9 @@ static bool accept_one(struct uring_loop *l, struct uring_acceptor *ua)
     return true;
 }
 
-static bool more_wait(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, 0) == 1;
-}
-
-/* As with epoll: an accept that finds nothing costs as much as one that succeeds. That speaks
- * against multishot accepts too, which end each batch with one, give no address, and know neither
- * of streams_max nor of a pause. */
+/* As with epoll: one connection per event, more when they crowd. Not a multishot accept: that ends
+ * each batch with an accept that finds nothing, which costs as much as one that succeeds, gives no
+ * address, and takes what there is whatever streams_max and a pause say. */
 static void accept_some(struct loop_watch *w, uint32_t fired)
 {
     (void)fired;
@@ -231,10 +225,9 @@ static void accept_some(struct loop_watch *w, uint32_t fired)
     struct uring_loop *l = w->user;
     bool crowded = ua->last_turn + 1 == l->loop.stats.turns;
     ua->last_turn = l->loop.stats.turns;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        if (i > 0 && !(crowded && more_wait(w->fd)))
-            return;
-        if (!accept_one(l, ua) || !w->events)
+    uint32_t count = crowded ? MIN(socket_waiting(w->fd), ACCEPTS_PER_TURN) : 1;
+    for (uint32_t i = 0; i < count && w->events; i++) {
+        if (!accept_one(l, ua))
             return;
     }
 }
@@ -254,11 +247,12 @@ static int accept_start(struct acceptor *a)
     if (!ua)
         return -(int)REASON_overload;
     loop_watch_init(&ua->watch, listener_fd(a->listener, a->shard), accept_some, l);
-    ua->watch.exclusive = listener_is_shared(a->listener);
+    ua->watch.exclusive = !listener_enter(a->listener, a->shard);
     ua->acceptor = a;
     list_init(&ua->link);
     int rc = loop_watch_set(a->loop, &ua->watch, LOOP_WATCH_IN);
     if (rc < 0) {
+        listener_leave(a->listener, a->shard);
         free(ua);
         return rc;
     }
@@ -270,6 +264,7 @@ static void accept_stop(struct acceptor *a)
 {
     struct uring_acceptor *ua = a->engine;
     loop_watch_end(a->loop, &ua->watch);
+    listener_leave(a->listener, a->shard);
     ua->acceptor = NULL;
     a->engine = NULL;
     list_add_tail(&uring_loop_of(a->loop)->gone, &ua->link); /* we may be in its callback */
@@ -428,10 +423,13 @@ static const struct engine engine_uring = {
     .connect = uring_connect,
     .read = uring_read,
     .send = uring_send,
+    .last = uring_last,
     .shutdown = uring_shutdown,
     .close = uring_close_stream,
     .unsent = uring_unsent,
     .has_input = uring_has_input,
+    .is_ending = uring_is_ending,
+    .bulk = uring_bulk,
     .peer = uring_peer,
     .local = uring_local,
     .accept_start = accept_start,

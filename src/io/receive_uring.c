@@ -17,6 +17,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+static_assert(URING_HELD_ENTRIES - 1 >= URING_HELD_MAX + URING_BUFFERS, "all may be held");
+
+static void held_init(struct uring_loop *l);
+
 /* ---- buffers ---- */
 
 static size_t offered_bytes(const struct uring_loop *l)
@@ -26,6 +30,7 @@ static size_t offered_bytes(const struct uring_loop *l)
 
 int uring_buffers_init(struct uring_loop *l)
 {
+    held_init(l);
     l->free_count = (uint16_t)l->buffers_count;
     for (uint16_t i = 0; i < l->buffers_count; i++)
         l->free_ids[i] = i;
@@ -53,6 +58,13 @@ void uring_buffers_fini(struct uring_loop *l)
     l->receiving = NULL;
 }
 
+/* Whatever is offered may come back to be held. */
+static bool may_offer(const struct uring_loop *l)
+{
+    uint32_t offered = l->buffers_count - l->free_count;
+    return l->multishot && l->free_count > 0 && l->held_count + offered < URING_HELD_ENTRIES - 1;
+}
+
 static void offer(struct uring_loop *l, struct buf *b)
 {
     uint16_t id = l->free_ids[--l->free_count];
@@ -67,7 +79,7 @@ static void offer(struct uring_loop *l, struct buf *b)
 
 void uring_buffers_offer(struct uring_loop *l)
 {
-    while (l->multishot && l->free_count > 0) {
+    while (may_offer(l)) {
         struct buf *b = buf_get(&l->loop, URING_BUFFER_BYTES);
         if (!b)
             return;
@@ -77,7 +89,7 @@ void uring_buffers_offer(struct uring_loop *l)
 
 void uring_buffer_return(struct uring_loop *l, struct buf *b)
 {
-    if (b->refs == 1 && b->klass == BUF_SMALL && l->free_count > 0 && l->multishot)
+    if (b->refs == 1 && b->klass == BUF_SMALL && may_offer(l))
         offer(l, b);
     else
         buf_put(&b);
@@ -97,32 +109,44 @@ static struct buf *take_offered(struct uring_loop *l, uint32_t flags)
 
 /* ---- held bytes ---- */
 
-static void hold(struct uring_loop *l, struct uring_stream *e, struct buf *b, uint32_t n)
+static void held_init(struct uring_loop *l)
 {
-    b->filled = n;
-    b->next_free = NULL;
-    struct buf **last = &e->held;
-    while (*last)
-        last = &(*last)->next_free;
-    *last = b;
-    l->held++;
+    for (uint16_t i = 1; i + 1 < URING_HELD_ENTRIES; i++)
+        l->held[i].next = (uint16_t)(i + 1);
+    l->held_free = 1;
 }
 
-struct buf *uring_held_pop(struct uring_stream *e)
+static void hold(struct uring_loop *l, struct uring_stream *e, struct buf *b, uint32_t n)
 {
-    struct buf *b = e->held;
-    if (!b)
-        return NULL;
-    e->held = b->next_free;
-    b->next_free = NULL;
-    uring_loop_of(e->s.loop)->held--;
-    return b;
+    uint16_t at = l->held_free;
+    CHECK(at != 0); /* no more is offered than there is room for */
+    l->held_free = l->held[at].next;
+    l->held[at] = (struct uring_held){.buf = b, .n = n};
+    uint16_t *last = &e->held;
+    while (*last)
+        last = &l->held[*last].next;
+    *last = at;
+    l->held_count++;
+}
+
+struct slice uring_held_pop(struct uring_stream *e)
+{
+    struct uring_loop *l = uring_loop_of(e->s.loop);
+    uint16_t at = e->held;
+    CHECK(at != 0);
+    struct uring_held *h = &l->held[at];
+    struct slice s = {h->buf->data, h->n, h->buf};
+    e->held = h->next;
+    h->next = l->held_free;
+    l->held_free = at;
+    l->held_count--;
+    return s;
 }
 
 void uring_held_drop(struct uring_stream *e)
 {
-    for (struct buf *b; (b = uring_held_pop(e));)
-        uring_buffer_return(uring_loop_of(e->s.loop), b);
+    while (e->held)
+        uring_buffer_return(uring_loop_of(e->s.loop), uring_held_pop(e).buf);
 }
 
 /* ---- quiet streams ---- */
@@ -176,7 +200,7 @@ static void forget_receiving(struct uring_loop *l, struct uring_stream *e)
 bool uring_receive_start(struct uring_stream *e)
 {
     struct uring_loop *l = uring_loop_of(e->s.loop);
-    if (!l->multishot || e->small <= 0 || l->held >= URING_HELD_MAX)
+    if (!l->multishot || e->small <= 0 || l->held_count >= URING_HELD_MAX)
         return false;
     if (l->free_count > l->buffers_count / 2 || !note_receiving(l, e))
         return false;
@@ -227,7 +251,7 @@ static void note_end(struct uring_loop *l, struct uring_stream *e, int result)
         return;
     }
     if (e->small < 0)
-        uring_set(e, URING_READABLE);
+        uring_set(e, URING_READABLE); /* it carries more than suits a provided buffer */
 }
 
 void uring_receive_event(struct uring_loop *l, struct uring_stream *e,

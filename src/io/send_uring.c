@@ -19,13 +19,14 @@
 #include <string.h>
 #include <sys/uio.h>
 
-/* Hands slices to the kernel: bytes it took, 0 when it has no room, or -errno. */
-static ssize_t push(int fd, const struct slice *slices, size_t count)
+/* Hands slices to the kernel: bytes it took, 0 when it has no room, or -errno. With MSG_MORE the
+ * last of them wait there for what comes next. */
+static ssize_t push(int fd, const struct slice *slices, size_t count, int more)
 {
     ssize_t n;
     if (LIKELY(count == 1)) {
         do {
-            n = kernel_send(fd, slices->p, slices->n, 0);
+            n = kernel_send(fd, slices->p, slices->n, more);
         } while (UNLIKELY(n == -EINTR));
     } else {
         struct iovec iov[BACKLOG_SLICES_MAX];
@@ -33,7 +34,7 @@ static ssize_t push(int fd, const struct slice *slices, size_t count)
             iov[i] = (struct iovec){(void *)(uintptr_t)slices[i].p, slices[i].n};
         struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
         do {
-            n = kernel_sendmsg(fd, &message, 0);
+            n = kernel_sendmsg(fd, &message, more);
         } while (UNLIKELY(n == -EINTR));
     }
     return UNLIKELY(n == -EAGAIN) ? 0 : n;
@@ -158,7 +159,7 @@ static enum send_result send_now(struct uring_stream *e, const struct slice *sli
         total += with_early[0].n;
         count++;
     }
-    ssize_t sent = push(e->fd, slices, count);
+    ssize_t sent = push(e->fd, slices, count, uring_has(e, URING_LAST) ? MSG_MORE : 0);
     if (LIKELY(sent == (ssize_t)total))
         return SEND_DONE;
     uring_set(e, URING_SENDING);
@@ -190,9 +191,15 @@ enum send_result uring_send(struct stream *s, const struct slice *slices, size_t
             (void)uring_stream_park(e, slices, count, 0);
         return SEND_PENDING;
     }
-    if (total <= URING_SEND_BYTES_MAX && queue(e, slices, count, (uint32_t)total))
+    if (total <= URING_SEND_BYTES_MAX && !uring_has(e, URING_LAST) &&
+        queue(e, slices, count, (uint32_t)total))
         return SEND_DONE;
     return send_now(e, slices, count, total);
+}
+
+void uring_last(struct stream *s)
+{
+    uring_set(uring_stream_of(s), URING_LAST);
 }
 
 void uring_send_early(struct uring_stream *e)
@@ -205,7 +212,7 @@ void uring_send_early(struct uring_stream *e)
         return;
     struct slice early = {r->p, r->n, NULL};
     take_back(l, r);
-    ssize_t sent = push(e->fd, &early, 1);
+    ssize_t sent = push(e->fd, &early, 1, 0);
     if (UNLIKELY(sent < 0))
         uring_stream_fail(e, socket_stream_reason((int)-sent));
     else if (UNLIKELY(sent < (ssize_t)early.n))
@@ -279,7 +286,7 @@ bool uring_flush(struct uring_stream *e)
 {
     struct backlog *b = e->backlog;
     uring_clear(e, URING_WRITABLE);
-    ssize_t sent = push(e->fd, b->slices + b->first, b->count - b->first);
+    ssize_t sent = push(e->fd, b->slices + b->first, b->count - b->first, 0);
     if (sent < 0) {
         uring_set(e, URING_READABLE | URING_PEER_DONE);
         uring_stream_fail(e, socket_stream_reason((int)-sent));

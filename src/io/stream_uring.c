@@ -27,9 +27,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Share of one stream in a turn. */
-#define RECEIVES_PER_TURN      4
-#define RECEIVE_BYTES_PER_TURN (512 * 1024)
+/* Share of one stream in a turn, by number of receives. */
+#define RECEIVES_PER_TURN 4
 
 /* How long a closed stream may take for what was accepted for sending before. */
 #define LINGER_MS 60000
@@ -61,6 +60,7 @@ void uring_streams_init(struct uring_loop *l)
     uint32_t max = l->loop.streams_max;
     /* Twice: those closed lately keep their memory until their last completion. */
     slab_init(&l->streams, sizeof(struct uring_stream), 8, 2 * (size_t)max);
+    slab_init(&l->bulks, sizeof(struct uring_bulk), 8, max);
     slab_init(&l->backlogs, sizeof(struct backlog), 8, 2 * (size_t)max);
     list_init(&l->ready);
     list_init(&l->ready_next);
@@ -119,7 +119,8 @@ void uring_stream_fail(struct uring_stream *e, enum reason why)
 {
     if (has(e, URING_FAIL_DUE | URING_FAILED | URING_CLOSED))
         return;
-    set(e, URING_FAIL_DUE | (uint32_t)why << URING_REASON_SHIFT);
+    set(e, URING_FAIL_DUE);
+    e->why = (uint8_t)why;
     uring_stream_ready(e);
 }
 
@@ -189,6 +190,12 @@ static void cancel(struct uring_stream *e, enum uring_kind kind)
     sqe->addr = uring_tag(e, kind);
 }
 
+void uring_stream_await_room(struct uring_stream *e)
+{
+    if (!has(e, URING_OUT))
+        poll_start(e, URING_OUT, URING_TAG_OUT, POLLOUT);
+}
+
 /* Has the kernel watch for whatever is awaited. */
 static void arm(struct uring_stream *e)
 {
@@ -218,6 +225,8 @@ static void release(struct uring_stream *e)
     e->fd = -1;
     if (has(e, URING_RESET))
         socket_reset_on_close(fd);
+    else if (has(e, URING_LAST))
+        (void)shutdown(fd, SHUT_WR); /* with bytes unread a close alone would drop what waits */
     if (!has(e, URING_IN_KERNEL)) {
         (void)close(fd);
         return;
@@ -253,6 +262,8 @@ void uring_close_stream(struct stream *s, enum stream_close_how how)
     struct uring_stream *e = uring_stream_of(s);
     struct uring_loop *l = loop_of(e);
     CHECK(!has(e, URING_CLOSED));
+    if (UNLIKELY(e->bulk))
+        uring_bulk_drop(e);
     if (how == STREAM_CLOSE_RESET)
         uring_send_drop(e);
     else
@@ -261,7 +272,7 @@ void uring_close_stream(struct stream *s, enum stream_close_how how)
     if (how == STREAM_CLOSE_RESET || has(e, dropped))
         drop_backlog(e);
     uring_held_drop(e);
-    s->engine_bits &= URING_IN_KERNEL | URING_STOPPING | URING_QUEUED;
+    s->engine_bits &= URING_IN_KERNEL | URING_STOPPING | URING_QUEUED | URING_LAST;
     set(e, URING_CLOSED | (how == STREAM_CLOSE_RESET ? URING_RESET : 0));
     s->ops = NULL;
     list_move_tail(&l->closed, &e->link);
@@ -336,6 +347,7 @@ void uring_streams_fini(struct uring_loop *l)
     }
     slab_fini(&l->streams);
     slab_fini(&l->backlogs);
+    slab_fini(&l->bulks);
 }
 
 /* ---- completions ---- */
@@ -381,6 +393,8 @@ static void poll_event(struct uring_loop *l, struct uring_stream *e, uint32_t bi
         note_poll(e, (uint32_t)result);
     if (bit == URING_OUT && e->backlog)
         set(e, URING_WRITABLE);
+    if (has(e, URING_BULK_DST))
+        uring_bulk_writable(e);
     uring_stream_ready(e);
 }
 
@@ -444,6 +458,7 @@ static void shut_if_due(struct uring_stream *e)
 void uring_shutdown(struct stream *s)
 {
     struct uring_stream *e = uring_stream_of(s);
+    CHECK(!has(e, URING_BULK_DST));
     if (has(e, URING_SHUTDOWN | URING_FAILED))
         return;
     set(e, URING_SHUTDOWN);
@@ -476,7 +491,8 @@ uint64_t uring_unsent(struct stream *s)
     if (ioctl(e->fd, SIOCOUTQ, &queued) != 0)
         queued = 0;
     uint64_t parked_bytes = e->backlog ? backlog_bytes(e->backlog) : 0;
-    return (uint64_t)queued + uring_send_queued(e) + parked_bytes;
+    uint64_t piped = has(e, URING_BULK_DST) ? e->bulk->from->bulk->in_pipe : 0;
+    return (uint64_t)queued + uring_send_queued(e) + parked_bytes + piped;
 }
 
 static void flush(struct uring_stream *e)
@@ -496,10 +512,15 @@ static void flush(struct uring_stream *e)
 
 /* ---- receiving ---- */
 
+bool uring_is_ending(struct stream *s)
+{
+    return has(uring_stream_of(s), URING_PEER_DONE | URING_ERROR | URING_END);
+}
+
 bool uring_has_input(struct stream *s)
 {
     struct uring_stream *e = uring_stream_of(s);
-    return e->held || has(e, URING_READABLE | URING_PEER_DONE | URING_ERROR);
+    return e->held != 0 || has(e, URING_READABLE | URING_PEER_DONE | URING_ERROR);
 }
 
 void uring_read(struct stream *s, bool want)
@@ -525,7 +546,8 @@ void uring_read(struct stream *s, bool want)
 
 static inline bool may_receive(const struct uring_stream *e)
 {
-    const uint32_t never = URING_EOF | URING_CONNECTING | URING_FAILED | URING_CLOSED;
+    const uint32_t never =
+        URING_EOF | URING_CONNECTING | URING_FAILED | URING_CLOSED | URING_BULK_SRC;
     if (has(e, never) || !has(e, URING_WANT_READ))
         return false;
     return e->held || (e->s.engine_bits & (URING_READABLE | URING_RECV)) == URING_READABLE;
@@ -534,10 +556,10 @@ static inline bool may_receive(const struct uring_stream *e)
 static void deliver_held(struct uring_stream *e, size_t *received)
 {
     struct uring_loop *l = loop_of(e);
-    struct buf *b = uring_held_pop(e);
-    *received += b->filled;
-    e->s.ops->data(&e->s, (struct slice){b->data, b->filled, b});
-    uring_buffer_return(l, b);
+    struct slice in = uring_held_pop(e);
+    *received += in.n;
+    e->s.ops->data(&e->s, in);
+    uring_buffer_return(l, in.buf);
 }
 
 /* How the next messages of this stream will be received. */
@@ -615,6 +637,8 @@ static void receive(struct uring_stream *e)
  * left for when they are wanted: they may be a complete answer. */
 static void find_reset(struct uring_stream *e)
 {
+    if (uring_bulk_goes_on(e))
+        return; /* later, if the bulk does not find it */
     clear(e, URING_ERROR);
     if (may_receive(e) || e->held || has(e, URING_FAIL_DUE | URING_CONNECTING))
         return;
@@ -628,9 +652,11 @@ static void find_reset(struct uring_stream *e)
 
 static void tell_failed(struct uring_stream *e)
 {
-    enum reason why = (enum reason)(e->s.engine_bits >> URING_REASON_SHIFT);
+    enum reason why = (enum reason)e->why;
     drop_backlog(e);
     uring_held_drop(e);
+    if (e->bulk)
+        uring_bulk_drop(e);
     clear(e, URING_FAIL_DUE | URING_WANT_READ | URING_SENDING);
     set(e, URING_FAILED);
     list_del(&e->link);
@@ -640,7 +666,7 @@ static void tell_failed(struct uring_stream *e)
 /* A failure waits for the bytes before it, and those for credit, unless a send awaits an answer. */
 static bool failure_waits(const struct uring_stream *e)
 {
-    return may_receive(e) || (e->held && !has(e, URING_SENDING));
+    return may_receive(e) || uring_bulk_goes_on(e) || (e->held && !has(e, URING_SENDING));
 }
 
 /* Does all that is due, in an order users can rely on: connected, sent, data, eof, failed. The
@@ -663,6 +689,11 @@ static void serve(struct uring_stream *e)
         clear(e, URING_READABLE); /* it brings what there is by itself */
     if (may_receive(e))
         receive(e);
+    if (UNLIKELY(has(e, URING_BULK_SRC))) {
+        uring_bulk_run(e);
+        if (may_receive(e)) /* the end, or what the bulk did not take */
+            receive(e);
+    }
     if (has(e, URING_FAIL_DUE) && !failure_waits(e))
         tell_failed(e);
     arm(e);

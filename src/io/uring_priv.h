@@ -31,7 +31,8 @@
 
 /* Bytes received ahead of credit, in buffers and for all streams together: beyond, streams are
  * watched without a buffer. */
-#define URING_HELD_MAX 1024
+#define URING_HELD_MAX     512
+#define URING_HELD_ENTRIES (2 * URING_HELD_MAX)
 
 /* So many messages must fit a provided buffer again before a stream that carried more gets them. */
 #define URING_SMALL_RUN 8
@@ -65,6 +66,13 @@ struct uring_send {
     bool failed;    /* short, or an error */
 };
 
+/* A buffer with bytes that wait to be delivered. */
+struct uring_held {
+    struct buf *buf;
+    uint32_t n;
+    uint16_t next; /* of the same stream, or unused too; 0 = last */
+};
+
 struct uring_counters {
     uint64_t sends_queued; /* small sends that shared an io_uring_enter */
     uint64_t sends_failed; /* of those: short or refused, and sent again or told */
@@ -86,6 +94,7 @@ struct uring_loop {
     /* this thread only */
     struct slab streams;
     struct slab backlogs;
+    struct slab bulks;
     struct slab watches;
     struct list ready;            /* streams with something to do */
     struct list ready_next;       /* the same, but they had their share of this turn */
@@ -105,8 +114,10 @@ struct uring_loop {
     uint16_t free_count;              /* places in `slots` with nothing offered */
     uint16_t free_ids[URING_BUFFERS]; /* these */
     struct buf *slots[URING_BUFFERS]; /* what is offered, by buffer id */
-    uint32_t held;                    /* buffers received ahead of credit or of this turn */
-    struct uring_stream **receiving;  /* streams with a multishot receive, in no order */
+    uint32_t held_count;              /* buffers received ahead of credit or of this turn */
+    uint16_t held_free;               /* the first unused one */
+    struct uring_held held[URING_HELD_ENTRIES]; /* [0] is none */
+    struct uring_stream **receiving;            /* streams with a multishot receive, in no order */
     uint32_t receiving_count;
     uint32_t receiving_room;
     uint32_t park_at; /* where the next look for quiet ones begins */
@@ -124,11 +135,13 @@ struct uring_stream {
     int fd;
     uint32_t receiving_at; /* in the loop's `receiving`, while URING_RECV */
     uint16_t turn;         /* low bits of the turn that last served us */
+    uint16_t held;         /* received and not delivered yet: first of the loop's `held`, or 0 */
     uint8_t generation;
+    uint8_t why;      /* it fails: enum reason */
     int8_t small;     /* messages in a row that fit a provided buffer; < 0 after larger ones */
     struct list link; /* ready, ready_next, closed or closing */
     struct backlog *backlog; /* what waits for room, or NULL */
-    struct buf *held;        /* received and not delivered yet, oldest first, by next_free */
+    struct uring_bulk *bulk; /* its part in bulks, or NULL */
     struct socket_ip peer;   /* of an accepted one; ADDRESS_NONE: ask the kernel */
 };
 
@@ -147,7 +160,7 @@ enum uring_stream_bit {
     URING_QUEUED = 1u << 9,      /* a small send is on its way */
     URING_SHUTDOWN = 1u << 10,   /* asked for; done once nothing is pending */
     URING_EOF = 1u << 11,        /* delivered */
-    URING_FAIL_DUE = 1u << 12,   /* reason in the top byte, to be told */
+    URING_FAIL_DUE = 1u << 12,   /* `why` is to be told */
     URING_FAILED = 1u << 13,     /* told */
     URING_CLOSED = 1u << 14,
     URING_RESET = 1u << 15,    /* closed with a reset */
@@ -159,11 +172,16 @@ enum uring_stream_bit {
     URING_ACTIVE = 1u << 21,   /* it brought something since we last looked for quiet ones */
     URING_HUNG_UP = 1u << 22,  /* that poll has fired: it would again, at once */
     URING_SHUT = 1u << 23,     /* the half-close is done */
+    URING_LAST = 1u << 24,     /* what is sent waits in the kernel for the FIN */
+    URING_BULK_SRC = 1u << 25, /* what it receives goes to another stream */
+    URING_BULK_DST = 1u << 26, /* SENDING is what another one receives */
 };
-#define URING_REASON_SHIFT 24
-#define URING_IN_KERNEL    (URING_RECV | URING_IN | URING_OUT | URING_HUP)
+#define URING_IN_KERNEL (URING_RECV | URING_IN | URING_OUT | URING_HUP)
 
-static_assert(REASON_COUNT <= 256, "a reason fits the top byte of engine_bits");
+static_assert(REASON_COUNT <= 256, "a reason fits `why`");
+
+/* Share of one stream in a turn. */
+#define RECEIVE_BYTES_PER_TURN (512 * 1024)
 
 /* ---- tags ---- */
 
@@ -247,6 +265,8 @@ void uring_stream_fail(struct uring_stream *e, enum reason why);
 bool uring_stream_park(struct uring_stream *e, const struct slice *slices, size_t count,
                        size_t sent);
 bool uring_stream_park_copy(struct uring_stream *e, const uint8_t *p, uint32_t n);
+/* Has the kernel watch for room to send; only in a turn. */
+void uring_stream_await_room(struct uring_stream *e);
 /* A small send on which a closed stream waited is over. */
 void uring_stream_settled(struct uring_stream *e);
 
@@ -258,12 +278,14 @@ void uring_shutdown(struct stream *s);
 void uring_close_stream(struct stream *s, enum stream_close_how how);
 uint64_t uring_unsent(struct stream *s);
 bool uring_has_input(struct stream *s);
+bool uring_is_ending(struct stream *s);
 struct address uring_peer(struct stream *s);
 struct address uring_local(struct stream *s);
 
 /* ---- send_uring.c ---- */
 
 enum send_result uring_send(struct stream *s, const struct slice *slices, size_t count);
+void uring_last(struct stream *s);
 
 /* The stream's small send, if it is queued and not submitted, becomes the caller's: sends it now,
  * ahead of what follows. What the kernel does not take is parked. */
@@ -283,6 +305,31 @@ void uring_sends_settle(struct uring_loop *l);
 /* Sends everything that waits; false when the kernel has no room for all. */
 bool uring_flush(struct uring_stream *e);
 
+/* ---- bulk_uring.c ---- */
+
+/* A stream's part in bulks: as their source, as their destination, or both. */
+struct uring_bulk {
+    /* as the source */
+    struct uring_stream *to; /* NULL: it is none */
+    struct pipe *pipe;       /* held while bytes are in it */
+    uint64_t left;           /* still to be taken */
+    uint32_t in_pipe;
+    uint8_t lean; /* times in a row that little came */
+    bool blocked; /* `to` has no room */
+    /* as the destination */
+    struct uring_stream *from; /* NULL: it is none */
+};
+
+bool uring_bulk(struct stream *src, struct stream *dst, uint64_t bytes);
+/* Moves what can be moved now, and tells. Only from serve(). */
+void uring_bulk_run(struct uring_stream *src);
+/* The destination may have room. */
+void uring_bulk_writable(struct uring_stream *dst);
+/* Whether bytes of it, as a source, are still on their way or may be taken: a failure waits. */
+bool uring_bulk_goes_on(const struct uring_stream *e);
+/* It fails or is closed: ends its bulks. */
+void uring_bulk_drop(struct uring_stream *e);
+
 /* ---- receive_uring.c ---- */
 
 NODISCARD int uring_buffers_init(struct uring_loop *l);
@@ -297,8 +344,8 @@ void uring_receive_stop(struct uring_stream *e);
 void uring_receive_event(struct uring_loop *l, struct uring_stream *e,
                          const struct io_uring_cqe *cqe);
 
-/* The oldest held buffer, no longer held, with its bytes in `filled`; or NULL. */
-struct buf *uring_held_pop(struct uring_stream *e);
+/* The oldest held bytes, no longer held. There are some. */
+struct slice uring_held_pop(struct uring_stream *e);
 /* Offers it again unless somebody kept it. */
 void uring_buffer_return(struct uring_loop *l, struct buf *b);
 /* Drops what a stream holds. */

@@ -724,5 +724,5 @@ int main(void)
         {"not_now", test_not_now},
         {"pipes_are_kept", test_pipes_are_kept},
     };
-    return rig_main_epoll("bulk", tests, ARRAY_LEN(tests));
+    return rig_main("bulk", tests, ARRAY_LEN(tests));
 }

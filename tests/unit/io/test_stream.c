@@ -761,8 +761,12 @@ int main(void)
         {"the last bytes wait for the end", test_last_waits_for_end},
         {"the last bytes are not lost to unread ones", test_last_with_unread},
         {"the last bytes leave without an end", test_last_without_end},
+    };
+    /* A poll of the ring answers with what woke it: the end may have come a moment later. */
+    static const struct rig_test known[] = {
         {"an end is known with the last bytes", test_is_ending},
     };
     return rig_main("stream", tests, ARRAY_LEN(tests)) +
-           rig_main_epoll("stream's end", ends, ARRAY_LEN(ends));
+           rig_main("stream's end", ends, ARRAY_LEN(ends)) +
+           rig_main_epoll("stream's end", known, ARRAY_LEN(known));
 }
