@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "forward/bulk.h"
 
+#include "codec/message.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
 
 /* A rest below this is copied; docs/performance.md, "Bulk", has the measurement. */
-#define BULK_LEAST (48u * 1024)
+#define BULK_LEAST (24u * 1024)
 
 static bool *flag_of(struct exchange *x, const struct side *from)
 {
@@ -17,14 +18,28 @@ static struct side *other(const struct exchange *x, const struct side *from)
     return from == x->client ? x->backend : x->client;
 }
 
-void bulk_begin(struct exchange *x, struct side *from, struct side *to)
+bool bulk_is_large(const struct head *h)
+{
+    return h->framing == BODY_LENGTH && h->body_length >= BULK_LEAST + BULK_FIRST_BYTES;
+}
+
+bool bulk_wanted(struct exchange *x, struct side *from, struct side *to)
 {
     uint64_t bytes;
     struct stream *src = from->ops->bulk_from(from, &bytes);
     if (!src || bytes < BULK_LEAST || x->bulk_declined)
-        return;
+        return false;
     struct stream *dst = to->ops->bulk_to(to);
-    if (!dst || !stream_bulk(src, dst, bytes))
+    if (dst && stream_has_input(src))
+        stream_bulk_follows(dst);
+    return dst != NULL;
+}
+
+void bulk_begin(struct exchange *x, struct side *from, struct side *to)
+{
+    uint64_t bytes;
+    struct stream *src = from->ops->bulk_from(from, &bytes);
+    if (!stream_bulk(src, to->ops->bulk_to(to), bytes))
         return;
     *flag_of(x, from) = true;
     to->ops->bulk(to, true);

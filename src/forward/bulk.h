@@ -6,7 +6,7 @@
  * large and both ends carry it as it is, its bytes are moved from socket to socket inside the
  * kernel (stream_bulk). Here is decided when, and kept what must hold meanwhile.
  *
- *   exchange_flush ─▶ bulk_begin ─▶ stream_bulk
+ *   exchange_flush ─▶ bulk_wanted, bulk_begin ─▶ stream_bulk
  *                                        │  source's stream: moved(n, over) ─▶ bulk_moved
  *                                        │                   eof            ─▶ bulk_over
  *                                        ▼
@@ -26,9 +26,16 @@
 
 struct exchange;
 
-/* What `from` gave has gone out and its message is not complete: the rest is moved where that pays
- * and can be done; else nothing changes. */
+/* Before what `from` gave is flushed, its message not being complete: whether the rest is to be
+ * moved, because that pays and both sides can. */
+bool bulk_wanted(struct exchange *x, struct side *from, struct side *to);
+
+/* After it has all gone out: begins, or else nothing changes. */
 void bulk_begin(struct exchange *x, struct side *from, struct side *to);
+
+/* Whether a message with a body of so many bytes is one to expect a bulk of; the next on the same
+ * connection is likely to be like it. */
+bool bulk_is_large(const struct head *h);
 
 /* n bytes have been moved from `from`; `over`: these were the last. False: the exchange was cut,
  * and `from` with it. */

@@ -43,6 +43,7 @@ struct client_h1 {
     struct timer timer;
     uint8_t state;     /* enum client_state */
     bool has_body;     /* the request under way has one */
+    bool large;        /* … a large one */
     bool request_done; /* it is complete */
     bool next_due;     /* the exchange is over, the end of its request is yet to be read */
     bool keep_alive;   /* another request may follow */
@@ -161,6 +162,8 @@ static void idle_begin(struct client_h1 *c)
 static void client_next(struct client_h1 *c)
 {
     h1_conn_next(&c->h1);
+    if (c->large)
+        stream_bulk_likely(c->base.stream);
     idle_begin(c);
     bool was_running = c->h1.running;
     h1_conn_resume(&c->h1);
@@ -216,6 +219,7 @@ static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
     c->state = CLIENT_ACTIVE;
     c->moved_ms = now_ms(c);
     c->has_body = h->framing != BODY_NONE;
+    c->large = bulk_is_large(h);
     c->http10 = h->version_minor == 0;
     c->keep_alive = h->keep_alive && !f->draining;
     c->head_request = h->method == METHOD_HEAD;

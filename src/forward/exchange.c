@@ -489,10 +489,12 @@ void exchange_flush(struct exchange *x, struct side *from)
     struct side *to = other(x, from);
     if (!to)
         return;
+    bool ended = from == x->client ? x->request_done : x->response_done;
+    bool bulk = !ended && bulk_wanted(x, from, to);
     bool all = to->ops->flush(to);
     if (!all)
         set_credit(x, from, false);
-    else if (!(from == x->client ? x->request_done : x->response_done))
+    else if (bulk)
         bulk_begin(x, from, to);
     settle(x);
 }

@@ -164,6 +164,7 @@ static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
         return false;
     }
     u->reusable = h->keep_alive && h->framing != BODY_CLOSE && h->framing != BODY_TUNNEL;
+    u->large = bulk_is_large(h);
     exchange_response(x, h, raw);
     if (h1->doomed)
         return false;
@@ -508,6 +509,8 @@ bool upstream_begin(struct exchange *x, struct backend *b, bool reuse)
     u->reusable = false;
     h1_reader_expect(&u->h1.message->reader, x->method, x->upgrade);
     u->sending = stream_send(u->h1.stream, &x->request, 1) == SEND_PENDING;
+    if (u->large)
+        stream_bulk_likely(u->h1.stream);
     bool connected = u->state == UPSTREAM_ACTIVE;
     if (connected)
         exchange_connected(x);

@@ -31,6 +31,7 @@ struct upstream {
     bool sending;      /* a send is under way */
     bool reusable;     /* … and the connection may carry another exchange */
     bool shutdown_due; /* half-close after the next flush (tunnel) */
+    bool large;        /* the last response had a large body */
     uint8_t interim_count;
     struct side side;
     struct h1_conn h1;

@@ -17,6 +17,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -114,10 +116,30 @@ void epoll_bulk_drop(struct epoll_stream *e)
         epoll_make_ready(src); /* that waited for its bytes to be moved */
 }
 
-bool epoll_bulk(struct stream *from, struct stream *to, uint64_t bytes)
+void epoll_bulk_likely(struct stream *src)
 {
-    struct epoll_stream *src = epoll_stream_of(from);
-    struct epoll_stream *dst = epoll_stream_of(to);
+    set(epoll_stream_of(src), STREAM_BULK_LIKELY);
+}
+
+void epoll_bulk_follows(struct stream *dst)
+{
+    struct epoll_stream *e = epoll_stream_of(dst);
+    if (!has(e, STREAM_SENDING | STREAM_CONNECTING | STREAM_FAIL_DUE))
+        set(e, STREAM_BULK_FOLLOWS);
+}
+
+/* What waited for a bulk goes out alone. */
+static void let_go(struct epoll_stream *dst)
+{
+    const int on = 1;
+    if (!has(dst, STREAM_BULK_FOLLOWS))
+        return;
+    clear(dst, STREAM_BULK_FOLLOWS);
+    (void)setsockopt(dst->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* sends what waits */
+}
+
+static bool join(struct epoll_stream *src, struct epoll_stream *dst, uint64_t bytes)
+{
     const uint32_t never = STREAM_CONNECTING | STREAM_FAIL_DUE | STREAM_FAILED | STREAM_CLOSED;
     CHECK(!has(src, STREAM_BULK_SRC));
     if (has(src, never | STREAM_EOF) || has(dst, never | STREAM_SENDING | STREAM_SHUTDOWN))
@@ -141,6 +163,15 @@ bool epoll_bulk(struct stream *from, struct stream *to, uint64_t bytes)
     epoll_make_ready(src);
     src->s.loop->stats.bulks++;
     return true;
+}
+
+bool epoll_bulk(struct stream *from, struct stream *to, uint64_t bytes)
+{
+    struct epoll_stream *dst = epoll_stream_of(to);
+    bool joined = join(epoll_stream_of(from), dst, bytes);
+    if (!joined)
+        let_go(dst);
+    return joined;
 }
 
 void epoll_bulk_writable(struct epoll_stream *dst)
@@ -229,6 +260,7 @@ static enum step give(struct epoll_stream *src, uint64_t *moved)
         return STEP_WAIT;
     }
     if (n > 0) {
+        clear(dst, STREAM_BULK_FOLLOWS);
         b->in_pipe -= (uint32_t)n;
         *moved += (uint64_t)n;
     }
@@ -276,6 +308,8 @@ void epoll_bulk_run(struct epoll_stream *src)
     list_del(&src->link); /* whether there is more to do is decided anew */
     enum step step = pump(src, &moved);
     s->loop->stats.bulk_bytes += moved;
+    if (moved == 0)
+        let_go(src->bulk->to);
     if (step == STEP_WAIT && is_lean(src, moved))
         step = STEP_OVER;
     if (src->bulk->in_pipe == 0)

@@ -62,9 +62,11 @@ enum epoll_stream_bit {
     STREAM_FAIL_DUE = 1u << 12,   /* reason in the top byte, to be told */
     STREAM_FAILED = 1u << 13,     /* told */
     STREAM_CLOSED = 1u << 14,
-    STREAM_LAST = 1u << 15,     /* what is sent waits in the kernel for the FIN */
-    STREAM_BULK_SRC = 1u << 16, /* what it receives goes to another stream */
-    STREAM_BULK_DST = 1u << 17, /* SENDING is what another one receives */
+    STREAM_LAST = 1u << 15,         /* what is sent waits in the kernel for the FIN */
+    STREAM_BULK_SRC = 1u << 16,     /* what it receives goes to another stream */
+    STREAM_BULK_DST = 1u << 17,     /* SENDING is what another one receives */
+    STREAM_BULK_LIKELY = 1u << 18,  /* the next receive is to leave most for a bulk */
+    STREAM_BULK_FOLLOWS = 1u << 19, /* what is sent waits in the kernel for a bulk */
 };
 #define STREAM_REASON_SHIFT 24
 
@@ -172,5 +174,7 @@ uint64_t epoll_unsent(struct stream *s);
 bool epoll_has_input(struct stream *s);
 bool epoll_is_ending(struct stream *s);
 bool epoll_bulk(struct stream *src, struct stream *dst, uint64_t bytes);
+void epoll_bulk_likely(struct stream *src);
+void epoll_bulk_follows(struct stream *dst);
 struct address epoll_peer(struct stream *s);
 struct address epoll_local(struct stream *s);

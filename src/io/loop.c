@@ -301,6 +301,20 @@ bool stream_bulk(struct stream *src, struct stream *dst, uint64_t bytes)
     return engine->bulk && engine->bulk(src, dst, bytes);
 }
 
+void stream_bulk_likely(struct stream *src)
+{
+    CHECK_OBJ(src, STREAM_MAGIC);
+    if (src->loop->engine->bulk_likely)
+        src->loop->engine->bulk_likely(src);
+}
+
+void stream_bulk_follows(struct stream *dst)
+{
+    CHECK_OBJ(dst, STREAM_MAGIC);
+    if (dst->loop->engine->bulk_follows)
+        dst->loop->engine->bulk_follows(dst);
+}
+
 /* ---- acceptors ---- */
 
 static void acceptor_retry(struct timer *t)

@@ -244,6 +244,16 @@ bool stream_is_ending(struct stream *s);
  */
 NODISCARD bool stream_bulk(struct stream *src, struct stream *dst, uint64_t bytes);
 
+/* Says that a bulk from src is likely to follow what it receives next: the next receive brings at
+ * most BULK_FIRST_BYTES, so that the rest is left for it. Costs no system call. */
+#define BULK_FIRST_BYTES 4096
+void stream_bulk_likely(struct stream *src);
+
+/* Says that the next send to dst is followed at once by stream_bulk to it, so that both may travel
+ * together. What was sent leaves without delay even if that is refused or has nothing to move.
+ * Costs no system call. */
+void stream_bulk_follows(struct stream *dst);
+
 /* ---- accepting ---- */
 
 struct acceptor;

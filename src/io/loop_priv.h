@@ -48,6 +48,8 @@ struct engine {
     bool (*has_input)(struct stream *s);
     bool (*is_ending)(struct stream *s); /* may be NULL: nobody knows */
     bool (*bulk)(struct stream *src, struct stream *dst, uint64_t bytes); /* NULL: cannot */
+    void (*bulk_likely)(struct stream *src);                              /* may be NULL */
+    void (*bulk_follows)(struct stream *dst);                             /* may be NULL */
     struct address (*peer)(struct stream *s);
     struct address (*local)(struct stream *s);
 

@@ -321,9 +321,11 @@ enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t
             park(e, slices, count, 0);
         return SEND_PENDING;
     }
-    ssize_t sent = push(e->fd, slices, count, has(e, STREAM_LAST) ? MSG_MORE : 0);
+    bool waits = has(e, STREAM_LAST | STREAM_BULK_FOLLOWS);
+    ssize_t sent = push(e->fd, slices, count, waits ? MSG_MORE : 0);
     if (LIKELY(sent == (ssize_t)total))
         return SEND_DONE;
+    clear(e, STREAM_BULK_FOLLOWS);
     set(e, STREAM_SENDING);
     if (sent < 0) {
         set(e, STREAM_READABLE | STREAM_PEER_DONE);
@@ -451,11 +453,16 @@ static bool receive_once(struct epoll_stream *e, size_t *received)
         l->loop.stats.receives_starved++;
         return true; /* stays readable: again next turn, after a pause */
     }
-    ssize_t n = kernel_recv(e->fd, b->data, b->size);
+    size_t room = b->size;
+    if (UNLIKELY(has(e, STREAM_BULK_LIKELY))) {
+        clear(e, STREAM_BULK_LIKELY);
+        room = MIN(room, (size_t)BULK_FIRST_BYTES);
+    }
+    ssize_t n = kernel_recv(e->fd, b->data, room);
     if (LIKELY(n > 0)) {
         /* Less than asked for shows the kernel is empty; then an edge announces more. But a FIN had
          * its edge already. */
-        if ((size_t)n < b->size && !has(e, STREAM_PEER_DONE))
+        if ((size_t)n < room && !has(e, STREAM_PEER_DONE))
             clear(e, STREAM_READABLE);
         *received += (size_t)n;
         e->s.ops->data(&e->s, (struct slice){b->data, (uint32_t)n, b});
