@@ -281,9 +281,12 @@ static bool choose_pool(struct exchange *x, const struct head *h)
 
 static bool connect_target(struct exchange *x)
 {
+    /* While it begins, the client's side is delivering its head. */
+    bool body_near = x->state == EXCHANGE_ROUTING && x->has_body;
     x->connected_ns = 0;
     set_state(x, EXCHANGE_CONNECTING);
-    return x->http ? upstream_begin(x, x->target, !x->no_reuse) : tcp_backend_begin(x, x->target);
+    return x->http ? upstream_begin(x, x->target, !x->no_reuse, body_near)
+                   : tcp_backend_begin(x, x->target);
 }
 
 static void take_target(struct exchange *x, struct backend *b)

@@ -491,7 +491,16 @@ static struct upstream *upstream_reuse(struct forwarder *f, struct backend *b,
     return u;
 }
 
-bool upstream_begin(struct exchange *x, struct backend *b, bool reuse)
+/* The request's head is on its way, or gathered for the flush that follows. */
+static void send_head(struct upstream *u, struct slice head, bool gather)
+{
+    if (gather)
+        CHECK(outbox_add(outbox_for(u->h1.f, &u->side), head));
+    else
+        u->sending = stream_send(u->h1.stream, &head, 1) == SEND_PENDING;
+}
+
+bool upstream_begin(struct exchange *x, struct backend *b, bool reuse, bool body_near)
 {
     struct forwarder *f = x->f;
     struct upstream *u = reuse ? upstream_reuse(f, b, x) : NULL;
@@ -508,10 +517,10 @@ bool upstream_begin(struct exchange *x, struct backend *b, bool reuse)
     u->interim_count = 0;
     u->reusable = false;
     h1_reader_expect(&u->h1.message->reader, x->method, x->upgrade);
-    u->sending = stream_send(u->h1.stream, &x->request, 1) == SEND_PENDING;
+    bool connected = u->state == UPSTREAM_ACTIVE;
+    send_head(u, x->request, connected && body_near);
     if (u->large)
         stream_bulk_likely(u->h1.stream);
-    bool connected = u->state == UPSTREAM_ACTIVE;
     if (connected)
         exchange_connected(x);
     arm(u);

@@ -45,9 +45,10 @@ struct upstream {
 /*
  * Gives the exchange's request to a connection to `b`: an idle one if `reuse` allows, else a new
  * one. On return x->backend is set, or, when not even a descriptor could be had, false is returned
- * with nothing begun.
+ * with nothing begun. With `body_near` an exchange_flush from the client follows at once: on a
+ * connection that stands the head waits for it, to leave with what there is of the body.
  */
-bool upstream_begin(struct exchange *x, struct backend *b, bool reuse);
+bool upstream_begin(struct exchange *x, struct backend *b, bool reuse, bool body_near);
 
 /* Closes an idle connection. */
 void upstream_close_idle(struct upstream *u);

@@ -27,9 +27,8 @@ ENGINE = os.environ.get("POISE_ENGINE") or "epoll"
 # At most so many system calls and readings of the clock for each request, and so many times the
 # instructions stored. Where several things happen at once it depends on how fast the load is how many
 # of them a turn of the event loop finds: those counts vary.
-# The end of a connection is a call more, so that it leaves in one packet with the last bytes; the body
-# of an upload is sent apart from its head. A large body is moved by two calls, and a third sees whether
-# more has come.
+# The end of a connection is a call more, so that it leaves in one packet with the last bytes. A large
+# body is moved by two calls, and a third sees whether more has come.
 Workload = collections.namedtuple("Workload", "listener keep connections body system clocks growth option")
 WORKLOADS = {
     "http, keep-alive, 1 connection": Workload("http", "keep", 1, 64, 6, 5, 1.03, None),
@@ -38,7 +37,7 @@ WORKLOADS = {
     "http, keep-alive, access log": Workload("logged", "keep", 1, 64, 6, 5, 1.03, None),
     "http, a connection per request": Workload("http", "close", 1, 64, 9, 5, 1.03, None),
     "http, heads of a browser": Workload("http", "keep", 1, 64, 6, 5, 1.03, "browser=1"),
-    "http, uploads of 4 KiB": Workload("http", "keep", 1, 64, 7, 5, 1.03, "upload=4096"),
+    "http, uploads of 4 KiB": Workload("http", "keep", 1, 64, 6, 5, 1.03, "upload=4096"),
     "tcp, keep-alive, 1 connection": Workload("tcp", "keep", 1, 64, 6, 4, 1.03, None),
     "tcp, keep-alive, 16 connections": Workload("tcp", "keep", 16, 64, 4.5, 1.5, 1.15, None),
     "tcp, a connection per request": Workload("tcp", "close", 1, 64, 22, 11, 1.1, None),
