@@ -1,129 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who owns what: the lists of sinks and rings are guarded by `lock`. Anybody adds to them, only the
- * writer thread takes off and frees; so the thread may walk them holding the lock only for each
- * step, and never while it writes. A sink's descriptor is the thread's alone once published.
- *
- * A ring's bytes [tail, head) are whole records, except that after a short write `tail` may stand
- * inside one; the sink then remembers that ring as `torn`, and no other ring writes to it until
- * the record is finished. In a formatted ring each record lies in one piece behind its length, at a
- * multiple of RECORD_ALIGN; a length of 0 says that the rest of the buffer is left out. What has
- * been made of records and is not written yet is in the ring's `text`, for which the same holds.
+ * After a short write a ring's `tail` (of a formatted one, `text_at`) may stand inside a record;
+ * the sink then remembers that ring as `torn`, and no other ring writes to it until the record is
+ * finished.
  */
-#include "base/logwriter.h"
+#include "base/logwriter_priv.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/limits.h"
-#include "base/list.h"
 
-#define WRITER_MAGIC 0x4c4f4757u
-#define SINK_MAGIC   0x4c4f4753u
-#define RING_MAGIC   0x4c4f4752u
-#define STOP_MS_MAX  1000u
-
-/* Lines are made of records until no room for the longest is left, and then written together:
- * 64 KiB and more at a time. */
-#define TEXT_BYTES ((size_t)64 * 1024 + ACCESS_RECORD_MAX)
-
-/* Of a record and of its length before it, in a formatted ring. */
-#define RECORD_ALIGN sizeof(uint64_t)
-
-/* Values of the futex: what the writer thread does. */
-enum { WRITER_SLEEPS, WRITER_AWAKE, WRITER_ASKED /* awake, and must not sleep now */ };
-
-struct logring {
-    /* set at creation */
-    uint32_t magic;
-    struct logsink *sink;
-    size_t mask; /* size - 1 */
-    uint8_t *bytes;
-    logring_format_fn *format; /* NULL: records are lines */
-    void *format_user;
-    struct list link; /* under the writer's lock */
-    _Atomic bool closed;
-    /* producer; head and dropped are read by others */
-    ALIGNED(CACHE_LINE_BYTES) _Atomic uint64_t head;
-    uint64_t tail_seen;
-    uint64_t head_reserved; /* where head will be once what is reserved is committed */
-    _Atomic uint64_t dropped;
-    /* writer thread; tail is read by the producer */
-    ALIGNED(CACHE_LINE_BYTES) _Atomic uint64_t tail;
-    uint8_t *text; /* [text_at, text_len) is to be written */
-    size_t text_at;
-    size_t text_len;
-};
-
-struct logsink {
-    /* set at creation */
-    uint32_t magic;
-    struct logwriter *writer;
-    char *path;
-    /* under the writer's lock */
-    struct list link;
-    unsigned refs;
-    unsigned ring_count;
-    uint64_t dropped_by_closed;
-    /* writer thread */
-    int fd;
-    bool is_file; /* a regular file: writes do not wait for a reader */
-    const struct logring *torn;
-    /* written by the writer thread, read by any */
-    _Atomic uint64_t bytes_written;
-    _Atomic uint64_t write_errors;
-    _Atomic uint64_t open_errors;
-};
-
-struct logwriter {
-    uint32_t magic;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t flushed;
-    /* under the lock */
-    struct list sinks;
-    struct list rings;
-    size_t sink_count;
-    size_t ring_count;
-    uint64_t flush_wanted;
-    uint64_t flush_done;
-    /* any thread */
-    _Atomic bool reopen_wanted;
-    _Atomic bool stop_wanted;
-    ALIGNED(CACHE_LINE_BYTES) _Atomic uint32_t wake; /* a futex */
-};
+#define STOP_MS_MAX 1000u
 
 /* ---- waking ---- */
 
-/* Makes the thread take another turn, whatever it is doing. */
-static void writer_wake(struct logwriter *lw)
+void logwriter_wake(struct logwriter *lw)
 {
     if (atomic_exchange(&lw->wake, WRITER_ASKED) == WRITER_SLEEPS)
         (void)syscall(SYS_futex, &lw->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-/* The same from a ring that fills: while the thread is awake it will come by, and if it falls
- * asleep instead, the next record wakes it. */
-static void writer_wake_if_asleep(struct logwriter *lw)
-{
-    if (UNLIKELY(atomic_load_explicit(&lw->wake, memory_order_relaxed) == WRITER_SLEEPS))
-        writer_wake(lw);
 }
 
 static void writer_sleep(struct logwriter *lw)
@@ -209,49 +115,6 @@ static size_t sink_write(struct logsink *sink, struct iovec parts[2])
 
 /* ---- draining: the writer thread ---- */
 
-/* What a record of `n` bytes takes of a formatted ring. */
-static size_t record_room(size_t n)
-{
-    return (sizeof(uint64_t) + n + RECORD_ALIGN - 1) & ~(RECORD_ALIGN - 1);
-}
-
-static void ring_parts(const struct logring *ring, uint64_t tail, uint64_t head,
-                       struct iovec ret_parts[2])
-{
-    size_t n = (size_t)(head - tail);
-    size_t at = (size_t)tail & ring->mask;
-    size_t before_wrap = MIN(n, ring->mask + 1 - at);
-    ret_parts[0] = (struct iovec){ring->bytes + at, before_wrap};
-    ret_parts[1] = (struct iovec){ring->bytes, n - before_wrap};
-}
-
-/* Makes lines of records up to `head`, as many as are sure to fit; false if there was none left. */
-static bool ring_format(struct logring *ring, uint64_t head)
-{
-    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    if (tail == head)
-        return false;
-    while (tail != head && TEXT_BYTES - ring->text_len >= ACCESS_RECORD_MAX) {
-        size_t at = (size_t)tail & ring->mask;
-        uint64_t n;
-        memcpy(&n, ring->bytes + at, sizeof(n));
-        if (n == 0) {
-            tail += ring->mask + 1 - at;
-            continue;
-        }
-        CHECK(n <= ACCESS_RECORD_MAX);
-        size_t room = TEXT_BYTES - ring->text_len;
-        struct span record = span_of(ring->bytes + at + sizeof(n), n);
-        char *out = (char *)ring->text + ring->text_len;
-        size_t made = ring->format(ring->format_user, record, out, room);
-        CHECK(made <= room);
-        ring->text_len += made;
-        tail += record_room(n);
-    }
-    atomic_store_explicit(&ring->tail, tail, memory_order_release);
-    return true;
-}
-
 /* Writes the lines made so far; false if some have to wait. */
 static bool ring_write_text(struct logring *ring)
 {
@@ -276,7 +139,7 @@ static bool ring_drain_formatted(struct logring *ring, uint64_t head)
     do {
         if (!ring_write_text(ring))
             return false;
-    } while (ring_format(ring, head));
+    } while (logring_format(ring, head));
     return true;
 }
 
@@ -292,7 +155,7 @@ static bool ring_drain(struct logring *ring)
         return ring_drain_formatted(ring, head);
     while (tail != head) {
         struct iovec parts[2];
-        ring_parts(ring, tail, head, parts);
+        logring_parts(ring, tail, head, parts);
         size_t n = sink_write(sink, parts);
         if (n == 0)
             return false;
@@ -312,14 +175,7 @@ static struct list *next_locked(struct logwriter *lw, struct list *head, struct 
     return next == head ? NULL : next;
 }
 
-static void ring_release(struct logring *ring)
-{
-    free(ring->text);
-    free(ring->bytes);
-    free(ring);
-}
-
-static void ring_free(struct logring *ring)
+static void ring_remove(struct logring *ring)
 {
     struct logsink *sink = ring->sink;
     struct logwriter *lw = sink->writer;
@@ -331,7 +187,7 @@ static void ring_free(struct logring *ring)
     (void)pthread_mutex_unlock(&lw->lock);
     if (sink->torn == ring)
         sink->torn = NULL;
-    ring_release(ring);
+    logring_free(ring);
 }
 
 /* True when every ring's bytes of the time of the call are written. */
@@ -346,7 +202,7 @@ static bool drain_rings(struct logwriter *lw)
         bool closed = atomic_load_explicit(&ring->closed, memory_order_acquire);
         bool drained = ring_drain(ring);
         if (closed && drained)
-            ring_free(ring);
+            ring_remove(ring);
         all = all && drained;
     }
     return all;
@@ -481,11 +337,11 @@ void logwriter_stop(struct logwriter **writer)
         return;
     CHECK_OBJ(lw, WRITER_MAGIC);
     atomic_store(&lw->stop_wanted, true);
-    writer_wake(lw);
+    logwriter_wake(lw);
     (void)pthread_join(lw->thread, NULL);
     struct logring *ring;
     list_each_safe(ring, &lw->rings, link)
-        ring_free(ring);
+        ring_remove(ring);
     struct logsink *sink;
     list_each_safe(sink, &lw->sinks, link) {
         list_del(&sink->link);
@@ -504,7 +360,7 @@ bool logwriter_flush(struct logwriter *lw, unsigned timeout_ms)
                              .tv_nsec = (long)(until_ns % NS_PER_S)};
     (void)pthread_mutex_lock(&lw->lock);
     uint64_t ticket = ++lw->flush_wanted;
-    writer_wake(lw);
+    logwriter_wake(lw);
     int error = 0;
     while (lw->flush_done < ticket && error == 0)
         error = pthread_cond_timedwait(&lw->flushed, &lw->lock, &until);
@@ -517,7 +373,7 @@ void logwriter_reopen(struct logwriter *lw)
 {
     CHECK_OBJ(lw, WRITER_MAGIC);
     atomic_store(&lw->reopen_wanted, true);
-    writer_wake(lw);
+    logwriter_wake(lw);
 }
 
 /* ---- sinks ---- */
@@ -605,162 +461,15 @@ struct logsink_stats logsink_stats(struct logsink *sink)
 
 /* ---- rings ---- */
 
-/* Memory for a ring, all zero but its buffers, or NULL. */
-static struct logring *ring_alloc(size_t size, bool with_text)
+bool logwriter_adopt(struct logwriter *lw, struct logring *ring)
 {
-    void *memory = NULL;
-    if (posix_memalign(&memory, CACHE_LINE_BYTES, sizeof(struct logring)) != 0)
-        return NULL;
-    struct logring *ring = memset(memory, 0, sizeof(*ring));
-    ring->bytes = malloc(size);
-    ring->text = with_text ? malloc(TEXT_BYTES) : NULL;
-    if (ring->bytes && (ring->text || !with_text))
-        return ring;
-    ring_release(ring);
-    return NULL;
-}
-
-static struct logring *ring_new(struct logsink *sink, size_t bytes, logring_format_fn *format,
-                                void *user)
-{
-    CHECK_OBJ(sink, SINK_MAGIC);
-    CHECK(bytes > 0);
-    size_t size = CACHE_LINE_BYTES;
-    while (size < bytes)
-        size *= 2;
-    struct logring *ring = ring_alloc(size, format != NULL);
-    if (!ring)
-        return NULL;
-    ring->magic = RING_MAGIC;
-    ring->sink = sink;
-    ring->mask = size - 1;
-    ring->format = format;
-    ring->format_user = user;
-    list_init(&ring->link);
-
-    struct logwriter *lw = sink->writer;
     (void)pthread_mutex_lock(&lw->lock);
     bool room = lw->ring_count < LOG_RINGS_MAX;
     if (room) {
         list_add_tail(&lw->rings, &ring->link);
         lw->ring_count++;
-        sink->ring_count++;
+        ring->sink->ring_count++;
     }
     (void)pthread_mutex_unlock(&lw->lock);
-    if (room)
-        return ring;
-    ring_release(ring);
-    return NULL;
-}
-
-struct logring *logring_new(struct logsink *sink, size_t bytes)
-{
-    return ring_new(sink, bytes, NULL, NULL);
-}
-
-struct logring *logring_new_formatted(struct logsink *sink, size_t bytes, logring_format_fn *format,
-                                      void *user)
-{
-    CHECK(format);
-    return ring_new(sink, bytes, format, user);
-}
-
-void logring_close(struct logring **ring)
-{
-    struct logring *r = *ring;
-    if (!r)
-        return;
-    CHECK_OBJ(r, RING_MAGIC);
-    *ring = NULL;
-    atomic_store_explicit(&r->closed, true, memory_order_release);
-}
-
-static void ring_copy_in(struct logring *ring, uint64_t head, const void *bytes, size_t n)
-{
-    struct iovec parts[2];
-    ring_parts(ring, head, head + n, parts);
-    memcpy(parts[0].iov_base, bytes, parts[0].iov_len);
-    memcpy(parts[1].iov_base, (const uint8_t *)bytes + parts[0].iov_len, parts[1].iov_len);
-}
-
-/* Whether `needed` bytes fit behind `head`; if not, that is counted. Wakes the thread from half. */
-static bool ring_has_room(struct logring *ring, uint64_t head, size_t needed)
-{
-    size_t size = ring->mask + 1;
-    /* The consumer's line is only looked at when the last known position is not enough. */
-    if (LIKELY(head + needed - ring->tail_seen <= size / 2))
-        return true;
-    ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-    uint64_t used = head - ring->tail_seen;
-    if (used + needed > size / 2)
-        writer_wake_if_asleep(ring->sink->writer);
-    if (needed <= size - used)
-        return true;
-    atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
-    return false;
-}
-
-static bool write_lines(struct logring *ring, const void *lines, size_t n)
-{
-    CHECK(((const uint8_t *)lines)[n - 1] == '\n');
-    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    if (!ring_has_room(ring, head, n))
-        return false;
-    ring_copy_in(ring, head, lines, n);
-    atomic_store_explicit(&ring->head, head + n, memory_order_release);
-    return true;
-}
-
-bool logring_write(struct logring *ring, const void *record, size_t n)
-{
-    CHECK_OBJ(ring, RING_MAGIC);
-    CHECK(n > 0);
-    if (!ring->format)
-        return write_lines(ring, record, n);
-    void *room = logring_reserve(ring, n);
-    if (!room)
-        return false;
-    memcpy(room, record, n);
-    logring_commit(ring);
-    return true;
-}
-
-void *logring_reserve(struct logring *ring, size_t n)
-{
-    CHECK_OBJ(ring, RING_MAGIC);
-    CHECK(ring->format);
-    CHECK(n > 0 && n <= ACCESS_RECORD_MAX);
-    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    size_t at = (size_t)head & ring->mask;
-    size_t to_end = ring->mask + 1 - at;
-    size_t needed = record_room(n);
-    size_t left_out = needed > to_end ? to_end : 0;
-    if (UNLIKELY(!ring_has_room(ring, head, left_out + needed)))
-        return NULL;
-    if (left_out) {
-        memset(ring->bytes + at, 0, sizeof(uint64_t));
-        at = 0;
-    }
-    uint64_t length = n;
-    memcpy(ring->bytes + at, &length, sizeof(length));
-    ring->head_reserved = head + left_out + needed;
-    return ring->bytes + at + sizeof(length);
-}
-
-void logring_commit(struct logring *ring)
-{
-    CHECK_OBJ(ring, RING_MAGIC);
-    atomic_store_explicit(&ring->head, ring->head_reserved, memory_order_release);
-}
-
-void logring_wake(struct logring *ring)
-{
-    CHECK_OBJ(ring, RING_MAGIC);
-    writer_wake(ring->sink->writer);
-}
-
-uint64_t logring_dropped(const struct logring *ring)
-{
-    CHECK_OBJ(ring, RING_MAGIC);
-    return atomic_load_explicit(&ring->dropped, memory_order_relaxed);
+    return room;
 }
