@@ -29,6 +29,10 @@ bool bulk_wanted(struct exchange *x, struct side *from, struct side *to)
     struct stream *src = from->ops->bulk_from(from, &bytes);
     if (!src || bytes < BULK_LEAST || x->bulk_declined)
         return false;
+    /* What is in a pipe is lost with the backend. So the first piece goes through us: then it is
+     * known that the request cannot be repeated. */
+    if (from == x->client && !x->body_begun)
+        return false;
     struct stream *dst = to->ops->bulk_to(to);
     if (dst && stream_has_input(src))
         stream_bulk_follows(dst);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A request whose body is still to come, and whose first backend is lost meanwhile."""
 
+import signal
 import socket
 import threading
 import time
@@ -98,3 +99,42 @@ def test_the_body_waits_for_the_retry_to_connect(start, resetting, crowded):
             assert head.startswith(b"PUT / ") and body == b"hello"
             backend.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstored")
         assert read_until(client, b"stored").startswith(b"HTTP/1.1 200 ")
+
+
+BODY = bytes(i * 7 % 251 for i in range(60000))
+
+
+def test_no_body_is_repeated_without_its_beginning(start):
+    """The body comes while the kept connection it is meant for is already reset."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        app = pool([("B1", "127.0.0.1:%d" % listener.getsockname()[1])])
+        poise = start.poise(config(app), "--workers", "1")
+        client = web.connect(poise.port)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        kept, _ = listener.accept()
+        read_until(kept, b"\r\n\r\n")
+        kept.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        read_until(client, b"\r\n\r\n")
+        client.sendall(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        read_until(kept, b"\r\n\r\n")
+        time.sleep(0.1)
+        poise.send(signal.SIGSTOP)
+        client.sendall(BODY[:50000])
+        time.sleep(0.1)
+        web.reset(kept)
+        time.sleep(0.1)
+        poise.send(signal.SIGCONT)
+        listener.settimeout(2)
+        try:
+            again, _ = listener.accept()
+        except TimeoutError:
+            head = read_until(client, b"\n").partition(b"\r\n\r\n")[0]
+            assert head.startswith(b"HTTP/1.1 502 "), head
+        else:
+            client.sendall(BODY[50000:])
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += web.receive(again, 1)
+            assert web.receive(again, len(BODY)) == BODY
+            again.close()
+        client.close()
