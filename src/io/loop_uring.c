@@ -332,13 +332,14 @@ static void reap_ready(struct uring_loop *l)
     } while (uring_overflowed(&l->ring));
 }
 
-/* Everything that has happened until now is noted before anything is served: who finds a stream
- * without input may rely on it. What still comes while we look is left for the next turn in the
- * end. */
+/* What has happened until now is noted before anything is served: who finds a stream without input
+ * may rely on it. The limits are for a flood: one turn is not to use up the buffers of all. */
 static void reap_all(struct uring_loop *l)
 {
     reap_ready(l);
     for (int i = 0; UNLIKELY(uring_has_work(&l->ring)) && i < LOOKS_PER_TURN; i++) {
+        if (l->free_count > l->buffers_count / 2 && l->multishot)
+            return;
         l->counters.looks++;
         enter(l, 0);
         reap_ready(l);
