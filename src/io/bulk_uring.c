@@ -71,9 +71,7 @@ static void leave(struct uring_stream *e)
 static struct pipe *find_pipe(struct uring_loop *l)
 {
     struct loop *loop = &l->loop;
-    /* Connections come first: a pipe takes the descriptors of two. */
-    uint32_t spare = (loop->streams_max - MIN(loop->streams_max, loop->stats.streams_open)) / 2;
-    struct pipe *p = pipe_get(&loop->pipes, loop->now_ns, MIN(spare, (uint32_t)PIPES_MAX));
+    struct pipe *p = pipe_get(&loop->pipes, loop->now_ns);
     if (!p)
         loop->stats.pipes_starved++;
     return p;

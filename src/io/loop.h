@@ -54,6 +54,7 @@ enum loop_engine { LOOP_ENGINE_AUTO, LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING };
 struct loop_options {
     enum loop_engine engine;
     uint32_t streams_max; /* limit of open streams; 0 = what the file limit allows */
+    uint32_t pipes_max;   /* limit of pipes for bulks, two descriptors each; 0 = PIPES_MAX */
 };
 
 /* A new loop, or a negative reason (out_of_files, overload; system_error also for an engine that
@@ -143,7 +144,8 @@ struct stream {
  * connect_unreachable, connect_failed, out_of_files)`. There is no time limit here: arm a timer and
  * close. Sending before `connected` is allowed: the bytes go out as soon as the connection stands
  * (then both `connected` and `sent` are called, in that order). Returns NULL when streams_max is
- * reached or no descriptor is left (nothing is called then). Reading is off until asked for.
+ * reached or no descriptor is left, not even in pipes that nobody holds (nothing is called then).
+ * Reading is off until asked for.
  */
 struct stream *stream_connect(struct loop *loop, const struct address *to,
                               const struct stream_ops *ops, void *user);

@@ -6,6 +6,7 @@
  *
  * Every byte is checked by its position.
  */
+#include "base/limits.h"
 #include "base/rng.h"
 #include "io/loop_priv.h"
 #include "rig.h"
@@ -636,6 +637,60 @@ static void test_pipes_run_out(void **state)
     close_play(&p);
 }
 
+/* With its only pipe held by a reader that takes nothing, a loop opens no other. */
+static void test_pipes_max(void **state)
+{
+    struct play p;
+    open_play(&p, state, "127.0.0.1:0", 1);
+    p.rig.loop->pipes.count_max = 1;
+    connect_play(&p);
+    stream_read(p.right.s, false);
+    assert_true(stream_bulk(p.src->s, p.dst->s, 8 * MIB));
+    p.talkers[0].total = p.wanted = 8 * MIB;
+    talk(&p.talkers[0]);
+    rig_run_ms(&p.rig, 20);
+    assert_int_equal(p.rig.loop->pipes.count, 1);
+    assert_false(stream_bulk(p.dst->s, p.src->s, 1000));
+    assert_int_equal(stats_of(&p).pipes_starved, 1);
+    stream_read(p.right.s, true);
+    rig_run(&p.rig, right_has_all);
+    close_play(&p);
+}
+
+static void test_pipes_max_of_options(void **state)
+{
+    (void)state;
+    const struct loop_options few = {.engine = LOOP_ENGINE_AUTO, .pipes_max = 3};
+    const struct loop_options usual = {.engine = LOOP_ENGINE_AUTO};
+    struct loop *loop;
+    assert_int_equal(loop_new(&few, &loop), 0);
+    assert_int_equal(loop->pipes.count_max, 3);
+    loop_free(&loop);
+    assert_int_equal(loop_new(&usual, &loop), 0);
+    assert_int_equal(loop->pipes.count_max, PIPES_MAX);
+    loop_free(&loop);
+}
+
+/* A pipe that nobody holds gives way to a connection. */
+static void test_a_connection_before_idle_pipes(void **state)
+{
+    struct play p;
+    open_play(&p, state, "127.0.0.1:0", 1);
+    p.bytes = p.talkers[0].total = p.wanted = 100000;
+    connect_play(&p);
+    talk(&p.talkers[0]);
+    rig_run(&p.rig, right_has_all);
+    assert_int_equal(p.rig.loop->pipes.free_count, 1);
+    struct rlimit before = no_more_files();
+    struct stream *new =
+        stream_connect(p.rig.loop, listener_address(p.rig.listener), &end_ops, &p.rig.client);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_non_null(new);
+    assert_int_equal(p.rig.loop->pipes.count, 0);
+    p.rig.client.s = new;
+    close_play(&p);
+}
+
 static bool src_over(struct rig *rig)
 {
     return container_of(rig, struct play, rig)->src->overs != 0;
@@ -720,6 +775,9 @@ int main(void)
         {"credit", test_credit},
         {"no_pipe", test_no_pipe},
         {"pipes_run_out", test_pipes_run_out},
+        {"pipes_max", test_pipes_max},
+        {"pipes_max_of_options", test_pipes_max_of_options},
+        {"a_connection_before_idle_pipes", test_a_connection_before_idle_pipes},
         {"small_messages", test_small_messages},
         {"not_now", test_not_now},
         {"pipes_are_kept", test_pipes_are_kept},
