@@ -22,13 +22,16 @@ struct epoll_loop {
     struct slab streams;
     struct slab blocked;
     struct slab bulks;
-    struct list ready;      /* streams with something to do */
-    struct list ready_next; /* the same, but they had their share of this turn */
-    struct list closed;     /* freed at the end of the turn */
-    struct list fired;      /* watches with an event */
-    struct list gone;       /* acceptors stopped in this turn */
-    bool starved;           /* a receive found no buffer */
-    uint16_t generation;    /* of the next stream */
+    struct list ready;            /* streams with something to do */
+    struct list ready_next;       /* the same, but they had their share of this turn */
+    struct list closed;           /* freed at the end of the turn */
+    struct list unwatched;        /* open, with nothing to do, and epoll does not know of them */
+    struct list unwatched_before; /* those that were when the timer last fired */
+    struct timer watch_due;
+    struct list fired;   /* watches with an event */
+    struct list gone;    /* acceptors stopped in this turn */
+    bool starved;        /* a receive found no buffer */
+    uint16_t generation; /* of the next stream */
     struct epoll_event events[EPOLL_EVENTS_MAX];
 };
 
@@ -38,7 +41,7 @@ struct epoll_stream {
     int fd;
     uint16_t generation; /* tells an event of ours from one of whoever had this memory before */
     uint16_t turn;       /* low bits of the turn that last served us */
-    struct list link;    /* ready, ready_next or closed */
+    struct list link;    /* ready, ready_next, closed or unwatched */
     struct epoll_blocked *blocked; /* what waits to be sent, or NULL */
     struct epoll_bulk *bulk;       /* its part in bulks, or NULL */
     struct socket_ip peer;         /* of an accepted one; ADDRESS_NONE: ask the kernel */
@@ -67,6 +70,7 @@ enum epoll_stream_bit {
     STREAM_BULK_DST = 1u << 17,     /* SENDING is what another one receives */
     STREAM_BULK_LIKELY = 1u << 18,  /* the next receive is to leave most for a bulk */
     STREAM_BULK_FOLLOWS = 1u << 19, /* what is sent waits in the kernel for a bulk */
+    STREAM_UNWATCHED = 1u << 20,    /* its link is on one of the lists of that name */
 };
 #define STREAM_REASON_SHIFT 24
 
@@ -113,6 +117,9 @@ void epoll_streams_fini(struct epoll_loop *l);
 
 /* An accepted connection, or NULL when there is no room; the descriptor is then the caller's. */
 struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const struct address *peer);
+
+/* After a callback: one that nobody watches, and that has nothing to do, is watched soon. */
+void epoll_stream_rest(struct epoll_stream *e);
 
 /* Starts to fetch the stream of an event. */
 static inline void epoll_stream_prefetch(uint64_t tag)

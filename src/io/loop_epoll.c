@@ -54,6 +54,7 @@ static bool accept_one(struct epoll_loop *l, struct epoll_acceptor *ea)
     }
     l->loop.stats.accepted++;
     a->accepted(a, &e->s);
+    epoll_stream_rest(e);
     return true;
 }
 

@@ -8,8 +8,9 @@
  *
  * A stream is registered with epoll when something would block for the first time, not before: an
  * accepted connection is received from at once, and one that lives for a single request may never
- * be registered at all. What must stay true: while registered, READABLE (WRITABLE) is off only
- * after the kernel said or showed that it has no more, so that an edge will follow.
+ * be registered at all. One that waits for longer is, by a timer: its peer's reset ends what waits.
+ * What must stay true: while registered, READABLE (WRITABLE) is off only after the kernel said or
+ * showed that it has no more, so that an edge will follow.
  */
 #include "io/epoll_priv.h"
 #include "io/kernel.h"
@@ -25,6 +26,9 @@
 /* Share of one stream in a turn, by number of receives. */
 #define RECEIVES_PER_TURN 4
 
+/* A stream that nobody watches is registered after one to two of these. */
+#define WATCH_MS 100
+
 /* A buffer for small pieces that wait; those above half of it are kept where they are. */
 #define JOIN_BYTES 2048
 
@@ -38,6 +42,8 @@ struct epoll_blocked {
 
 /* ---- life ---- */
 
+static void watch_resting(struct timer *t);
+
 void epoll_streams_init(struct epoll_loop *l)
 {
     uint32_t max = l->loop.streams_max;
@@ -48,10 +54,14 @@ void epoll_streams_init(struct epoll_loop *l)
     list_init(&l->ready);
     list_init(&l->ready_next);
     list_init(&l->closed);
+    list_init(&l->unwatched);
+    list_init(&l->unwatched_before);
+    timer_init(&l->watch_due, watch_resting);
 }
 
 void epoll_streams_fini(struct epoll_loop *l)
 {
+    loop_timer_stop(&l->loop, &l->watch_due);
     epoll_streams_free_closed(l);
     slab_fini(&l->streams);
     slab_fini(&l->blocked);
@@ -88,8 +98,16 @@ struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const stru
     return e;
 }
 
+static void leave_unwatched(struct epoll_stream *e)
+{
+    list_del(&e->link);
+    clear(e, STREAM_UNWATCHED);
+}
+
 void epoll_make_ready(struct epoll_stream *e)
 {
+    if (has(e, STREAM_UNWATCHED))
+        leave_unwatched(e);
     if (list_linked(&e->link))
         return;
     struct epoll_loop *l = loop_of(e);
@@ -164,6 +182,32 @@ void epoll_watch(struct epoll_stream *e, uint32_t out)
     set(e, STREAM_REGISTERED | (out ? STREAM_OUT : 0));
 }
 
+void epoll_stream_rest(struct epoll_stream *e)
+{
+    const uint32_t never = STREAM_REGISTERED | STREAM_CLOSED | STREAM_FAILED;
+    if (LIKELY(has(e, never)) || list_linked(&e->link))
+        return;
+    struct epoll_loop *l = loop_of(e);
+    set(e, STREAM_UNWATCHED);
+    list_add_tail(&l->unwatched, &e->link);
+    if (!timer_armed(&l->watch_due))
+        loop_timer_set(&l->loop, &l->watch_due, WATCH_MS);
+}
+
+/* Those that rest for long enough. */
+static void watch_resting(struct timer *t)
+{
+    struct epoll_loop *l = container_of(t, struct epoll_loop, watch_due);
+    while (!list_empty(&l->unwatched_before)) {
+        struct epoll_stream *e = list_entry(l->unwatched_before.next, struct epoll_stream, link);
+        leave_unwatched(e);
+        epoll_watch(e, 0);
+    }
+    list_splice_tail(&l->unwatched_before, &l->unwatched);
+    if (!list_empty(&l->unwatched_before))
+        loop_timer_set(&l->loop, t, WATCH_MS);
+}
+
 void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
 {
     struct epoll_stream *e = (struct epoll_stream *)(uintptr_t)(tag << 16 >> 16);
@@ -177,6 +221,8 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
         set(e, STREAM_CONNECT_DUE);
         epoll_make_ready(e);
     }
+    if (UNLIKELY(has(e, STREAM_EOF)))
+        events &= ~(uint32_t)(EPOLLIN | EPOLLRDHUP); /* that end was delivered */
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         set(e, STREAM_READABLE);
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -477,6 +523,7 @@ static bool receive_once(struct epoll_stream *e, size_t *received)
         epoll_fail(e, socket_stream_reason((int)-n));
     } else if (!has(e, STREAM_FAIL_DUE)) {
         /* After an error the kernel says "end" although bytes are missing: that is no eof. */
+        clear(e, STREAM_PEER_DONE); /* nothing of it waits any more */
         set(e, STREAM_EOF);
         e->s.ops->eof(&e->s);
     }
@@ -575,6 +622,7 @@ static void serve(struct epoll_stream *e)
                            STREAM_READABLE | STREAM_REGISTERED;
     if (has(e, STREAM_WANT_READ) && !has(e, quiet))
         epoll_watch(e, 0);
+    epoll_stream_rest(e);
 }
 
 /* With many connections each one is cold when its turn comes; who uses it is two or three lines. */

@@ -355,6 +355,8 @@ void uring_streams_fini(struct uring_loop *l)
 /* What a poll found, as for epoll. */
 static void note_poll(struct uring_stream *e, uint32_t events)
 {
+    if (UNLIKELY(has(e, URING_EOF)))
+        events &= ~(uint32_t)(POLLIN | POLLRDHUP); /* that end was delivered */
     if (events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
         set(e, URING_READABLE);
     if (events & (POLLRDHUP | POLLHUP | POLLERR))
@@ -580,6 +582,7 @@ static void receive_end(struct uring_stream *e, ssize_t n)
         uring_stream_fail(e, socket_stream_reason((int)-n));
     } else if (!has(e, URING_FAIL_DUE)) {
         /* After an error the kernel says "end" although bytes are missing: that is no eof. */
+        clear(e, URING_PEER_DONE); /* nothing of it waits any more */
         set(e, URING_EOF);
         e->s.ops->eof(&e->s);
     }

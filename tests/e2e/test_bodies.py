@@ -221,7 +221,7 @@ def test_slow_readers_leave_descriptors_for_new_clients(start, origin):
     for _ in range(count):
         s = socket.socket()
         readers.append(s)
-        s.settimeout(60)
+        s.settimeout(20)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.connect(("127.0.0.1", poise.port))
         s.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % (8 * MIB))
