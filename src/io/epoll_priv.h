@@ -6,6 +6,7 @@
  * (connections) and bulk_epoll.c (forwarding without user space).
  */
 
+#include "io/bulk_priv.h"
 #include "io/loop_priv.h"
 
 #include <assert.h>
@@ -21,7 +22,6 @@ struct epoll_loop {
     /* this thread only */
     struct slab streams;
     struct slab blocked;
-    struct slab bulks;
     struct list ready;            /* streams with something to do */
     struct list ready_next;       /* the same, but they had their share of this turn */
     struct list closed;           /* freed at the end of the turn */
@@ -43,7 +43,7 @@ struct epoll_stream {
     uint16_t turn;       /* low bits of the turn that last served us */
     struct list link;    /* ready, ready_next, closed or unwatched */
     struct epoll_blocked *blocked; /* what waits to be sent, or NULL */
-    struct epoll_bulk *bulk;       /* its part in bulks, or NULL */
+    struct bulk_part *bulk;        /* its part in bulks, or NULL */
     struct socket_ip peer;         /* of an accepted one; ADDRESS_NONE: ask the kernel */
 };
 
@@ -134,9 +134,6 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events);
 void epoll_streams_run(struct epoll_loop *l);
 void epoll_streams_free_closed(struct epoll_loop *l);
 
-/* Share of one stream in a turn. */
-#define RECEIVE_BYTES_PER_TURN (512 * 1024)
-
 /* Puts it among those to be served: in this turn, or in the next if it had its share. */
 void epoll_make_ready(struct epoll_stream *e);
 /* A failure, to be told from the turn. What the peer sent before may still be there. */
@@ -146,27 +143,10 @@ void epoll_watch(struct epoll_stream *e, uint32_t out);
 
 /* ---- bulk_epoll.c ---- */
 
-/* A stream's part in bulks: as their source, as their destination, or both. */
-struct epoll_bulk {
-    /* as the source */
-    struct epoll_stream *to; /* NULL: it is none */
-    struct pipe *pipe;       /* held while bytes are in it */
-    uint64_t left;           /* still to be taken */
-    uint32_t in_pipe;
-    uint8_t lean; /* times in a row that little came */
-    bool blocked; /* `to` has no room */
-    /* as the destination */
-    struct epoll_stream *from; /* NULL: it is none */
-};
-
 /* Moves what can be moved now, and tells. Only from serve(). */
 void epoll_bulk_run(struct epoll_stream *src);
-/* The destination may have room. */
-void epoll_bulk_writable(struct epoll_stream *dst);
-/* Whether bytes of it, as a source, are still on their way or may be taken: a failure waits. */
-bool epoll_bulk_goes_on(const struct epoll_stream *e);
-/* It fails or is closed: ends its bulks. */
-void epoll_bulk_drop(struct epoll_stream *e);
+
+extern const struct bulk_engine epoll_bulks;
 
 /* ---- rows of the engine's table ---- */
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "io/bulk_priv.h"
 #include "io/loop_priv.h"
 
 #include <sys/resource.h>
@@ -45,6 +46,7 @@ void loop_init(struct loop *loop, const struct engine *engine, const struct loop
     timer_wheel_init(&loop->wheel, loop->now_ns / NS_PER_MS);
     buf_pools_init(loop);
     pipe_pool_init(&loop->pipes, options->pipes_max ? options->pipes_max : PIPES_MAX);
+    slab_init(&loop->bulk_parts, sizeof(struct bulk_part), 8, loop->streams_max);
     atomic_init(&loop->inbox, NULL);
     atomic_init(&loop->stopping, false);
     atomic_init(&loop->sleeping, false);
@@ -57,6 +59,7 @@ void loop_fini(struct loop *loop)
     buf_put(&loop->receive);
     buf_pools_fini(loop);
     pipe_pool_fini(&loop->pipes);
+    slab_fini(&loop->bulk_parts);
     loop->magic = 0;
 }
 

@@ -50,7 +50,6 @@ void epoll_streams_init(struct epoll_loop *l)
     /* Twice: those closed in this turn keep their memory until its end. */
     slab_init(&l->streams, sizeof(struct epoll_stream), 32, 2 * (size_t)max);
     slab_init(&l->blocked, sizeof(struct epoll_blocked), 8, max);
-    slab_init(&l->bulks, sizeof(struct epoll_bulk), 8, max);
     list_init(&l->ready);
     list_init(&l->ready_next);
     list_init(&l->closed);
@@ -65,7 +64,6 @@ void epoll_streams_fini(struct epoll_loop *l)
     epoll_streams_free_closed(l);
     slab_fini(&l->streams);
     slab_fini(&l->blocked);
-    slab_fini(&l->bulks);
 }
 
 static struct epoll_stream *new_stream(struct epoll_loop *l, uint32_t bits)
@@ -141,7 +139,7 @@ void epoll_close(struct stream *s, enum stream_close_how how)
     struct epoll_loop *l = loop_of(e);
     CHECK(!has(e, STREAM_CLOSED));
     if (UNLIKELY(e->bulk))
-        epoll_bulk_drop(e);
+        bulk_part_drop(e->bulk);
     if (how == STREAM_CLOSE_RESET)
         socket_reset_on_close(e->fd);
     else if (has(e, STREAM_LAST) && !has(e, STREAM_SHUTDOWN))
@@ -232,7 +230,7 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
     if (e->blocked && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         set(e, STREAM_WRITABLE);
     if (has(e, STREAM_BULK_DST) && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-        epoll_bulk_writable(e);
+        bulk_part_writable(e->bulk);
     if (has(e, STREAM_WANT_READ | STREAM_WRITABLE | STREAM_ERROR))
         epoll_make_ready(e);
 }
@@ -395,7 +393,7 @@ uint64_t epoll_unsent(struct stream *s)
     for (size_t i = b ? b->first : 0; b && i < b->count; i++)
         unsent += b->slices[i].n;
     if (has(e, STREAM_BULK_DST))
-        unsent += e->bulk->from->bulk->in_pipe;
+        unsent += e->bulk->from->queued;
     return unsent;
 }
 
@@ -573,7 +571,7 @@ static void finish_connect(struct epoll_stream *e)
  * left for when they are wanted: they may be a complete answer. */
 static void find_reset(struct epoll_stream *e)
 {
-    if (epoll_bulk_goes_on(e))
+    if (bulk_part_goes_on(e->bulk))
         return; /* later, if the bulk does not find it */
     clear(e, STREAM_ERROR);
     if (may_receive(e) || has(e, STREAM_FAIL_DUE | STREAM_CONNECTING))
@@ -591,7 +589,7 @@ static void tell_failed(struct epoll_stream *e)
     enum reason why = (enum reason)(e->s.engine_bits >> STREAM_REASON_SHIFT);
     drop_blocked(e);
     if (e->bulk)
-        epoll_bulk_drop(e);
+        bulk_part_drop(e->bulk);
     clear(e, STREAM_FAIL_DUE | STREAM_WANT_READ | STREAM_SENDING);
     set(e, STREAM_FAILED);
     list_del(&e->link);
@@ -616,7 +614,7 @@ static void serve(struct epoll_stream *e)
         if (may_receive(e)) /* the end, or what the bulk did not take */
             receive(e);
     }
-    if (has(e, STREAM_FAIL_DUE) && !may_receive(e) && !epoll_bulk_goes_on(e))
+    if (has(e, STREAM_FAIL_DUE) && !may_receive(e) && !bulk_part_goes_on(e->bulk))
         tell_failed(e);
     const uint32_t quiet = STREAM_CLOSED | STREAM_FAILED | STREAM_EOF | STREAM_CONNECTING |
                            STREAM_READABLE | STREAM_REGISTERED;

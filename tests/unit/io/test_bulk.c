@@ -11,9 +11,12 @@
 #include "io/loop_priv.h"
 #include "rig.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MIB       (1024u * 1024)
@@ -51,6 +54,30 @@ struct play {
     bool refused;
     uint64_t wanted;
 };
+
+/* ---- what the kernel may do, and does rarely ---- */
+
+static struct {
+    unsigned short_writes; /* so many times a socket takes only a part, though it has room */
+    unsigned
+        missed_reads; /* so many times bytes come just after we were told that there are none */
+} kernel;
+
+/* In place of the C library's. */
+ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t n, unsigned flags)
+{
+    bool from_pipe = fcntl(in, F_GETPIPE_SZ) > 0;
+    unsigned *left = from_pipe ? &kernel.short_writes : &kernel.missed_reads;
+    if (*left > 0 && n > 1000) {
+        --*left;
+        n = MIN(n, (size_t)1000);
+        if (!from_pipe) {
+            errno = EAGAIN;
+            return -1;
+        }
+    }
+    return (ssize_t)syscall(SYS_splice, in, in_at, out, out_at, n, flags);
+}
 
 static struct play *play_of(const struct end *e)
 {
@@ -266,6 +293,26 @@ static void test_counted(void **state)
         check_counted(state, "127.0.0.1:0", sizes[i], 0);
         check_counted(state, "127.0.0.1:0", sizes[i], 1);
         check_counted(state, "127.0.0.1:0", sizes[i], 300000);
+    }
+}
+
+/* Less than all is no sign that the destination is full: epoll would say nothing of room later. */
+static void test_short_writes(void **state)
+{
+    for (unsigned count = 1; count < 8; count++) {
+        kernel.short_writes = count;
+        check_counted(state, "127.0.0.1:0", 500000, 0);
+        assert_int_equal(kernel.short_writes, 0);
+    }
+}
+
+/* What came in between does not end the bulk. */
+static void test_missed_reads(void **state)
+{
+    for (uint64_t more = 0; more < 2; more++) {
+        kernel.missed_reads = 1;
+        check_counted(state, "127.0.0.1:0", 500000, more);
+        assert_int_equal(kernel.missed_reads, 0);
     }
 }
 
@@ -763,6 +810,8 @@ int main(void)
 {
     static const struct rig_test tests[] = {
         {"counted", test_counted},
+        {"short_writes", test_short_writes},
+        {"missed_reads", test_missed_reads},
         {"counted_unix", test_counted_unix},
         {"both_ways", test_both_ways},
         {"both_ways_small_pieces", test_both_ways_small_pieces},
