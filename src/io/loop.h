@@ -173,10 +173,11 @@ enum send_result { SEND_DONE, SEND_PENDING };
 enum send_result stream_send(struct stream *s, const struct slice *slices, size_t count);
 
 /*
- * Says that the next send is followed at once by stream_shutdown or stream_close: its bytes may
- * then wait for that and travel in one packet with the end, which saves a short answer every second
- * packet. Should the end be late after all, they leave when a retransmission would be due (200 ms,
- * or twice the round trip). Costs no system call.
+ * Says that the end is near: what is sent from now on is followed at once by more of it, or by
+ * stream_shutdown or stream_close. The last bytes may then wait for that and travel in one packet
+ * with the end, which saves a short answer every second packet. Should the end be late after all,
+ * they leave when a retransmission would be due (200 ms, or twice the round trip). It cannot be
+ * taken back. Costs no system call.
  */
 void stream_last(struct stream *s);
 
