@@ -49,13 +49,11 @@ struct play {
     struct taker takers[2];
     uint64_t bytes; /* of each bulk */
     bool both_ways;
-    bool begun;
-    bool refused;
+    bool begun, refused;
     uint64_t wanted;
     unsigned stuck; /* looks in a row that found the pipe full */
 };
 
-/* What the kernel may do, and does rarely. */
 static unsigned short_writes; /* so many times a socket takes only a part, though it has room */
 static unsigned missed_reads; /* so many times bytes come just after we were told "none" */
 
@@ -587,25 +585,36 @@ static void test_next_in_moved(void **state)
 
 /* ---- credit ---- */
 
+/* The pipe has stayed full for a while. */
+static bool src_stuck(struct rig *rig)
+{
+    struct play *p = container_of(rig, struct play, rig);
+    bool full = p->src->moved > 0 && rig->loop->pipes.free_count < rig->loop->pipes.count;
+    p->stuck = full ? p->stuck + 1 : 0;
+    return p->stuck > 20;
+}
+
+static bool way_is_clear(struct rig *rig)
+{
+    const struct play *p = container_of(rig, struct play, rig);
+    return p->src->moved == p->right.received && stream_unsent(p->dst->s) == 0;
+}
+
 static void test_credit(void **state)
 {
     struct play p;
     open_play(&p, state, "127.0.0.1:0", 1);
-    p.bytes = 8 * MIB;
+    p.bytes = p.talkers[0].total = p.wanted = 8 * MIB;
     connect_play(&p);
     stream_read(p.right.s, false);
-    p.talkers[0].total = p.wanted = 8 * MIB;
     talk(&p.talkers[0]);
-    rig_run_ms(&p.rig, 20);
-    uint64_t stuck = p.src->moved;
-    assert_true(stuck < 8 * MIB);
+    rig_run(&p.rig, src_stuck);
     assert_true(stream_unsent(p.dst->s) > 0);
     stream_read(p.src->s, false);
     stream_read(p.right.s, true);
-    rig_run_ms(&p.rig, 20);
+    rig_run(&p.rig, way_is_clear);
     uint64_t drained = p.src->moved; /* what was on its way is out, no more was taken */
-    assert_true(drained < 8 * MIB && drained == p.right.received);
-    assert_int_equal(stream_unsent(p.dst->s), 0);
+    assert_true(drained < 8 * MIB);
     rig_run_ms(&p.rig, 20);
     assert_int_equal(p.src->moved, drained);
     stream_read(p.src->s, true);
@@ -677,25 +686,16 @@ static void test_pipes_run_out(void **state)
     close_play(&p);
 }
 
-/* The pipe has stayed full for a while. */
-static bool src_stuck(struct rig *rig)
-{
-    struct play *p = container_of(rig, struct play, rig);
-    bool full = p->src->moved > 0 && rig->loop->pipes.free_count < rig->loop->pipes.count;
-    p->stuck = full ? p->stuck + 1 : 0;
-    return p->stuck > 20;
-}
-
 /* With its only pipe held by a reader that takes nothing, a loop opens no other. */
 static void test_pipes_max(void **state)
 {
     struct play p;
     open_play(&p, state, "127.0.0.1:0", 1);
     p.rig.loop->pipes.count_max = 1;
+    p.talkers[0].total = p.wanted = 8 * MIB;
     connect_play(&p);
     stream_read(p.right.s, false);
     assert_true(stream_bulk(p.src->s, p.dst->s, 8 * MIB));
-    p.talkers[0].total = p.wanted = 8 * MIB;
     talk(&p.talkers[0]);
     rig_run(&p.rig, src_stuck);
     assert_false(stream_bulk(p.dst->s, p.src->s, 1000));
