@@ -47,6 +47,7 @@ struct news {
 
 struct engine {
     const struct snapshot *snapshot;
+    struct door *door;
     struct logwriter *logs;
     struct access_log *access_log;
     struct loop *loop; /* the control loop */
@@ -238,7 +239,7 @@ static void on_worker_ended(struct loop *loop, struct message *m)
 static void close_listeners(struct engine *e)
 {
     for (size_t i = 0; i < e->listener_count; i++)
-        listener_close(&e->listeners[i].listener);
+        door_unbind(e->door, &e->listeners[i].listener);
 }
 
 /* When no worker accepts any more, new clients are refused at once and a successor may listen. */
@@ -362,7 +363,7 @@ static enum engine_failure open_listeners(struct engine *e, char *why, size_t wh
             };
             char sentence[LISTENER_WHY_MAX];
             struct worker_listener *l = &e->listeners[e->listener_count];
-            if (listener_open(&o, &l->listener, sentence) < 0) {
+            if (door_bind(e->door, conf->name, &o, &l->listener, sentence) < 0) {
                 snprintf(why, why_size, "listener %s: %s", conf->name, sentence);
                 return ENGINE_CANNOT_BIND;
             }
@@ -426,8 +427,10 @@ static int make_workers(struct engine *e, uint32_t clients_max)
     return 0;
 }
 
-static uint32_t cpus_allowed(void)
+uint32_t engine_workers(const struct snapshot *s)
 {
+    if (s->workers)
+        return s->workers;
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
     return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
@@ -477,14 +480,23 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size)
     return r < 0 ? fail(why, why_size, "workers", r) : ENGINE_OK;
 }
 
-enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine, char *ret_why,
-                               size_t why_size)
+static int open_file(void *user, const char *path)
+{
+    return door_file(user, path);
+}
+
+enum engine_failure engine_new(const struct snapshot *s, struct door *door,
+                               struct engine **ret_engine, char *ret_why, size_t why_size)
 {
     struct engine *e = calloc(1, sizeof(*e));
     if (!e)
         return fail(ret_why, why_size, "engine", -(int)REASON_overload);
     e->snapshot = snapshot_ref(s);
-    e->worker_count = s->workers ? s->workers : cpus_allowed();
+    e->door = door;
+    logwriter_open_with(open_file, door);
+    e->worker_count = door_workers(door);
+    if (!e->worker_count)
+        e->worker_count = engine_workers(s);
     pthread_mutex_init(&e->graces_lock, NULL);
     list_init(&e->graces);
     timer_init(&e->deadline, on_deadline);
@@ -578,6 +590,7 @@ void engine_free(struct engine **engine)
         log_stop();
         logwriter_stop(&e->logs);
     }
+    logwriter_open_with(NULL, NULL);
     free(e->pools);
     free(e->stale);
     free(e->fronts);

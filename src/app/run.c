@@ -3,9 +3,11 @@
 #include "app/run.h"
 
 #include "app/config_path.h"
+#include "app/door.h"
 #include "app/engine.h"
 #include "app/exit_code.h"
 #include "app/term.h"
+#include "base/check.h"
 #include "config/load.h"
 
 #include <errno.h>
@@ -76,55 +78,54 @@ static struct config_words words_of(const struct cli_args *args)
     return w;
 }
 
-static int snapshot_from_words(const struct cli_args *args, const struct snapshot **ret_snapshot)
+static struct config_overrides overrides_of(const struct cli_args *args)
 {
-    struct config_words words = words_of(args);
-    char why[WHY_MAX] = "";
-    if (words.listen_count == 0 || words.backend_count == 0) {
-        complain("without a file both --listen and --backend are needed; see 'poise help run'");
-        return EXIT_USAGE;
-    }
-    char *text = config_from_words(&words, why, sizeof(why));
-    if (!text) {
-        complain(why);
-        return EXIT_USAGE;
-    }
-    const struct snapshot *s = load("command line", span_cstr(text));
-    int code = s ? EXIT_OK : EXIT_CONFIG;
-    if (s && cli_has(args, OPT_run_save) && !save(cli_text(args, OPT_run_save), text)) {
-        snapshot_unref(&s);
-        code = EXIT_OPEN;
-    }
-    free(text);
-    *ret_snapshot = s;
-    return code;
-}
-
-static int snapshot_from_file(const struct cli_args *args, const struct snapshot **ret_snapshot)
-{
-    const char *path = config_path_find(cli_text(args, OPT_run_config));
-    if (!path) {
-        complain(config_path_none);
-        return EXIT_OPEN;
-    }
-    char why[WHY_MAX] = "";
-    char *text;
-    size_t len;
-    if (config_read_file(path, &text, &len, why, sizeof(why)) < 0) {
-        complain(why);
-        return EXIT_OPEN;
-    }
-    struct config_overrides overrides = {
+    return (struct config_overrides){
         .workers = cli_text(args, OPT_run_workers),
         .engine = cli_text(args, OPT_run_engine),
         .log_level = cli_text(args, OPT_run_log_level),
         .log_file = cli_text(args, OPT_run_log_file),
     };
-    const struct snapshot *s = load(path, span_of(text, len));
+}
+
+/* ret_origin->text is malloc'd, or NULL. */
+static int origin_of(const struct cli_args *args, struct door_origin *ret_origin)
+{
+    struct config_words words = words_of(args);
+    char why[WHY_MAX] = "";
+    if (words.listen_count == 0 && words.backend_count == 0) {
+        ret_origin->path = config_path_find(cli_text(args, OPT_run_config));
+        ret_origin->overrides = overrides_of(args);
+        if (!ret_origin->path)
+            complain(config_path_none);
+        return ret_origin->path ? EXIT_OK : EXIT_OPEN;
+    }
+    if (words.listen_count == 0 || words.backend_count == 0) {
+        complain("without a file both --listen and --backend are needed; see 'poise help run'");
+        return EXIT_USAGE;
+    }
+    ret_origin->text = config_from_words(&words, why, sizeof(why));
+    if (!ret_origin->text)
+        complain(why);
+    return ret_origin->text ? EXIT_OK : EXIT_USAGE;
+}
+
+/* What the door gives us, checked. */
+static int snapshot_get(struct door *door, const struct snapshot **ret_snapshot)
+{
+    char why[WHY_MAX] = "";
+    char *text;
+    size_t len;
+    if (door_config(door, &text, &len, why, sizeof(why)) < 0) {
+        complain(why);
+        return EXIT_OPEN;
+    }
+    const char *path = door_config_path(door);
+    const struct snapshot *s = load(path ? path : "command line", span_of(text, len));
     free(text);
     if (!s)
         return EXIT_CONFIG;
-    if (!config_override(&s, &overrides, why, sizeof(why))) {
+    if (!config_override(&s, door_overrides(door), why, sizeof(why))) {
         complain(why);
         snapshot_unref(&s);
         return EXIT_USAGE;
@@ -147,7 +148,7 @@ static bool mixed(const struct cli_args *args)
     return false;
 }
 
-static int snapshot_get(const struct cli_args *args, const struct snapshot **ret_snapshot)
+static int check_words(const struct cli_args *args)
 {
     if (mixed(args)) {
         complain("-c FILE cannot be mixed with --listen, --backend and the other options that "
@@ -159,7 +160,7 @@ static int snapshot_get(const struct cli_args *args, const struct snapshot **ret
         complain("--save writes what --listen and --backend say; they are missing");
         return EXIT_USAGE;
     }
-    return words ? snapshot_from_words(args, ret_snapshot) : snapshot_from_file(args, ret_snapshot);
+    return EXIT_OK;
 }
 
 /* ---- running ---- */
@@ -180,17 +181,13 @@ static void announce(const struct engine *e)
     fflush(stdout);
 }
 
-/* `saved` is a file this run has written, or NULL: after a start that failed it would only be in
- * the way of the next try. */
-static int serve(const struct snapshot *s, const char *saved)
+static int serve(const struct snapshot *s, struct door *door)
 {
     char why[WHY_MAX] = "";
     struct engine *e;
-    enum engine_failure failure = engine_new(s, &e, why, sizeof(why));
+    enum engine_failure failure = engine_new(s, door, &e, why, sizeof(why));
     if (failure != ENGINE_OK) {
         complain(why);
-        if (saved)
-            unlink(saved);
         return failure == ENGINE_CANNOT_BIND ? EXIT_OPEN : EXIT_RUNTIME;
     }
     announce(e);
@@ -199,17 +196,39 @@ static int serve(const struct snapshot *s, const char *saved)
     return ok ? EXIT_OK : EXIT_RUNTIME;
 }
 
+static int run_from(const struct cli_args *args, const struct door_origin *origin)
+{
+    struct door *door;
+    const struct snapshot *s = NULL;
+    const char *saved = cli_text(args, OPT_run_save);
+    CHECK(door_direct_new(origin, &door) == 0);
+    int code = snapshot_get(door, &s);
+    bool written = code == EXIT_OK && saved && save(saved, origin->text);
+    if (code == EXIT_OK && saved && !written)
+        code = EXIT_OPEN;
+    if (code == EXIT_OK)
+        code = serve(s, door);
+    /* After a start that failed the file would only be in the way of the next try. */
+    if (code != EXIT_OK && written)
+        unlink(saved);
+    snapshot_unref(&s);
+    door_free(&door);
+    return code;
+}
+
 int cmd_run(const struct cli_args *args)
 {
     sigset_t all;
-    const struct snapshot *s = NULL;
-    int code = snapshot_get(args, &s);
+    struct door_origin origin = {};
+    int code = check_words(args);
+    if (code == EXIT_OK)
+        code = origin_of(args, &origin);
     if (code != EXIT_OK)
         return code;
     /* Before any thread exists: signals arrive as events of the control loop and nowhere else. */
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
-    code = serve(s, cli_text(args, OPT_run_save));
-    snapshot_unref(&s);
+    code = run_from(args, &origin);
+    free(origin.text);
     return code;
 }
