@@ -39,6 +39,9 @@
 #define REBUILD_AT_ONCE_MAX 500
 #define REBUILD_DELAY_MS    100
 
+/* How often the supervisor is told that the control loop turns. */
+#define ALIVE_MS 1000
+
 /* What a worker tells the control loop. */
 struct news {
     struct message message;
@@ -63,6 +66,7 @@ struct engine {
     struct health *health;
     struct relief *relief;
     struct timer deadline;
+    struct timer alive;
     struct timer rebuilds; /* of the pools marked stale */
     bool *stale;           /* by pool */
     bool draining;
@@ -196,6 +200,8 @@ static void drain(struct engine *e, const char *signal_name, bool with_deadline)
         return;
     }
     bool first = !e->draining;
+    if (first)
+        door_stopping(e->door);
     relief_stop(&e->relief);
     e->draining = true;
     e->patient = !with_deadline;
@@ -205,6 +211,28 @@ static void drain(struct engine *e, const char *signal_name, bool with_deadline)
         worker_drain(e->workers[i]);
     if (with_deadline)
         loop_timer_set(e->loop, &e->deadline, e->snapshot->drain_ms);
+}
+
+static void on_door(void *user, enum door_event event, const char *why)
+{
+    struct engine *e = user;
+    switch (event) {
+    case DOOR_GONE:
+    case DOOR_RETIRE:
+        log_info("engine", "%s", why);
+        if (!e->draining)
+            drain(e, "none", true);
+        break;
+    case DOOR_UPGRADED:
+    case DOOR_UPGRADE_FAILED: break; /* nobody here has asked for it */
+    }
+}
+
+static void on_alive_due(struct timer *t)
+{
+    struct engine *e = container_of(t, struct engine, alive);
+    door_alive(e->door);
+    loop_timer_set(e->loop, &e->alive, ALIVE_MS);
 }
 
 static void on_signal(struct signals *signals, int number, void *user)
@@ -457,7 +485,8 @@ static int open_control(struct engine *e)
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sigaddset(&set, numbers[i]);
-    return signals_open(e->loop, &set, on_signal, e, &e->signals);
+    r = signals_open(e->loop, &set, on_signal, e, &e->signals);
+    return r < 0 ? r : door_watch(e->door, e->loop, on_door, e);
 }
 
 static enum engine_failure build(struct engine *e, char *why, size_t why_size)
@@ -500,6 +529,7 @@ enum engine_failure engine_new(const struct snapshot *s, struct door *door,
     pthread_mutex_init(&e->graces_lock, NULL);
     list_init(&e->graces);
     timer_init(&e->deadline, on_deadline);
+    timer_init(&e->alive, on_alive_due);
     timer_init(&e->rebuilds, on_rebuilds_due);
     if (getrandom(&e->seed, sizeof(e->seed), 0) != (ssize_t)sizeof(e->seed))
         e->seed = 1;
@@ -549,6 +579,10 @@ bool engine_run(struct engine *e)
     if (r == 0 && relief_start(e->loop, e->workers, e->worker_count, e->listeners,
                                e->listener_count, &e->relief) < 0)
         log_warn("engine", "out of memory: a worker that stalls will not be relieved");
+    if (r == 0) {
+        door_ready(e->door);
+        loop_timer_set(e->loop, &e->alive, ALIVE_MS);
+    }
     if (e->workers_alive > 0)
         loop_run(e->loop);
     for (uint32_t i = 0; i < e->worker_count; i++)
@@ -581,6 +615,8 @@ void engine_free(struct engine **engine)
     }
     signals_close(&e->signals);
     if (e->loop) {
+        door_unwatch(e->door);
+        loop_timer_stop(e->loop, &e->alive);
         loop_timer_stop(e->loop, &e->deadline);
         loop_timer_stop(e->loop, &e->rebuilds);
         loop_free(&e->loop);

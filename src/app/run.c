@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* `poise run`: from words or a file to a snapshot, from the snapshot to a running engine. */
+/* `poise run`: from words or a file to a snapshot, and from there to a supervisor or an engine. */
 #include "app/run.h"
 
+#include "app/announce.h"
 #include "app/config_path.h"
+#include "app/configure.h"
 #include "app/door.h"
 #include "app/engine.h"
 #include "app/exit_code.h"
-#include "app/term.h"
+#include "app/supervisor.h"
 #include "base/check.h"
 #include "config/load.h"
 
@@ -20,29 +22,12 @@
 
 #define WHY_MAX 512
 
-static const char *env(const char *name)
-{
-    return getenv(name);
-}
-
 static void complain(const char *text)
 {
     fprintf(stderr, "poise: %s\n", text);
 }
 
 /* ---- the configuration ---- */
-
-/* Checks `text`; NULL after the errors were printed. */
-static const struct snapshot *load(const char *source, struct span text)
-{
-    struct diagnostics found;
-    const struct snapshot *s = NULL;
-    int r = config_load(source, text, env, &found, &s);
-    if (found.count > 0)
-        diagnostics_print(&found, stderr, term_colour(stderr));
-    diagnostics_fini(&found);
-    return r < 0 ? NULL : s;
-}
 
 static bool save(const char *path, const char *text)
 {
@@ -110,30 +95,6 @@ static int origin_of(const struct cli_args *args, struct door_origin *ret_origin
     return ret_origin->text ? EXIT_OK : EXIT_USAGE;
 }
 
-/* What the door gives us, checked. */
-static int snapshot_get(struct door *door, const struct snapshot **ret_snapshot)
-{
-    char why[WHY_MAX] = "";
-    char *text;
-    size_t len;
-    if (door_config(door, &text, &len, why, sizeof(why)) < 0) {
-        complain(why);
-        return EXIT_OPEN;
-    }
-    const char *path = door_config_path(door);
-    const struct snapshot *s = load(path ? path : "command line", span_of(text, len));
-    free(text);
-    if (!s)
-        return EXIT_CONFIG;
-    if (!config_override(&s, door_overrides(door), why, sizeof(why))) {
-        complain(why);
-        snapshot_unref(&s);
-        return EXIT_USAGE;
-    }
-    *ret_snapshot = s;
-    return EXIT_OK;
-}
-
 /* The file form and the words exclude each other; a mix would leave open which one holds. */
 static bool mixed(const struct cli_args *args)
 {
@@ -165,35 +126,33 @@ static int check_words(const struct cli_args *args)
 
 /* ---- running ---- */
 
-/* One line per address: what a person wants to see, and what scripts wait for. */
-static void announce(const struct engine *e)
-{
-    const struct address *a;
-    for (size_t i = 0; (a = engine_address(e, i)) != NULL; i++) {
-        char text[ADDRESS_TEXT_MAX];
-        static const uint8_t any[16];
-        if (a->kind == ADDRESS_V6 && memcmp(a->ip, any, sizeof(any)) == 0)
-            snprintf(text, sizeof(text), "0.0.0.0:%u", a->port);
-        else
-            address_format(a, text);
-        printf("Load Balancer listening on %s\n", text);
-    }
-    fflush(stdout);
-}
-
-static int serve(const struct snapshot *s, struct door *door)
+/* In this one process. */
+static int serve_here(const struct snapshot *s, struct door *door, bool *ret_served)
 {
     char why[WHY_MAX] = "";
     struct engine *e;
+    const struct address *a;
     enum engine_failure failure = engine_new(s, door, &e, why, sizeof(why));
     if (failure != ENGINE_OK) {
         complain(why);
         return failure == ENGINE_CANNOT_BIND ? EXIT_OPEN : EXIT_RUNTIME;
     }
-    announce(e);
+    *ret_served = true;
+    for (size_t i = 0; (a = engine_address(e, i)) != NULL; i++)
+        announce_address(a);
     bool ok = engine_run(e);
     engine_free(&e);
     return ok ? EXIT_OK : EXIT_RUNTIME;
+}
+
+static int supervise(const struct door_origin *origin, const struct snapshot *s, const char *text,
+                     bool *ret_served)
+{
+    struct claims *claims = claims_new(s, span_cstr(text));
+    if (claims)
+        return supervisor_run(origin, s, claims, ret_served);
+    complain("out of memory for the configuration");
+    return EXIT_RUNTIME;
 }
 
 static int run_from(const struct cli_args *args, const struct door_origin *origin)
@@ -201,16 +160,20 @@ static int run_from(const struct cli_args *args, const struct door_origin *origi
     struct door *door;
     const struct snapshot *s = NULL;
     const char *saved = cli_text(args, OPT_run_save);
+    char *text = NULL;
+    bool served = false;
     CHECK(door_direct_new(origin, &door) == 0);
-    int code = snapshot_get(door, &s);
+    int code = configure(door, false, &s, &text);
     bool written = code == EXIT_OK && saved && save(saved, origin->text);
     if (code == EXIT_OK && saved && !written)
         code = EXIT_OPEN;
     if (code == EXIT_OK)
-        code = serve(s, door);
+        code = cli_has(args, OPT_run_no_supervisor) ? serve_here(s, door, &served)
+                                                    : supervise(origin, s, text, &served);
     /* After a start that failed the file would only be in the way of the next try. */
-    if (code != EXIT_OK && written)
+    if (written && !served)
         unlink(saved);
+    free(text);
     snapshot_unref(&s);
     door_free(&door);
     return code;
@@ -225,7 +188,7 @@ int cmd_run(const struct cli_args *args)
         code = origin_of(args, &origin);
     if (code != EXIT_OK)
         return code;
-    /* Before any thread exists: signals arrive as events of the control loop and nowhere else. */
+    /* Before any thread exists: signals arrive as events of one loop and nowhere else. */
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
     code = run_from(args, &origin);

@@ -293,6 +293,17 @@ int listener_adopt(const struct listener_options *options, const int *fds, uint3
     return 0;
 }
 
+bool listener_fd_is_at(int fd, const struct address *a)
+{
+    char path[SOCKET_PATH_BYTES];
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || !listening)
+        return false;
+    struct address bound = socket_name(fd, SOCKET_LOCAL, path);
+    return address_equal(&bound, a);
+}
+
 uint32_t listener_fds(const struct listener *l, int *ret_fds, uint32_t max)
 {
     for (uint32_t i = 0; i < l->fd_count && i < max; i++)

@@ -57,6 +57,9 @@ NODISCARD int listener_adopt(const struct listener_options *options, const int *
  * listener's. How many there are; at most `max` are written. */
 uint32_t listener_fds(const struct listener *l, int *ret_fds, uint32_t max);
 
+/* Whether a descriptor of unknown origin is a listening socket at that address. */
+bool listener_fd_is_at(int fd, const struct address *a);
+
 /* The address really bound (port 0 becomes the port the kernel chose). */
 const struct address *listener_address(const struct listener *l);
 
