@@ -5,11 +5,13 @@
 #include "app/door_engine.h"
 #include "app/engine.h"
 #include "app/exit_code.h"
+#include "app/sandbox.h"
 #include "base/bytes.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -37,8 +39,14 @@ static int serve(struct door *door)
     int code = configure(door, true, &s, NULL); /* the supervisor has printed the warnings */
     if (code != EXIT_OK)
         return code;
+    struct sandbox_state sandbox;
+    if (sandbox_enter(s, &sandbox, why, sizeof(why)) < 0) {
+        snapshot_unref(&s);
+        return complain(why, EXIT_OPEN);
+    }
     enum engine_failure failure = engine_new(s, door, &e, why, sizeof(why));
     if (failure == ENGINE_OK) {
+        sandbox_log(&sandbox);
         code = engine_run(e) ? EXIT_OK : EXIT_RUNTIME;
         engine_free(&e);
     } else {
@@ -56,6 +64,9 @@ int engine_verb(int argc, char *const *argv)
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, NULL);
     (void)prctl(PR_SET_NAME, "poise-engine");
+    const char *probe = getenv("POISE_SANDBOX_PROBE");
+    if (argc == 1 && strcmp(argv[0], "--probe") == 0 && probe)
+        return sandbox_probe(probe);
     if (argc != 2 || !take_channel(argv[0], &questions) || !take_channel(argv[1], &news))
         return complain("'engine' is not for people; see 'poise help run'", EXIT_USAGE);
     if (door_engine_new(questions, news, &door) < 0)

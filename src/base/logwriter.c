@@ -293,6 +293,7 @@ static bool writer_turn(struct logwriter *lw)
 static void *writer_main(void *arg)
 {
     struct logwriter *lw = arg;
+    (void)pthread_setname_np(pthread_self(), "logwriter");
     CHECK_OBJ(lw, WRITER_MAGIC);
     while (!atomic_load(&lw->stop_wanted)) {
         (void)writer_turn(lw);
@@ -315,8 +316,6 @@ static int start_thread(struct logwriter *lw)
         return -error;
     error = pthread_create(&lw->thread, NULL, writer_main, lw);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!error)
-        (void)pthread_setname_np(lw->thread, "logwriter");
     return -error;
 }
 
