@@ -8,6 +8,7 @@
 
 #include "account/account.h"
 #include "app/relief.h"
+#include "app/watchdog.h"
 #include "app/worker.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -40,7 +41,7 @@
 #define REBUILD_DELAY_MS    100
 
 /* How often the supervisor is told that the control loop turns. */
-#define ALIVE_MS 1000
+#define ALIVE_MS 2000
 
 /* What a worker tells the control loop. */
 struct news {
@@ -65,6 +66,7 @@ struct engine {
     uint32_t worker_count, workers_alive, workers_shut;
     struct health *health;
     struct relief *relief;
+    struct watchdog *watchdog;
     struct timer deadline;
     struct timer alive;
     struct timer rebuilds; /* of the pools marked stale */
@@ -260,6 +262,7 @@ static void on_signal(struct signals *signals, int number, void *user)
 static void on_worker_ended(struct loop *loop, struct message *m)
 {
     struct engine *e = container_of(m, struct news, message)->engine;
+    watchdog_forget(e->watchdog, (uint32_t)(container_of(m, struct news, message) - e->ended));
     if (--e->workers_alive == 0)
         loop_stop(loop);
 }
@@ -579,6 +582,8 @@ bool engine_run(struct engine *e)
     if (r == 0 && relief_start(e->loop, e->workers, e->worker_count, e->listeners,
                                e->listener_count, &e->relief) < 0)
         log_warn("engine", "out of memory: a worker that stalls will not be relieved");
+    if (r == 0 && watchdog_start(e->loop, e->workers, e->worker_count, &e->watchdog) < 0)
+        log_warn("engine", "out of memory: a worker that hangs will not be noticed");
     if (r == 0) {
         door_ready(e->door);
         loop_timer_set(e->loop, &e->alive, ALIVE_MS);
@@ -607,6 +612,7 @@ void engine_free(struct engine **engine)
     relief_stop(&e->relief);
     for (uint32_t i = 0; e->workers && i < e->worker_count; i++)
         worker_free(&e->workers[i]);
+    watchdog_stop(&e->watchdog); /* its messages may have waited in a mailbox */
     free_graces(e);
     close_listeners(e);
     for (uint32_t i = 0; i < e->pool_count; i++) {

@@ -7,6 +7,7 @@
 #include "app/exit_code.h"
 #include "app/sandbox.h"
 #include "base/bytes.h"
+#include "base/check.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -71,6 +72,8 @@ int engine_verb(int argc, char *const *argv)
         return complain("'engine' is not for people; see 'poise help run'", EXIT_USAGE);
     if (door_engine_new(questions, news, &door) < 0)
         return complain("the supervisor does not answer", EXIT_RUNTIME);
+    if (!SANITIZED)
+        check_catch_signals();
     int code = serve(door);
     door_free(&door);
     return code;

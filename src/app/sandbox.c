@@ -3,6 +3,7 @@
 
 #include "account/reason.h"
 #include "app/sandbox_priv.h"
+#include "base/compiler.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -21,17 +22,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || ADDRESS_SANITIZED
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 /* In this order, where the configuration names nobody. */
 static const char *const users_default[] = {"poise", "nobody"};

@@ -277,6 +277,7 @@ static bool on_news(struct supervisor *s, struct engine_slot *e)
             supervisor_on_ready(s, e);
         break;
     case WIRE_ALIVE:
+        e->alive = true;
         if (e == s->current)
             service_alive(&s->service);
         break;
@@ -292,6 +293,21 @@ static bool on_news(struct supervisor *s, struct engine_slot *e)
     default: break;
     }
     return true;
+}
+
+/* An engine that serves says twice within a look that it is alive. */
+static void look_whether_alive(struct supervisor *s)
+{
+    struct engine_slot *e = s->current;
+    s->look_at_ms = supervisor_now_ms() + LOOK_MS;
+    if (!e || e->state != ENGINE_SERVING)
+        return;
+    e->silent = e->alive ? 0 : e->silent + 1;
+    e->alive = false;
+    if (e->silent < SILENT_MAX)
+        return;
+    supervisor_log(s, LOG_LEVEL_ERROR, "engine hangs; ending it engine=%d", (int)e->pid);
+    (void)kill(e->pid, e->silent == SILENT_MAX ? SIGABRT : SIGKILL);
 }
 
 /* ---- the loop ---- */
@@ -313,11 +329,11 @@ static void wait_also(struct waited *w, int fd, struct engine_slot *e)
 
 static int patience_ms(const struct supervisor *s)
 {
-    uint64_t due_ms = s->restart_at_ms ? s->restart_at_ms : UINT64_MAX;
+    uint64_t due_ms = s->look_at_ms;
+    if (s->restart_at_ms)
+        due_ms = MIN(due_ms, s->restart_at_ms);
     if (s->upgrade.state != UPGRADE_NONE)
         due_ms = MIN(due_ms, s->upgrade.due_ms);
-    if (due_ms == UINT64_MAX)
-        return -1;
     uint64_t now_ms = supervisor_now_ms();
     return due_ms <= now_ms ? 0 : (int)MIN(due_ms - now_ms, (uint64_t)INT_MAX);
 }
@@ -344,6 +360,8 @@ static void serve_events(struct supervisor *s, const struct waited *w)
     if (w->fds[0].revents)
         on_signals(s);
     uint64_t now_ms = supervisor_now_ms();
+    if (now_ms >= s->look_at_ms)
+        look_whether_alive(s);
     if (s->restart_at_ms && now_ms >= s->restart_at_ms)
         start_current(s);
     if (s->upgrade.state != UPGRADE_NONE && now_ms >= s->upgrade.due_ms)

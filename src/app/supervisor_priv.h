@@ -32,6 +32,11 @@
 #define CRASH_PAUSE_MS     1000
 #define CRASH_PAUSE_MS_MAX 30000
 
+/* An engine that says nothing at so many looks in a row hangs. Looks are counted, not time, so that
+ * a machine that stood still does not count. */
+#define LOOK_MS    5000
+#define SILENT_MAX 12
+
 /* What an upgrade writes before it is refused: the head of that is the reason shown. */
 #define UPGRADE_OUTPUT_MAX 2048
 
@@ -48,6 +53,8 @@ struct engine_slot {
     bool stopping;             /* it has said that it means to end */
     bool closed;               /* its ends of the channels are, so that it is about to end */
     uint64_t started_ms;
+    bool alive;      /* it has said so since the last look */
+    uint32_t silent; /* looks without that */
 };
 
 enum upgrade_state { UPGRADE_NONE, UPGRADE_CHECKING, UPGRADE_STARTING, UPGRADE_PROBATION };
@@ -79,6 +86,7 @@ struct supervisor {
     int log_file; /* -1 = standard error */
     uint64_t crashes_ms[CRASHES_MAX];
     uint32_t crash_count, crash_pause_ms;
+    uint64_t look_at_ms;    /* at whether the engine is alive */
     uint64_t restart_at_ms; /* 0 = no restart is due */
     bool served;            /* an engine has, once */
     bool announced;

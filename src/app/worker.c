@@ -282,7 +282,8 @@ int worker_start(struct worker *w)
 {
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    sigdelset(&all, SIGABRT); /* worker_abort */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int r = pthread_create(&w->thread, NULL, worker_main, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r != 0)
@@ -332,6 +333,12 @@ void worker_free(struct worker **worker)
         loop_free(&w->loop);
     free(w);
     *worker = NULL;
+}
+
+void worker_abort(struct worker *w)
+{
+    if (w->running)
+        (void)pthread_kill(w->thread, SIGABRT);
 }
 
 struct loop *worker_loop(struct worker *w)
