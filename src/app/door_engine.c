@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One question at a time: the lock covers a question and all parts of its answer. After an answer
- * that did not come in time the channel is of no further use, because a late answer would be taken
- * for that to the next question: then every call fails.
+ * One question at a time: the lock covers a question and all parts of its answer. An answer that
+ * did not come in time is passed over when it comes: it bears the number of its question.
  */
 #include "app/door_engine.h"
 
@@ -26,7 +25,7 @@ struct remote {
     struct door door;
     pthread_mutex_t lock;
     int questions, news;
-    bool broken;
+    uint32_t number;                /* of the last question */
     struct channel_message message; /* under the lock */
     char *texts[5];                 /* path and overrides */
     /* the loop's thread */
@@ -40,21 +39,26 @@ static struct remote *remote_of(struct door *d)
     return container_of(d, struct remote, door);
 }
 
-/* Sends r->message and receives the answer into it. False when there is none. */
-static bool ask(struct remote *r, struct wire_head *ret_head)
+/* The supervisor checks a configuration that it reads anew: a large one takes a while. */
+#define CONFIG_ANSWER_MS 10000
+
+/* The next part of the answer to the last question into r->message. False when there is none. */
+static bool receive_answer(struct remote *r, unsigned wait_ms, struct wire_head *ret_head)
 {
-    struct wire_head asked;
-    CHECK(wire_head(&r->message, &asked));
-    if (r->broken)
-        return false;
-    if (channel_send(r->questions, &r->message, DOOR_ANSWER_MS) == CHANNEL_OK &&
-        channel_receive(r->questions, &r->message, DOOR_ANSWER_MS) == CHANNEL_OK) {
-        if (wire_head(&r->message, ret_head) && ret_head->type == asked.type)
+    while (channel_receive(r->questions, &r->message, wait_ms) == CHANNEL_OK) {
+        if (wire_head(&r->message, ret_head) && ret_head->number == r->number)
             return true;
         channel_close_fds(&r->message, 0);
     }
-    r->broken = true;
     return false;
+}
+
+/* Sends r->message and receives the answer into it. False when there is none. */
+static bool ask(struct remote *r, unsigned wait_ms, struct wire_head *ret_head)
+{
+    wire_number(&r->message, ++r->number);
+    return channel_send(r->questions, &r->message, wait_ms) == CHANNEL_OK &&
+           receive_answer(r, wait_ms, ret_head);
 }
 
 static int no_answer(char *ret_why, size_t why_size)
@@ -107,8 +111,9 @@ static int remote_config(struct door *d, char **ret_text, size_t *ret_len, char 
     struct wire_head head;
     pthread_mutex_lock(&r->lock);
     wire_begin(&r->message, WIRE_CONFIG, 0, 0, 0);
-    int result = ask(r, &head) ? take_text(r, &head, ret_text, ret_len, ret_why, why_size)
-                               : no_answer(ret_why, why_size);
+    int result = ask(r, CONFIG_ANSWER_MS, &head)
+                     ? take_text(r, &head, ret_text, ret_len, ret_why, why_size)
+                     : no_answer(ret_why, why_size);
     pthread_mutex_unlock(&r->lock);
     return result;
 }
@@ -117,7 +122,7 @@ static int remote_config(struct door *d, char **ret_text, size_t *ret_len, char 
 static int ask_plain(struct remote *r, char *ret_why, size_t why_size)
 {
     struct wire_head head;
-    if (!ask(r, &head))
+    if (!ask(r, DOOR_ANSWER_MS, &head))
         return no_answer(ret_why, why_size);
     channel_close_fds(&r->message, 0);
     return head.status < 0 ? refused(r, ret_why, why_size) : 0;
@@ -140,18 +145,16 @@ static bool receive_fds(struct remote *r, uint32_t total, int *fds)
     uint32_t count = 0;
     for (;;) {
         struct wire_head head;
-        bool fits = r->message.fd_count > 0 && r->message.fd_count <= total - count;
-        if (!fits)
-            channel_close_fds(&r->message, 0);
+        uint32_t n = r->message.fd_count;
+        bool fits = n > 0 && n <= total - count;
+        if (fits)
+            memcpy(fds + count, r->message.fds, n * sizeof(int));
         else
-            memcpy(fds + count, r->message.fds, r->message.fd_count * sizeof(int));
-        count += r->message.fd_count;
+            channel_close_fds(&r->message, 0);
+        count += fits ? n : 0;
         if (fits && count == total)
             return true;
-        r->broken = !fits ||
-                    channel_receive(r->questions, &r->message, DOOR_ANSWER_MS) != CHANNEL_OK ||
-                    !wire_head(&r->message, &head) || head.type != WIRE_BIND;
-        if (r->broken)
+        if (!fits || !receive_answer(r, DOOR_ANSWER_MS, &head))
             break;
     }
     for (uint32_t i = 0; i < count; i++)
@@ -169,7 +172,7 @@ static int bind_locked(struct remote *r, const char *owner, const struct listene
     wire_begin(&r->message, WIRE_BIND, 0, options->shards, options->defer_accept);
     if (!wire_put(&r->message, owner) || !wire_put(&r->message, text))
         return -(int)REASON_system_error;
-    if (!ask(r, &head))
+    if (!ask(r, DOOR_ANSWER_MS, &head))
         return no_answer(ret_why, LISTENER_WHY_MAX);
     if (head.status < 0 || head.arg < 1 || head.arg > WORKERS_MAX) {
         channel_close_fds(&r->message, 0);
@@ -198,8 +201,8 @@ static void remote_unbind(struct door *d, struct listener **listener)
     listener_close(listener);
     pthread_mutex_lock(&r->lock);
     wire_begin(&r->message, WIRE_UNBIND, 0, 0, 0);
-    if (wire_put(&r->message, text) && ask_plain(r, why, sizeof(why)) < 0 && !r->broken)
-        log_warn("engine", "%s stays open: %s", text, why);
+    if (wire_put(&r->message, text) && ask_plain(r, why, sizeof(why)) < 0)
+        log_debug("engine", "%s stays open: %s", text, why);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -212,7 +215,7 @@ static int remote_file(struct door *d, const char *path)
     wire_begin(&r->message, WIRE_FILE, 0, 0, 0);
     if (!wire_put(&r->message, path)) {
         fd = -ENAMETOOLONG;
-    } else if (ask(r, &head)) {
+    } else if (ask(r, DOOR_ANSWER_MS, &head)) {
         bool good = head.status == 0 && r->message.fd_count == 1;
         if (good)
             fd = r->message.fds[0];
@@ -327,7 +330,7 @@ static bool say_hello(struct remote *r)
 {
     struct wire_head head;
     wire_begin(&r->message, WIRE_HELLO, 0, HANDOVER_VERSION, 0);
-    if (!ask(r, &head) || head.status < 0)
+    if (!ask(r, DOOR_ANSWER_MS, &head) || head.status < 0)
         return false;
     channel_close_fds(&r->message, 0);
     size_t at = 0;

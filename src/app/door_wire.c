@@ -29,6 +29,11 @@ void wire_begin(struct channel_message *m, enum wire_type type, int32_t status, 
     m->fd_count = 0;
 }
 
+void wire_number(struct channel_message *m, uint32_t number)
+{
+    memcpy(m->bytes + offsetof(struct wire_head, number), &number, sizeof(number));
+}
+
 bool wire_put(struct channel_message *m, const char *text)
 {
     size_t n = text ? strlen(text) + 1 : 0;

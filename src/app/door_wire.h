@@ -56,11 +56,15 @@ struct wire_head {
     int32_t status; /* of an answer: 0, or negative */
     uint32_t arg;
     uint32_t flag;
+    uint32_t number; /* of a question; its answer bears the same, so that a late one is known */
 };
 
 /* A message with this head and nothing else. */
 void wire_begin(struct channel_message *m, enum wire_type type, int32_t status, uint32_t arg,
                 uint32_t flag);
+
+/* Gives the message that number. */
+void wire_number(struct channel_message *m, uint32_t number);
 
 /* Appends a text, or that there is none (NULL); false if it has no room. */
 bool wire_put(struct channel_message *m, const char *text);

@@ -29,6 +29,7 @@ struct talk {
 static void answer(struct talk *t, int32_t status, uint32_t arg, const char *why)
 {
     wire_begin(t->answer, t->head.type, status, arg, 0);
+    wire_number(t->answer, t->head.number);
     if (why)
         (void)!wire_put(t->answer, why);
 }

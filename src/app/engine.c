@@ -254,6 +254,7 @@ static void on_signal(struct signals *signals, int number, void *user)
     case SIGHUP:
         log_warn("engine",
                  "HUP ignored: reload is not part of this version; restart to apply changes");
+        door_reloaded(e->door, false);
         break;
     default: break;
     }

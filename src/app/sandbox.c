@@ -120,7 +120,7 @@ int sandbox_enter(const struct snapshot *s, struct sandbox_state *ret_state, cha
 {
     struct sandbox_state *state = ret_state;
     const struct rlimit no_core = {};
-    *state = (struct sandbox_state){.on = !SANITIZED && !(s && s->sandbox == SANDBOX_OFF)};
+    *state = (struct sandbox_state){.on = !SANITIZED && !(s && s->sandbox == SANDBOX_NONE)};
     if (SANITIZED)
         return 0;
     tzset(); /* reads its file while it can */

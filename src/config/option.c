@@ -22,7 +22,7 @@ static const struct option_word engine_words[] = {
 
 static const struct option_word sandbox_words[] = {
     {"auto", SANDBOX_AUTO, NULL},
-    {"off", SANDBOX_OFF, NULL},
+    {"none", SANDBOX_NONE, NULL},
     {0},
 };
 

@@ -38,7 +38,7 @@ enum health_type { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP };
 
 enum access_format { ACCESS_NONE, ACCESS_JSON, ACCESS_COMBINED, ACCESS_CLF, ACCESS_HAPROXY };
 
-enum sandbox_mode { SANDBOX_AUTO, SANDBOX_OFF };
+enum sandbox_mode { SANDBOX_AUTO, SANDBOX_NONE };
 
 /* Where in the text something was said, for messages and `--effective`. line 0 = a default. */
 struct origin {

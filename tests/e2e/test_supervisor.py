@@ -257,6 +257,59 @@ def test_a_new_address_comes_with_an_upgrade(start, installed):
     assert not os.path.exists(path)
 
 
+# ---- the service manager ----
+
+
+def with_systemd():
+    with open(BINARY, "rb") as f:
+        return b"sd_notify" in f.read()
+
+
+@pytest.mark.skipif(not with_systemd(), reason="built without libsystemd")
+def test_the_service_manager_is_told(start, work, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(work / "notify"))
+        manager.settimeout(20 * SCALE)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(work / "notify"))
+        poise = start.poise(config(pool(start.servers(1))))
+        assert manager.recv(1000) == b"READY=1"
+        poise.send(signal.SIGHUP)
+        said = manager.recv(1000).split(b"\n")
+        assert said[0] == b"RELOADING=1" and said[1].startswith(b"MONOTONIC_USEC=")
+        assert manager.recv(1000) == b"READY=1"
+        poise.send(signal.SIGTERM)
+        assert manager.recv(1000) == b"STOPPING=1"
+
+
+@pytest.mark.skipif(not with_systemd(), reason="built without libsystemd")
+def test_sockets_of_the_service_manager_are_taken(start, work):
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        given.listen(100)
+        port = given.getsockname()[1]
+        script = work / "activated"
+        script.write_text(f'#!/bin/sh\nLISTEN_PID=$$ LISTEN_FDS=1 exec {BINARY} "$@"\n')
+        script.chmod(0o755)
+        waiting = web.connect(port)
+        waiting.sendall(REQUEST)
+        poise = start.poise(
+            config(pool(start.servers(1)), listener={"listen": [f"127.0.0.1:{port}", "127.0.0.1:0"]}),
+            binary=script,
+            preexec_fn=lambda: os.dup2(given.fileno(), 3),
+            pass_fds=(3,),
+        )
+        assert waiting.recv(1000).startswith(b"HTTP/1.1 200")
+        waiting.close()
+        assert poise.ports[0] == port and poise.ports[1] != port
+        for i in range(20):
+            assert web.get(poise.ports[i % 2]).status == 200
+        os.kill(poise.engine_pid, signal.SIGKILL)
+        poise.wait_for(SERVES_AGAIN)
+        assert web.get(port).status == 200
+        poise.end()
+        web.connect(port).close()  # the socket is the manager's: it still listens
+
+
 # ---- what the engine may not do ----
 
 
