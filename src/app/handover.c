@@ -26,8 +26,12 @@ struct walk {
 
 static void walk_bytes(struct walk *w, void *p, size_t n)
 {
-    if (w->ok)
-        w->ok = (w->reading ? fread(p, 1, n, w->file) : fwrite(p, 1, n, w->file)) == n;
+    if (!w->ok)
+        return;
+    if (w->reading)
+        w->ok = fread(p, 1, n, w->file) == n;
+    else
+        w->ok = fwrite(p, 1, n, w->file) == n; /* cppcheck-suppress IOWithoutPositioning */
 }
 
 static void walk_number(struct walk *w, uint64_t *n)

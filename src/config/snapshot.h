@@ -156,8 +156,8 @@ struct snapshot {
         enum access_format format;
     } access_log;
     struct admin_conf admin;
-    uint32_t workers;  /* 0 = auto: one per CPU this process may use */
-    int engine;        /* enum loop_engine of io/loop.h: 0 auto, 1 epoll, 2 uring */
+    uint32_t workers; /* 0 = auto: one per CPU this process may use */
+    int engine;       /* enum loop_engine of io/loop.h: 0 auto, 1 epoll, 2 uring */
     const char *user; /* whom the engine becomes when started as root; NULL = the default */
     enum sandbox_mode sandbox;
     uint32_t drain_ms; /* how long TERM waits for exchanges under way */
