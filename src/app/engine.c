@@ -10,6 +10,7 @@
 #include "app/membership.h"
 #include "app/relief.h"
 #include "app/rotation.h"
+#include "app/watchdog.h"
 #include "app/worker.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -36,6 +37,9 @@
 /* Per worker: fewer deserve a warning. */
 #define CLIENTS_FEW 100
 
+/* How often the supervisor is told that the control loop turns. */
+#define ALIVE_MS 2000
+
 /* What a worker tells the control loop. */
 struct news {
     struct message message;
@@ -44,6 +48,7 @@ struct news {
 
 struct engine {
     const struct snapshot *snapshot;
+    struct door *door;
     struct logwriter *logs;
     struct access_log *access_log;
     struct loop *loop; /* the control loop */
@@ -58,7 +63,9 @@ struct engine {
     uint32_t worker_count, workers_alive, workers_shut;
     struct health *health;
     struct relief *relief;
+    struct watchdog *watchdog;
     struct timer deadline;
+    struct timer alive;
     bool draining;
     bool patient; /* … without a deadline so far */
     uint64_t seed;
@@ -104,6 +111,8 @@ static void drain(struct engine *e, const char *signal_name, bool with_deadline)
         return;
     }
     bool first = !e->draining;
+    if (first)
+        door_stopping(e->door);
     relief_stop(&e->relief);
     e->draining = true;
     e->patient = !with_deadline;
@@ -113,6 +122,28 @@ static void drain(struct engine *e, const char *signal_name, bool with_deadline)
         worker_drain(e->workers[i]);
     if (with_deadline)
         loop_timer_set(e->loop, &e->deadline, e->snapshot->drain_ms);
+}
+
+static void on_door(void *user, enum door_event event, const char *why)
+{
+    struct engine *e = user;
+    switch (event) {
+    case DOOR_GONE:
+    case DOOR_RETIRE:
+        log_info("engine", "%s", why);
+        if (!e->draining)
+            drain(e, "none", true);
+        break;
+    case DOOR_UPGRADED:
+    case DOOR_UPGRADE_FAILED: break; /* nobody here has asked for it */
+    }
+}
+
+static void on_alive_due(struct timer *t)
+{
+    struct engine *e = container_of(t, struct engine, alive);
+    door_alive(e->door);
+    loop_timer_set(e->loop, &e->alive, ALIVE_MS);
 }
 
 static void on_signal(struct signals *signals, int number, void *user)
@@ -132,6 +163,7 @@ static void on_signal(struct signals *signals, int number, void *user)
     case SIGHUP:
         log_warn("engine",
                  "HUP ignored: reload is not part of this version; restart to apply changes");
+        door_reloaded(e->door, false);
         break;
     default: break;
     }
@@ -142,6 +174,7 @@ static void on_worker_ended(struct loop *loop, struct message *m)
     const struct news *news = container_of(m, struct news, message);
     struct engine *e = news->engine;
     graces_worker_ended(e->graces, (uint32_t)(news - e->ended));
+    watchdog_forget(e->watchdog, (uint32_t)(news - e->ended));
     if (--e->workers_alive == 0)
         loop_stop(loop);
 }
@@ -149,7 +182,7 @@ static void on_worker_ended(struct loop *loop, struct message *m)
 static void close_listeners(struct engine *e)
 {
     for (size_t i = 0; i < e->listener_count; i++)
-        listener_close(&e->listeners[i].listener);
+        door_unbind(e->door, &e->listeners[i].listener);
 }
 
 /* When no worker accepts any more, new clients are refused at once and a successor may listen. */
@@ -272,7 +305,7 @@ static enum engine_failure open_listeners(struct engine *e, char *why, size_t wh
             };
             char sentence[LISTENER_WHY_MAX];
             struct worker_listener *l = &e->listeners[e->listener_count];
-            if (listener_open(&o, &l->listener, sentence) < 0) {
+            if (door_bind(e->door, conf->name, &o, &l->listener, sentence) < 0) {
                 snprintf(why, why_size, "listener %s: %s", conf->name, sentence);
                 return ENGINE_CANNOT_BIND;
             }
@@ -334,8 +367,10 @@ static int make_workers(struct engine *e, uint32_t clients_max)
     return 0;
 }
 
-static uint32_t cpus_allowed(void)
+uint32_t engine_workers(const struct snapshot *s)
 {
+    if (s->workers)
+        return s->workers;
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
     return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
@@ -362,7 +397,8 @@ static int open_control(struct engine *e)
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sigaddset(&set, numbers[i]);
-    return signals_open(e->loop, &set, on_signal, e, &e->signals);
+    r = signals_open(e->loop, &set, on_signal, e, &e->signals);
+    return r < 0 ? r : door_watch(e->door, e->loop, on_door, e);
 }
 
 static enum engine_failure build(struct engine *e, char *why, size_t why_size)
@@ -389,16 +425,26 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size)
     return r < 0 ? fail(why, why_size, "workers", r) : ENGINE_OK;
 }
 
-enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine, char *ret_why,
-                               size_t why_size)
+static int open_file(void *user, const char *path)
+{
+    return door_file(user, path);
+}
+
+enum engine_failure engine_new(const struct snapshot *s, struct door *door,
+                               struct engine **ret_engine, char *ret_why, size_t why_size)
 {
     struct engine *e = calloc(1, sizeof(*e));
     if (!e)
         return fail(ret_why, why_size, "engine", -(int)REASON_overload);
     e->snapshot = snapshot_ref(s);
-    e->worker_count = s->workers ? s->workers : cpus_allowed();
+    e->door = door;
+    logwriter_open_with(open_file, door);
+    e->worker_count = door_workers(door);
+    if (!e->worker_count)
+        e->worker_count = engine_workers(s);
     ids_init(&e->backend_ids);
     timer_init(&e->deadline, on_deadline);
+    timer_init(&e->alive, on_alive_due);
     if (getrandom(&e->seed, sizeof(e->seed), 0) != (ssize_t)sizeof(e->seed))
         e->seed = 1;
     enum engine_failure failure = build(e, ret_why, why_size);
@@ -465,6 +511,12 @@ bool engine_run(struct engine *e)
     if (r == 0 && relief_start(e->loop, e->workers, e->worker_count, e->listeners,
                                e->listener_count, &e->relief) < 0)
         log_warn("engine", "out of memory: a worker that stalls will not be relieved");
+    if (r == 0 && watchdog_start(e->loop, e->workers, e->worker_count, &e->watchdog) < 0)
+        log_warn("engine", "out of memory: a worker that hangs will not be noticed");
+    if (r == 0) {
+        door_ready(e->door);
+        loop_timer_set(e->loop, &e->alive, ALIVE_MS);
+    }
     if (e->workers_alive > 0)
         loop_run(e->loop);
     for (uint32_t i = 0; i < e->worker_count; i++)
@@ -486,6 +538,7 @@ void engine_free(struct engine **engine)
     relief_stop(&e->relief);
     for (uint32_t i = 0; e->workers && i < e->worker_count; i++)
         worker_free(&e->workers[i]);
+    watchdog_stop(&e->watchdog); /* its messages may have waited in a mailbox */
     close_listeners(e);
     for (uint32_t i = 0; i < e->pool_count; i++) {
         queue_detach(e->pools[i]);
@@ -493,6 +546,8 @@ void engine_free(struct engine **engine)
     }
     signals_close(&e->signals);
     if (e->loop) {
+        door_unwatch(e->door);
+        loop_timer_stop(e->loop, &e->alive);
         loop_timer_stop(e->loop, &e->deadline);
         loop_free(&e->loop);
     }
@@ -501,6 +556,7 @@ void engine_free(struct engine **engine)
         log_stop();
         logwriter_stop(&e->logs);
     }
+    logwriter_open_with(NULL, NULL);
     free(e->pools);
     free(e->fronts);
     free(e->listeners);

@@ -15,6 +15,7 @@
  * thread was made.
  */
 
+#include "app/door.h"
 #include "base/compiler.h"
 #include "config/snapshot.h"
 
@@ -31,10 +32,14 @@ enum engine_failure {
     ENGINE_FAILED,      /* the machine has no more of something */
 };
 
-/* Opens logs and listeners and makes the workers. On failure a plain sentence is in ret_why. Takes
- * a reference of its own to the snapshot. */
-NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine,
-                                         char *ret_why, size_t why_size);
+/* How many workers a configuration means on this machine, unless the door says so. */
+uint32_t engine_workers(const struct snapshot *s);
+
+/* Opens logs and listeners through the door and makes the workers. On failure a plain sentence is
+ * in ret_why. Takes a reference of its own to the snapshot; the door must outlive the engine. */
+NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct door *door,
+                                         struct engine **ret_engine, char *ret_why,
+                                         size_t why_size);
 
 /* The addresses really bound, in the order of the configuration; NULL when index is past the end.
  */

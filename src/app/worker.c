@@ -253,9 +253,20 @@ int worker_new(const struct worker_options *o, const struct worker_listener *lis
     return 0;
 }
 
+/* A thread names itself: to name another one takes a file, and the engine may open none. */
+static void name_thread(const struct worker *w)
+{
+    char name[16];
+    struct writer text = writer_of(name, sizeof(name));
+    w_str(&text, "worker-");
+    w_u64_dec(&text, w->options.index);
+    (void)pthread_setname_np(pthread_self(), w_cstr(&text));
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
+    name_thread(w);
     loop_run(w->loop);
     forwarder_close_all(&w->forwarder);
     /* Places from a queue that were on their way to exchanges just ended are given back. */
@@ -269,16 +280,12 @@ int worker_start(struct worker *w)
 {
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    sigdelset(&all, SIGABRT); /* worker_abort */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int r = pthread_create(&w->thread, NULL, worker_main, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r != 0)
         return -(int)REASON_system_error;
-    char name[16];
-    struct writer text = writer_of(name, sizeof(name));
-    w_str(&text, "worker-");
-    w_u64_dec(&text, w->options.index);
-    pthread_setname_np(w->thread, w_cstr(&text));
     w->running = true;
     return 0;
 }
@@ -324,6 +331,12 @@ void worker_free(struct worker **worker)
         loop_free(&w->loop);
     free(w);
     *worker = NULL;
+}
+
+void worker_abort(struct worker *w)
+{
+    if (w->running)
+        (void)pthread_kill(w->thread, SIGABRT);
 }
 
 struct loop *worker_loop(struct worker *w)

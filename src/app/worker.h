@@ -70,6 +70,9 @@ void worker_relieve(struct worker *w, uint32_t other, bool on);
 uint64_t worker_accepted(const struct worker *w);
 uint64_t worker_relieved(const struct worker *w);
 
+/* Ends the process from inside w's thread, so that a backtrace shows where it hangs. */
+void worker_abort(struct worker *w);
+
 struct loop *worker_loop(struct worker *w);
 /* On the worker's thread. */
 struct forwarder *worker_forwarder(struct worker *w);
