@@ -101,7 +101,7 @@ static void write_record(const struct exchange *x, enum reason why)
         .made_here = x->made_here,
         .reason = why,
     };
-    if (x->f->log_fields && x->request.n > 0) {
+    if (x->texts) {
         r.target = text(x, x->target_at);
         r.host = text(x, x->host_at);
         r.user_agent = text(x, x->agent_at);
@@ -142,6 +142,15 @@ static void leave_target(struct exchange *x, enum reason how, bool counts)
         queue_release(b->pool, b);
 }
 
+static void exchange_free(struct exchange *x)
+{
+    struct forwarder *f = x->f;
+    const struct front_conf *front = x->front;
+    x->magic = 0;
+    slab_put(&f->exchanges, x);
+    front_conf_unuse(front, f->index);
+}
+
 /* The exchange outlives the turn in which it left its backend, and will name it in the log. */
 static void pin_last(struct exchange *x)
 {
@@ -172,8 +181,7 @@ static void exchange_over(struct exchange *x, enum reason why)
         x->gone = true; /* freed when the grant arrives: its message lies in here */
         return;
     }
-    x->magic = 0;
-    slab_put(&x->f->exchanges, x);
+    exchange_free(x);
 }
 
 /* Everything was said: the client side goes on by itself. */
@@ -259,7 +267,7 @@ static void queue_timeout(struct timer *t)
     answer(x, REASON_queue_timeout);
 }
 
-static struct exchange *exchange_new(struct forwarder *f, const struct front *front,
+static struct exchange *exchange_new(struct forwarder *f, const struct front_conf *front,
                                      struct side *client, const struct address *peer)
 {
     struct exchange *x = slab_get(&f->exchanges);
@@ -270,6 +278,7 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front *fr
     x->state = EXCHANGE_ROUTING;
     x->f = f;
     x->front = front;
+    front_conf_use(front, f->index);
     x->client = client;
     x->peer = *peer;
     if (UNLIKELY(peer->text))
@@ -350,10 +359,8 @@ void exchange_granted_entry(struct queue_entry *e, struct backend *b)
         pick_done(b);
         queue_release(b->pool, b);
         x->grant_due = false;
-        if (x->gone) {
-            x->magic = 0;
-            slab_put(&x->f->exchanges, x);
-        }
+        if (x->gone)
+            exchange_free(x);
         return;
     }
     loop_timer_stop(x->f->loop, &x->timer);
@@ -375,7 +382,7 @@ static void pick(struct exchange *x, enum reason fallback)
     }
 }
 
-bool exchange_begin_http(struct forwarder *f, const struct front *front, struct side *client,
+bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, struct side *client,
                          const struct head *h, const struct address *peer)
 {
     struct exchange *x = exchange_new(f, front, client, peer);
@@ -407,7 +414,7 @@ bool exchange_begin_http(struct forwarder *f, const struct front *front, struct 
     return true;
 }
 
-bool exchange_begin_tcp(struct forwarder *f, const struct front *front, struct side *client,
+bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, struct side *client,
                         const struct address *peer)
 {
     struct exchange *x = exchange_new(f, front, client, peer);

@@ -160,5 +160,6 @@ int request_build(struct exchange *x, const struct head *h, const struct address
         return -(int)REASON_overload;
     }
     x->request = (struct slice){at, head_bytes, b};
+    x->texts = x->f->log_fields;
     return 0;
 }

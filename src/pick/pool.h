@@ -100,6 +100,7 @@ struct pool {
     bool kept_logged;      /* health's: that the last backend was not ejected has been said */
     struct list stale;     /* app's: waits for a new view */
     uint64_t published_ns; /* app's: the turn of the last one */
+    uint32_t generations;  /* app's: of configurations that name it */
     struct ids slots;
     struct map names; /* of the members, once somebody has been looked for */
     bool names_known;
