@@ -40,14 +40,14 @@ struct front *front_new(uint32_t workers)
 {
     size_t bytes = workers * sizeof(struct front_stay);
     struct front *f = aligned_alloc(CACHE_LINE_BYTES, sizeof(*f));
-    struct front_stay *stays = aligned_alloc(CACHE_LINE_BYTES, bytes);
-    if (!f || !stays) {
-        free(f);
-        free(stays);
+    if (!f)
         return NULL;
-    }
     memset(f, 0, sizeof(*f));
-    f->stays = memset(stays, 0, bytes);
+    f->stays = aligned_alloc(CACHE_LINE_BYTES, bytes);
+    if (f->stays)
+        memset(f->stays, 0, bytes);
+    else
+        front_free(&f);
     return f;
 }
 

@@ -64,7 +64,8 @@ static bool gates_grow(struct gates *g, uint32_t number)
     if (!at)
         return false;
     memset(at + g->room, 0, (room - g->room) * sizeof(at[0]));
-    *g = (struct gates){at, room};
+    g->at = at;
+    g->room = room;
     return true;
 }
 

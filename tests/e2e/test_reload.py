@@ -25,7 +25,7 @@ class Reloaded:
     def __init__(self, start, settings, *args):
         self.settings = settings
         self.poise = start.poise(settings, *args)
-        self.path = next(start.work.glob("poise-*.yaml"))
+        self.path = self.poise.config_path
         self.count = 0
 
     def hup(self, text=None, expected=DONE):
@@ -459,8 +459,9 @@ def test_many_reloads_under_load(start):
     on new connections and streams stay open: nothing fails, and nothing is left of it."""
     balancer = everything(start)
     http_port, tcp_port = balancer.poise.ports
-    pid = balancer.poise.pid
+    pid, parent = balancer.poise.engine_pid, balancer.poise.pid
     descriptors = memory.descriptors(pid)  # before any connection, but perhaps a check's
+    parents = memory.descriptors(parent)
     extra = pool(balancer.settings["pools"][0]["backends"][:1], "extra", keepalive={"idle": "300ms"})
     everyone = list(balancer.settings["pools"][0]["backends"])
     held = Held()
@@ -508,3 +509,5 @@ def test_many_reloads_under_load(start):
         s.close()
     balancer.settled()
     wait_until(lambda: memory.descriptors(pid) <= descriptors, "descriptors are back")
+    assert memory.descriptors(parent) <= parents
+    assert balancer.poise.engine_pid == pid  # the very same process

@@ -252,7 +252,9 @@ void live_start(struct live *l, const char *pool_settings, const char *backends)
     diagnostics_fini(&d);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
-    if (engine_new(l->snapshot, &l->engine, why, sizeof(why)) != ENGINE_OK)
+    static const struct door_origin no_origin;
+    assert_int_equal(door_direct_new(&no_origin, &l->door), 0);
+    if (engine_new(l->snapshot, l->door, &l->engine, why, sizeof(why)) != ENGINE_OK)
         fail_msg("%s", why);
     l->port = engine_address(l->engine, 0)->port;
     l->thread = calloc(1, sizeof(*l->thread));
@@ -268,6 +270,7 @@ void live_stop(struct live *l)
     assert_true(l->thread->served);
     free(l->thread);
     engine_free(&l->engine);
+    door_free(&l->door);
     snapshot_unref(&l->snapshot);
     (void)unlink(l->log_path);
 }

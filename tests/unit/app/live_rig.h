@@ -44,6 +44,7 @@ uint16_t port_of_nobody(void);
 /* ---- the engine ---- */
 
 struct live {
+    struct door *door;
     struct engine *engine;
     const struct snapshot *snapshot;
     uint16_t port;

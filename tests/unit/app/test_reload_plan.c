@@ -70,8 +70,9 @@ static char *edited(const char *from, const char *to)
     static const char base[] = BASE;
     const char *at = strstr(base, from);
     assert_non_null(at);
-    char *text = malloc(sizeof(base) + strlen(to));
-    (void)sprintf(text, "%.*s%s%s", (int)(at - base), base, to, at + strlen(from));
+    size_t size = sizeof(base) + strlen(to);
+    char *text = malloc(size);
+    (void)snprintf(text, size, "%.*s%s%s", (int)(at - base), base, to, at + strlen(from));
     return text;
 }
 
@@ -189,11 +190,12 @@ static void test_secret(void **state)
 static void test_many(void **state)
 {
     (void)state;
-    char more[2048] = "{name: B1,";
+    char more[2048];
     size_t n = 0;
     for (int i = 10; i < 40; i++)
-        n += (size_t)sprintf(more + n, "{name: N%d, address: \"127.0.0.1:%d\"}, ", i, i);
-    (void)strcpy(more + n, "{name: B1,");
+        n += (size_t)snprintf(more + n, sizeof(more) - n,
+                              "{name: N%d, address: \"127.0.0.1:%d\"}, ", i, i);
+    (void)snprintf(more + n, sizeof(more) - n, "{name: B1,");
     char *text = edited("{name: B1,", more);
     char *plan = plan_of(BASE, text);
     assert_non_null(strstr(plan, "backend N10 added; backend N11 added"));
