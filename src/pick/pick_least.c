@@ -301,7 +301,7 @@ enum pick_answer pick_least(struct pool *pool, const struct view *v UNUSED,
     return PICK_OK;
 }
 
-bool least_take(struct backend *b)
+NOINLINE bool least_take(struct backend *b)
 {
     struct least *l = least_of(b->pool);
     uint32_t limit = atomic_load_explicit(&b->pool->max_connections, memory_order_relaxed);
@@ -313,7 +313,7 @@ bool least_take(struct backend *b)
     return fits;
 }
 
-void least_done(struct backend *b)
+NOINLINE void least_done(struct backend *b)
 {
     struct least *l = least_of(b->pool);
     lock(l);
