@@ -105,8 +105,8 @@ static void add(struct planner *p, struct steer_change change)
 {
     struct arena *a = &p->plan->arena;
     change.name = arena_strdup(a, span_cstr(change.name));
-    change.detail = change.detail ? change.detail : "";
-    if (!change.name || !make_room(p->plan)) {
+    change.detail = arena_strdup(a, span_cstr(change.detail));
+    if (!change.name || !change.detail || !make_room(p->plan)) {
         p->failed = true;
         return;
     }
