@@ -2,14 +2,13 @@
 #pragma once
 
 /*
- * The engine: everything that serves, built from one snapshot. Listeners, pools, workers, and on
+ * The engine: everything that serves, built from a snapshot and brought to others while it runs. Listeners, pools, workers, and on
  * the calling thread the control loop with the prober and the signals.
  *
  *   engine_new ─▶ engine_run ─▶ (TERM, INT, QUIT) ─▶ drained ─▶ engine_free
  *
  * Signals: TERM and INT drain with the configured deadline, a second one ends at once; QUIT drains
- * without a deadline; USR1 reopens the logs; HUP is answered in the log (no reload in this
- * version).
+ * without a deadline; USR1 reopens the logs; HUP loads the configuration again (app/reload.h).
  *
  * Thread rule: one engine, used by the main thread, which must have blocked all signals before any
  * thread was made.
