@@ -106,10 +106,21 @@ static void on_alive_due(struct timer *t)
 static void on_reloaded(void *user, const struct steer_result *result,
                         const struct steer_change *changes, size_t change_count)
 {
-    (void)user;
+    struct engine *e = user;
+    e->reload_waits = false;
     (void)result;
     (void)changes;
     (void)change_count;
+}
+
+static void reload_by_signal(struct engine *e)
+{
+    log_info("reload", "asked for by HUP");
+    if (e->reload_waits)
+        return;
+    e->reload_waits = reload_begin(e->reload, false, on_reloaded, e);
+    if (!e->reload_waits)
+        log_error("reload", "out of memory");
 }
 
 static void on_signal(struct signals *signals, int number, void *user)
@@ -126,11 +137,7 @@ static void on_signal(struct signals *signals, int number, void *user)
             access_log_reopen(e->access_log);
         log_info("engine", "log files reopened");
         break;
-    case SIGHUP:
-        log_info("reload", "asked for by HUP");
-        if (!reload_begin(e->reload, false, on_reloaded, e))
-            log_error("reload", "out of memory");
-        break;
+    case SIGHUP: reload_by_signal(e); break;
     default: break;
     }
 }

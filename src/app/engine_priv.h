@@ -44,6 +44,8 @@ struct engine {
     struct health *health;
     struct relief *relief;
     struct reload *reload;
+    bool
+        reload_waits; /* one that HUP asked for has not begun: it will see the file as it is then */
     struct watchdog *watchdog;
     struct timer deadline;
     struct timer alive; /* tells the door */
