@@ -180,7 +180,7 @@ static void check_changes(enum balance balance, uint32_t members, uint32_t chang
     leavers.count = 0;
     start(workers, &f, 0, NULL);
     for (uint32_t i = 0; i < changes;) {
-        for (uint64_t together = rng_between(&rng, 1, 40); together > 0; together--)
+        for (uint64_t together = rng_between(&rng, 1, 8); together > 0; together--)
             change(&f, &rng, &leavers, members, i++);
         publish(&f, workers);
         forget(&leavers);
