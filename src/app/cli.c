@@ -5,8 +5,10 @@
  */
 #include "app/cli.h"
 
+#include "app/engine_verb.h"
 #include "app/exit_code.h"
 #include "app/help.h"
+#include "app/supervisor.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/str.h"
@@ -263,6 +265,26 @@ double cli_share(const struct cli_args *args, enum option_id id, double otherwis
     return cli_has(args, id) ? args->values[id].share : otherwise;
 }
 
+/* Verbs of processes that talk to each other; people have no use for them. */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char *const *argv);
+} hidden_verbs[] = {
+    {"engine", engine_verb},
+    {"adopt", supervisor_adopt},
+};
+
+static bool run_hidden(int argc, char *const *argv, int *ret_code)
+{
+    for (size_t i = 0; i < ARRAY_LEN(hidden_verbs); i++) {
+        if (strcmp(argv[1], hidden_verbs[i].name) == 0) {
+            *ret_code = hidden_verbs[i].run(argc - 2, argv + 2);
+            return true;
+        }
+    }
+    return false;
+}
+
 int cli_main(int argc, char *const *argv)
 {
     if (argc < 2) {
@@ -278,11 +300,14 @@ int cli_main(int argc, char *const *argv)
         help_program(stdout);
         return EXIT_OK;
     }
+    int code;
+    if (run_hidden(argc, argv, &code))
+        return code;
     int verb = help_find_verb(word, stderr);
     if (verb < 0)
         return EXIT_USAGE;
     struct cli_args args;
-    int code = cli_parse((enum verb_id)verb, argc - 2, argv + 2, stderr, &args);
+    code = cli_parse((enum verb_id)verb, argc - 2, argv + 2, stderr, &args);
     if (code == 0 && args.help)
         help_verb(stdout, args.verb);
     else if (code == 0)

@@ -2,25 +2,29 @@
 #pragma once
 
 /*
- * The engine: everything that serves, built from one snapshot. Listeners, pools, workers, and on
- * the calling thread the control loop with the prober and the signals.
+ * The engine: everything that serves, built from a snapshot and brought to others while it runs.
+ * Listeners, pools, workers, and on the calling thread the control loop with the prober and the
+ * signals.
  *
  *   engine_new ─▶ engine_run ─▶ (TERM, INT, QUIT) ─▶ drained ─▶ engine_free
  *
  * Signals: TERM and INT drain with the configured deadline, a second one ends at once; QUIT drains
- * without a deadline; USR1 reopens the logs; HUP is answered in the log (no reload in this
- * version).
+ * without a deadline; USR1 reopens the logs; HUP loads the configuration again (app/reload.h).
  *
  * Thread rule: one engine, used by the main thread, which must have blocked all signals before any
  * thread was made.
  */
 
+#include "app/door.h"
 #include "base/compiler.h"
 #include "config/snapshot.h"
 
 #include <stddef.h>
 
 struct engine;
+struct loop;
+struct membership;
+struct pool;
 
 enum engine_failure {
     ENGINE_OK,
@@ -28,14 +32,24 @@ enum engine_failure {
     ENGINE_FAILED,      /* the machine has no more of something */
 };
 
-/* Opens logs and listeners and makes the workers. On failure a plain sentence is in ret_why. Takes
- * a reference of its own to the snapshot. */
-NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine,
-                                         char *ret_why, size_t why_size);
+/* How many workers a configuration means on this machine, unless the door says so. */
+uint32_t engine_workers(const struct snapshot *s);
+
+/* Opens logs and listeners through the door and makes the workers. On failure a plain sentence is
+ * in ret_why. Takes a reference of its own to the snapshot; the door must outlive the engine. */
+NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct door *door,
+                                         struct engine **ret_engine, char *ret_why,
+                                         size_t why_size);
 
 /* The addresses really bound, in the order of the configuration; NULL when index is past the end.
  */
 const struct address *engine_address(const struct engine *e, size_t index);
+
+/* For operations while it serves, from its control loop. The membership exists while engine_run is
+ * under way. */
+struct loop *engine_loop(struct engine *e);
+struct membership *engine_membership(struct engine *e);
+struct pool *engine_pool(struct engine *e, size_t index);
 
 /* Serves until told to stop. False when the workers could not be started. */
 NODISCARD bool engine_run(struct engine *e);

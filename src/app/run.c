@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* `poise run`: from words or a file to a snapshot, from the snapshot to a running engine. */
+/* `poise run`: from words or a file to a snapshot, and from there to a supervisor or an engine. */
 #include "app/run.h"
 
+#include "app/announce.h"
 #include "app/config_path.h"
+#include "app/configure.h"
+#include "app/door.h"
 #include "app/engine.h"
 #include "app/exit_code.h"
-#include "app/term.h"
+#include "app/supervisor.h"
+#include "base/check.h"
 #include "config/load.h"
 
 #include <errno.h>
@@ -18,29 +22,12 @@
 
 #define WHY_MAX 512
 
-static const char *env(const char *name)
-{
-    return getenv(name);
-}
-
 static void complain(const char *text)
 {
     fprintf(stderr, "poise: %s\n", text);
 }
 
 /* ---- the configuration ---- */
-
-/* Checks `text`; NULL after the errors were printed. */
-static const struct snapshot *load(const char *source, struct span text)
-{
-    struct diagnostics found;
-    const struct snapshot *s = NULL;
-    int r = config_load(source, text, env, &found, &s);
-    if (found.count > 0)
-        diagnostics_print(&found, stderr, term_colour(stderr));
-    diagnostics_fini(&found);
-    return r < 0 ? NULL : s;
-}
 
 static bool save(const char *path, const char *text)
 {
@@ -76,61 +63,36 @@ static struct config_words words_of(const struct cli_args *args)
     return w;
 }
 
-static int snapshot_from_words(const struct cli_args *args, const struct snapshot **ret_snapshot)
+static struct config_overrides overrides_of(const struct cli_args *args)
 {
-    struct config_words words = words_of(args);
-    char why[WHY_MAX] = "";
-    if (words.listen_count == 0 || words.backend_count == 0) {
-        complain("without a file both --listen and --backend are needed; see 'poise help run'");
-        return EXIT_USAGE;
-    }
-    char *text = config_from_words(&words, why, sizeof(why));
-    if (!text) {
-        complain(why);
-        return EXIT_USAGE;
-    }
-    const struct snapshot *s = load("command line", span_cstr(text));
-    int code = s ? EXIT_OK : EXIT_CONFIG;
-    if (s && cli_has(args, OPT_run_save) && !save(cli_text(args, OPT_run_save), text)) {
-        snapshot_unref(&s);
-        code = EXIT_OPEN;
-    }
-    free(text);
-    *ret_snapshot = s;
-    return code;
-}
-
-static int snapshot_from_file(const struct cli_args *args, const struct snapshot **ret_snapshot)
-{
-    const char *path = config_path_find(cli_text(args, OPT_run_config));
-    if (!path) {
-        complain(config_path_none);
-        return EXIT_OPEN;
-    }
-    char why[WHY_MAX] = "";
-    char *text;
-    size_t len;
-    if (config_read_file(path, &text, &len, why, sizeof(why)) < 0) {
-        complain(why);
-        return EXIT_OPEN;
-    }
-    struct config_overrides overrides = {
+    return (struct config_overrides){
         .workers = cli_text(args, OPT_run_workers),
         .engine = cli_text(args, OPT_run_engine),
         .log_level = cli_text(args, OPT_run_log_level),
         .log_file = cli_text(args, OPT_run_log_file),
     };
-    const struct snapshot *s = load(path, span_of(text, len));
-    free(text);
-    if (!s)
-        return EXIT_CONFIG;
-    if (!config_override(&s, &overrides, why, sizeof(why))) {
-        complain(why);
-        snapshot_unref(&s);
+}
+
+/* ret_origin->text is malloc'd, or NULL. */
+static int origin_of(const struct cli_args *args, struct door_origin *ret_origin)
+{
+    struct config_words words = words_of(args);
+    char why[WHY_MAX] = "";
+    if (words.listen_count == 0 && words.backend_count == 0) {
+        ret_origin->path = config_path_find(cli_text(args, OPT_run_config));
+        ret_origin->overrides = overrides_of(args);
+        if (!ret_origin->path)
+            complain(config_path_none);
+        return ret_origin->path ? EXIT_OK : EXIT_OPEN;
+    }
+    if (words.listen_count == 0 || words.backend_count == 0) {
+        complain("without a file both --listen and --backend are needed; see 'poise help run'");
         return EXIT_USAGE;
     }
-    *ret_snapshot = s;
-    return EXIT_OK;
+    ret_origin->text = config_from_words(&words, why, sizeof(why));
+    if (!ret_origin->text)
+        complain(why);
+    return ret_origin->text ? EXIT_OK : EXIT_USAGE;
 }
 
 /* The file form and the words exclude each other; a mix would leave open which one holds. */
@@ -147,7 +109,7 @@ static bool mixed(const struct cli_args *args)
     return false;
 }
 
-static int snapshot_get(const struct cli_args *args, const struct snapshot **ret_snapshot)
+static int check_words(const struct cli_args *args)
 {
     if (mixed(args)) {
         complain("-c FILE cannot be mixed with --listen, --backend and the other options that "
@@ -159,57 +121,77 @@ static int snapshot_get(const struct cli_args *args, const struct snapshot **ret
         complain("--save writes what --listen and --backend say; they are missing");
         return EXIT_USAGE;
     }
-    return words ? snapshot_from_words(args, ret_snapshot) : snapshot_from_file(args, ret_snapshot);
+    return EXIT_OK;
 }
 
 /* ---- running ---- */
 
-/* One line per address: what a person wants to see, and what scripts wait for. */
-static void announce(const struct engine *e)
-{
-    const struct address *a;
-    for (size_t i = 0; (a = engine_address(e, i)) != NULL; i++) {
-        char text[ADDRESS_TEXT_MAX];
-        static const uint8_t any[16];
-        if (a->kind == ADDRESS_V6 && memcmp(a->ip, any, sizeof(any)) == 0)
-            snprintf(text, sizeof(text), "0.0.0.0:%u", a->port);
-        else
-            address_format(a, text);
-        printf("Load Balancer listening on %s\n", text);
-    }
-    fflush(stdout);
-}
-
-/* `saved` is a file this run has written, or NULL: after a start that failed it would only be in
- * the way of the next try. */
-static int serve(const struct snapshot *s, const char *saved)
+/* In this one process. */
+static int serve_here(const struct snapshot *s, struct door *door, bool *ret_served)
 {
     char why[WHY_MAX] = "";
     struct engine *e;
-    enum engine_failure failure = engine_new(s, &e, why, sizeof(why));
+    const struct address *a;
+    enum engine_failure failure = engine_new(s, door, &e, why, sizeof(why));
     if (failure != ENGINE_OK) {
         complain(why);
-        if (saved)
-            unlink(saved);
         return failure == ENGINE_CANNOT_BIND ? EXIT_OPEN : EXIT_RUNTIME;
     }
-    announce(e);
+    *ret_served = true;
+    for (size_t i = 0; (a = engine_address(e, i)) != NULL; i++)
+        announce_address(a);
     bool ok = engine_run(e);
     engine_free(&e);
     return ok ? EXIT_OK : EXIT_RUNTIME;
 }
 
+static int supervise(const struct door_origin *origin, const struct snapshot *s, const char *text,
+                     bool *ret_served)
+{
+    struct claims *claims = claims_new(s, span_cstr(text));
+    if (claims)
+        return supervisor_run(origin, s, claims, ret_served);
+    complain("out of memory for the configuration");
+    return EXIT_RUNTIME;
+}
+
+static int run_from(const struct cli_args *args, const struct door_origin *origin)
+{
+    struct door *door;
+    const struct snapshot *s = NULL;
+    const char *saved = cli_text(args, OPT_run_save);
+    char *text = NULL;
+    bool served = false;
+    CHECK(door_direct_new(origin, &door) == 0);
+    int code = configure(door, false, &s, &text);
+    bool written = code == EXIT_OK && saved && save(saved, origin->text);
+    if (code == EXIT_OK && saved && !written)
+        code = EXIT_OPEN;
+    if (code == EXIT_OK)
+        code = cli_has(args, OPT_run_no_supervisor) ? serve_here(s, door, &served)
+                                                    : supervise(origin, s, text, &served);
+    /* After a start that failed the file would only be in the way of the next try. */
+    if (written && !served)
+        unlink(saved);
+    free(text);
+    snapshot_unref(&s);
+    door_free(&door);
+    return code;
+}
+
 int cmd_run(const struct cli_args *args)
 {
     sigset_t all;
-    const struct snapshot *s = NULL;
-    int code = snapshot_get(args, &s);
+    struct door_origin origin = {};
+    int code = check_words(args);
+    if (code == EXIT_OK)
+        code = origin_of(args, &origin);
     if (code != EXIT_OK)
         return code;
-    /* Before any thread exists: signals arrive as events of the control loop and nowhere else. */
+    /* Before any thread exists: signals arrive as events of one loop and nowhere else. */
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
-    code = serve(s, cli_text(args, OPT_run_save));
-    snapshot_unref(&s);
+    code = run_from(args, &origin);
+    free(origin.text);
     return code;
 }

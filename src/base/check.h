@@ -39,4 +39,8 @@ void check_init(void);
 /* Writes the calling thread's backtrace to `fd`. Async-signal-safe after check_init(). */
 void check_backtrace(int fd);
 
+/* From now on a signal that means a bug (SEGV, ABRT, ...) ends the process with a backtrace of the
+ * thread it hit on stderr. */
+void check_catch_signals(void);
+
 NORETURN COLD void check_failed(const char *file, int line, const char *func, const char *cond);

@@ -46,6 +46,18 @@
 #define UNPOISON(p, n)    ((void)(p), (void)(n))
 #endif
 
+/* Under any sanitizer, which has its own use for signals, files and other processes. */
+#if ADDRESS_SANITIZED || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 /* A pointer instead of an array does not compile: the two types below would be the same. */
 #define ARRAY_LEN(a)              \
     (sizeof(a) / sizeof((a)[0]) + \

@@ -44,16 +44,38 @@ static void writer_sleep(struct logwriter *lw)
 
 /* ---- files ---- */
 
+int logwriter_open_file(const char *path)
+{
+    /* O_NONBLOCK: a FIFO without a reader is an error, not a wait */
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_here(void *user, const char *path)
+{
+    (void)user;
+    return logwriter_open_file(path);
+}
+
+static struct {
+    logwriter_open_fn *fn;
+    void *user;
+} opener = {.fn = open_here};
+
+void logwriter_open_with(logwriter_open_fn *fn, void *user)
+{
+    opener.fn = fn ? fn : open_here;
+    opener.user = user;
+}
+
 /* A descriptor for a path, or -errno. Standard streams are duplicated, so closing is uniform. */
 static int sink_open_fd(const char *path)
 {
     bool out = strcmp(path, "-") == 0 || strcmp(path, "stdout") == 0;
     bool err = strcmp(path, "stderr") == 0;
-    int fd;
-    if (out || err)
-        fd = fcntl(out ? STDOUT_FILENO : STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    else /* O_NONBLOCK: a FIFO without a reader is an error, not a wait */
-        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    if (!out && !err)
+        return opener.fn(opener.user, path);
+    int fd = fcntl(out ? STDOUT_FILENO : STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     return fd < 0 ? -errno : fd;
 }
 
@@ -271,6 +293,7 @@ static bool writer_turn(struct logwriter *lw)
 static void *writer_main(void *arg)
 {
     struct logwriter *lw = arg;
+    (void)pthread_setname_np(pthread_self(), "logwriter");
     CHECK_OBJ(lw, WRITER_MAGIC);
     while (!atomic_load(&lw->stop_wanted)) {
         (void)writer_turn(lw);
@@ -293,8 +316,6 @@ static int start_thread(struct logwriter *lw)
         return -error;
     error = pthread_create(&lw->thread, NULL, writer_main, lw);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!error)
-        (void)pthread_setname_np(lw->thread, "logwriter");
     return -error;
 }
 

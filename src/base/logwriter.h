@@ -49,6 +49,15 @@ bool logwriter_flush(struct logwriter *writer, unsigned timeout_ms);
  * an error. Any thread. */
 void logwriter_reopen(struct logwriter *writer);
 
+/* Opens a log file for appending, made 0640 if absent. A descriptor, or -errno. Any thread. */
+NODISCARD int logwriter_open_file(const char *path);
+
+/* From now on files are opened by `fn` instead, in every writer and also to reopen them: for a
+ * process that may not do so itself. It answers as logwriter_open_file, on any thread. Before the
+ * first writer is made, or after the last is stopped. */
+typedef int logwriter_open_fn(void *user, const char *path);
+void logwriter_open_with(logwriter_open_fn *fn, void *user);
+
 /*
  * Opens a sink for appending, made 0640 if absent. "-" and "stdout" are standard output, "stderr"
  * is standard error. The same path gives the same sink. 0, or -errno of open, -ENOSPC at

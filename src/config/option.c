@@ -20,6 +20,12 @@ static const struct option_word engine_words[] = {
     {0},
 };
 
+static const struct option_word sandbox_words[] = {
+    {"auto", SANDBOX_AUTO, NULL},
+    {"none", SANDBOX_NONE, NULL},
+    {0},
+};
+
 static const struct option_word log_level_words[] = {
     {"error", LOG_LEVEL_ERROR, NULL},
     {"warn", LOG_LEVEL_WARN, NULL},

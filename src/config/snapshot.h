@@ -38,6 +38,8 @@ enum health_type { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP };
 
 enum access_format { ACCESS_NONE, ACCESS_JSON, ACCESS_COMBINED, ACCESS_CLF, ACCESS_HAPROXY };
 
+enum sandbox_mode { SANDBOX_AUTO, SANDBOX_NONE };
+
 /* Where in the text something was said, for messages and `--effective`. line 0 = a default. */
 struct origin {
     uint32_t line, column;
@@ -154,8 +156,10 @@ struct snapshot {
         enum access_format format;
     } access_log;
     struct admin_conf admin;
-    uint32_t workers;  /* 0 = auto: one per CPU this process may use */
-    int engine;        /* enum loop_engine of io/loop.h: 0 auto, 1 epoll, 2 uring */
+    uint32_t workers; /* 0 = auto: one per CPU this process may use */
+    int engine;       /* enum loop_engine of io/loop.h: 0 auto, 1 epoll, 2 uring */
+    const char *user; /* whom the engine becomes when started as root; NULL = the default */
+    enum sandbox_mode sandbox;
     uint32_t drain_ms; /* how long TERM waits for exchanges under way */
     struct listener_conf *listeners;
     size_t listener_count;

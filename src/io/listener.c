@@ -10,6 +10,7 @@
 #include "io/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -28,6 +29,7 @@ struct listener {
     char path[SOCKET_PATH_BYTES];
     dev_t path_dev; /* of the socket file we made: one that took its place is not ours to remove */
     ino_t path_ino;
+    bool shared; /* one descriptor serves all shards */
     uint32_t fd_count;
     struct shard {
         int fd;
@@ -207,23 +209,34 @@ static void remove_own_file(const struct listener *l)
 
 /* ---- the listener ---- */
 
-int listener_open(const struct listener_options *options, struct listener **ret_listener,
-                  char ret_why[LISTENER_WHY_MAX])
+/* 0 or an errno. */
+static int make(const struct listener_options *options, struct listener **ret_listener)
 {
     CHECK(options->shards >= 1);
     struct listener *l = calloc(1, sizeof *l + options->shards * sizeof l->shards[0]);
     if (!l)
-        return explain(ENOMEM, &options->address, ret_why);
+        return ENOMEM;
     l->address = options->address;
-    bool is_unix = l->address.kind == ADDRESS_UNIX;
-    if (is_unix) {
+    l->shared = l->address.kind == ADDRESS_UNIX;
+    if (l->shared) {
         if (!span_to_cstr(span_cstr(l->address.text), l->path, sizeof l->path - 1)) {
             free(l);
-            return explain(ENAMETOOLONG, &options->address, ret_why);
+            return ENAMETOOLONG;
         }
         l->address.text = l->path;
     }
-    int err = is_unix ? open_unix(l, options) : open_tcp(l, options);
+    *ret_listener = l;
+    return 0;
+}
+
+int listener_open(const struct listener_options *options, struct listener **ret_listener,
+                  char ret_why[LISTENER_WHY_MAX])
+{
+    struct listener *l;
+    int err = make(options, &l);
+    if (err)
+        return explain(err, &options->address, ret_why);
+    err = l->shared ? open_unix(l, options) : open_tcp(l, options);
     if (err) {
         listener_close(&l);
         return explain(err, &options->address, ret_why);
@@ -232,9 +245,81 @@ int listener_open(const struct listener_options *options, struct listener **ret_
     return 0;
 }
 
+/* 0 or an errno. */
+static int adopt_fd(struct listener *l, int fd)
+{
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    l->shards[l->fd_count++].fd = fd;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0)
+        return errno;
+    if (!listening)
+        return EINVAL;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+        return errno;
+    return 0;
+}
+
+static void learn_port(struct listener *l)
+{
+    if (l->address.kind != ADDRESS_UNIX && l->fd_count > 0)
+        l->address.port = socket_name(l->shards[0].fd, SOCKET_LOCAL, NULL).port;
+}
+
+int listener_adopt(const struct listener_options *options, const int *fds, uint32_t count,
+                   bool own_file, struct listener **ret_listener, char ret_why[LISTENER_WHY_MAX])
+{
+    struct listener *l = NULL;
+    int err = count >= 1 ? make(options, &l) : EINVAL;
+    uint32_t taken = 0;
+    while (!err && taken < MIN(count, options->shards))
+        err = adopt_fd(l, fds[taken++]);
+    for (uint32_t i = taken; i < count; i++)
+        (void)close(fds[i]);
+    if (err) {
+        listener_close(&l);
+        return explain(err, &options->address, ret_why);
+    }
+    l->shared = l->fd_count < options->shards || l->address.kind == ADDRESS_UNIX;
+    learn_port(l);
+    struct stat st;
+    if (own_file && l->path[0] && stat(l->path, &st) == 0) {
+        l->path_dev = st.st_dev;
+        l->path_ino = st.st_ino;
+    }
+    *ret_listener = l;
+    return 0;
+}
+
+bool listener_fd_is_at(int fd, const struct address *a)
+{
+    char path[SOCKET_PATH_BYTES];
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || !listening)
+        return false;
+    struct address bound = socket_name(fd, SOCKET_LOCAL, path);
+    return address_equal(&bound, a);
+}
+
+uint32_t listener_fds(const struct listener *l, int *ret_fds, uint32_t max)
+{
+    for (uint32_t i = 0; i < l->fd_count && i < max; i++)
+        ret_fds[i] = l->shards[i].fd;
+    return l->fd_count;
+}
+
 const struct address *listener_address(const struct listener *l)
 {
     return &l->address;
+}
+
+void listener_defer_accept(struct listener *l, bool on)
+{
+    for (uint32_t i = 0; i < l->fd_count && l->address.kind != ADDRESS_UNIX; i++)
+        (void)set_option(l->shards[i].fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, on ? DEFER_ACCEPT_S : 0);
 }
 
 void listener_close(struct listener **listener)
@@ -259,7 +344,7 @@ int listener_fd(const struct listener *l, uint32_t shard)
 
 bool listener_is_shared(const struct listener *l)
 {
-    return l->address.kind == ADDRESS_UNIX;
+    return l->shared;
 }
 
 bool listener_enter(struct listener *l, uint32_t shard)

@@ -21,6 +21,7 @@
 #include "base/address.h"
 #include "base/compiler.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct listener;
@@ -42,12 +43,33 @@ struct listener_options {
 NODISCARD int listener_open(const struct listener_options *options, struct listener **ret_listener,
                             char ret_why[LISTENER_WHY_MAX]);
 
+/*
+ * The same of descriptors that listen already, handed over by another process: they are the
+ * listener's from now on, even if it fails. Fewer than `shards` of them are shared by all workers;
+ * options->shards otherwise says how many there are. `own_file`: closing removes a unix socket's
+ * file. 0, or a negative reason with a sentence in ret_why.
+ */
+NODISCARD int listener_adopt(const struct listener_options *options, const int *fds, uint32_t count,
+                             bool own_file, struct listener **ret_listener,
+                             char ret_why[LISTENER_WHY_MAX]);
+
+/* Its descriptors, in the order of the shards, to hand them to another process; they stay the
+ * listener's. How many there are; at most `max` are written. */
+uint32_t listener_fds(const struct listener *l, int *ret_fds, uint32_t max);
+
+/* Whether a descriptor of unknown origin is a listening socket at that address. */
+bool listener_fd_is_at(int fd, const struct address *a);
+
 /* The address really bound (port 0 becomes the port the kernel chose). */
 const struct address *listener_address(const struct listener *l);
 
-/* How many connections wait to be accepted at a shard; 0 for a unix socket, whose one queue all
- * workers share. A system call. Any thread. */
+/* How many connections wait to be accepted at a shard; 0 where all workers share one queue. A
+ * system call. Any thread. */
 uint32_t listener_waiting(const struct listener *l, uint32_t shard);
+
+/* Whether connections wait for their first bytes before they are accepted, as in the options. Any
+ * thread. */
+void listener_defer_accept(struct listener *l, bool on);
 
 /* Closes every shard and removes a unix socket file. Leaves NULL. All acceptors must be stopped. */
 void listener_close(struct listener **l);

@@ -91,7 +91,7 @@ class Stalled:
 def test_a_stalled_worker_strands_nobody(start, protocol):
     server = start.server("B1")
     poise = start.poise(config(pool([server], protocol=protocol), protocol), "--workers", "2")
-    with Stalled(poise.pid, "worker-0"):
+    with Stalled(poise.engine_pid, "worker-0"):
         for _ in range(40):  # all of them at the other worker: 2^-40
             with web.connect(poise.port) as s:
                 s.sendall(REQUEST if protocol == "http" else b"hello\n")

@@ -111,7 +111,7 @@ def origin():
 
 def check_memory(poise):
     if not SANITIZER:
-        assert memory.peak_rss_bytes(poise.pid) < LIMIT
+        assert memory.peak_rss_bytes(poise.engine_pid) < LIMIT
 
 
 def receive_digest(s, count):
@@ -201,14 +201,14 @@ def test_a_slow_reader_does_not_make_it_grow(start, origin, protocol):
         s.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % (1024 * MIB))
         read_head(s)
         time.sleep(0.5)
-        before, sent = memory.pss_bytes(poise.pid), origin.sent
+        before, sent = memory.pss_bytes(poise.engine_pid), origin.sent
         for _ in range(30):  # three seconds at 1 KB/s
             web.receive(s, 100)
             time.sleep(0.1)
-        assert memory.pss_bytes(poise.pid) < before + 2 * MIB
+        assert memory.pss_bytes(poise.engine_pid) < before + 2 * MIB
         assert origin.sent < sent + 32 * MIB, "the origin is held back too"
     if not SANITIZER:
-        assert memory.peak_rss_bytes(poise.pid) < LIMIT
+        assert memory.peak_rss_bytes(poise.engine_pid) < LIMIT
 
 
 def test_slow_readers_leave_descriptors_for_new_clients(start, origin):
@@ -250,5 +250,5 @@ def test_a_slow_backend_does_not_make_it_grow(start):
                 while sent < 200 * MIB:
                     sent += s.send(BLOCK)
             if not SANITIZER:
-                assert memory.peak_rss_bytes(poise.pid) < LIMIT
+                assert memory.peak_rss_bytes(poise.engine_pid) < LIMIT
             backend.close()

@@ -102,17 +102,17 @@ def test_descriptors_return_to_the_start(start):
     poise = start.poise(config(app))
     assert web.get(poise.port).status == 200
     time.sleep(1 * SCALE)
-    before = memory.descriptors(poise.pid)
+    before = memory.descriptors(poise.engine_pid)
     load = web.Load(poise.port, 50)
     wait_until(lambda: load.count() > 500, "the load runs")
     servers[0].kill()
     wait_until(lambda: load.count() > 1000, "the load goes on")
     servers[0] = start.again(servers[0])
-    during = memory.descriptors(poise.pid)
+    during = memory.descriptors(poise.engine_pid)
     load.stop()
     assert during >= before + 50
     # One or two more or less may be a probe that is under way.
-    wait_until(lambda: memory.descriptors(poise.pid) <= before + 2, "descriptors are given back")
+    wait_until(lambda: memory.descriptors(poise.engine_pid) <= before + 2, "descriptors are given back")
 
 
 @pytest.fixture
@@ -202,10 +202,10 @@ def test_out_of_descriptors(start):
     )
     crowd = [web.connect(poise.port) for _ in range(150)]
     time.sleep(0.5)
-    with open(f"/proc/{poise.pid}/stat") as f:
+    with open(f"/proc/{poise.engine_pid}/stat") as f:
         before = f.read().rpartition(")")[2].split()
     time.sleep(1)
-    with open(f"/proc/{poise.pid}/stat") as f:
+    with open(f"/proc/{poise.engine_pid}/stat") as f:
         after = f.read().rpartition(")")[2].split()
     ticks = sum(int(after[i]) - int(before[i]) for i in (11, 12))
     assert ticks < 50 * SCALE, "half a CPU or more, with nothing to do"

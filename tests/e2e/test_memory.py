@@ -27,11 +27,11 @@ def test_idle_keepalive_connection(start):
         settings = config(pool(tool.backends))
         poise = start.poise(settings, "--workers", "1", preexec_fn=raised, env=env)
         tool.run(poise.port, 10_000)
-        before = memory.pss_bytes(poise.pid)
+        before = memory.pss_bytes(poise.engine_pid)
         answer = tool.ask("open", poise.port, CONNECTIONS)
         assert answer == {"open": CONNECTIONS, "errors": 0}
-        assert memory.descriptors(poise.pid) > CONNECTIONS
-        growth = memory.pss_bytes(poise.pid) - before
+        assert memory.descriptors(poise.engine_pid) > CONNECTIONS
+        growth = memory.pss_bytes(poise.engine_pid) - before
         assert growth <= 512 * CONNECTIONS, f"{growth / CONNECTIONS:.0f} bytes each"
     finally:
         tool.end()

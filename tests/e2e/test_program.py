@@ -115,7 +115,7 @@ def test_signals_end_it_gracefully(start, number):
     balancer = start.poise(config(pool([server])))
     with web.connect(balancer.port) as s:
         s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_until(lambda: socket_count(balancer.pid) >= 2, "the request is under way")
+        wait_until(lambda: socket_count(balancer.engine_pid) >= 2, "the request is under way")
         balancer.send(number)
         assert s.recv(1000).startswith(b"HTTP/1.1 200")
     balancer.end(0, number=0)
@@ -136,7 +136,7 @@ def test_a_second_term_ends_it_at_once(start):
     balancer = start.poise(config(pool([server]), drain={"deadline": "10m"}))
     with web.connect(balancer.port) as s:
         s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_until(lambda: socket_count(balancer.pid) >= 3, "the request is under way")
+        wait_until(lambda: socket_count(balancer.engine_pid) >= 3, "the request is under way")
         balancer.send(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             balancer.process.wait(0.5)
@@ -149,7 +149,7 @@ def test_nobody_new_is_let_in_while_it_drains(start):
     balancer = start.poise(config(pool([server])))
     with web.connect(balancer.port) as s:
         s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_until(lambda: socket_count(balancer.pid) >= 3, "the request is under way")
+        wait_until(lambda: socket_count(balancer.engine_pid) >= 3, "the request is under way")
         balancer.send(signal.SIGTERM)
 
         def refused():

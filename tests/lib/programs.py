@@ -16,6 +16,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import memory
+
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("POISE", str(ROOT / "build" / "poise"))
 READY = r"^Load Balancer listening on (\S+)$"
@@ -118,12 +120,15 @@ class Program:
 class Poise(Program):
     """`poise run` with a configuration (a dictionary: JSON is YAML). `ports` has one entry for each
     listening address, in the order of the configuration; all are ready. `under` are words before the
-    command: a tool to run it under."""
+    command: a tool to run it under, which then watches one process that does everything."""
 
-    def __init__(self, config, directory, *args, ready=None, under=(), **options):
+    def __init__(self, config, directory, *args, ready=None, under=(), binary=BINARY, **options):
         path = Path(directory) / f"poise-{Program.count + 1}.yaml"
         path.write_text(json.dumps(config, indent=1) + "\n")
-        words = [*under, BINARY, "run", "-c", path, *args]
+        self.config_path = path
+        words = [*under, binary, "run", "-c", path, *args]
+        if under:
+            words += ["--no-supervisor"]
         engine = os.environ.get("POISE_ENGINE")
         if engine:
             words += ["--engine", engine]
@@ -134,6 +139,11 @@ class Poise(Program):
             )
         self.addresses = self.wait_for(READY, ready)
         self.ports = [int(a.rpartition(":")[2]) for a in self.addresses if not a.startswith("unix:")]
+
+    @property
+    def engine_pid(self):
+        """The process that serves; the last one started if there are several."""
+        return (memory.children(self.pid) or [self.pid])[-1]
 
     @property
     def port(self):

@@ -45,11 +45,12 @@ def reset(s):
 
 
 class Load:
-    """GETs without pause over `connections` kept connections, until stopped. `answers` counts the
+    """GETs without pause over `connections` kept connections (or, without `keep`, over a new one each),
+    until stopped. `answers` counts the
     statuses; `errors` collects what was no answer, with when and where it happened."""
 
-    def __init__(self, port, connections, path="/"):
-        self.port, self.path = port, path
+    def __init__(self, port, connections, path="/", keep=True):
+        self.port, self.path, self.keep = port, path, keep
         self.answers, self.reasons, self.errors = (
             collections.Counter(),
             collections.Counter(),
@@ -75,7 +76,7 @@ class Load:
                     self.backends[response.headers.get("X-Backend")] += 1
                     if response.status != 200:
                         self.reasons[(response.status, response.headers.get("X-Poise-Reason"))] += 1
-                if response.will_close:
+                if response.will_close or not self.keep:
                     connection.close()
                     connection = None
             except (OSError, http.client.HTTPException) as e:

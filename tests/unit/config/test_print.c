@@ -83,8 +83,8 @@ static void test_caret_lines_up(void **state)
                   "t.yaml:3:1: error: unknown key '\xe6\x97\xa5\xe6\x9c\xac'\n"
                   "    3 | \xe6\x97\xa5\xe6\x9c\xac: 1\n"
                   "      | ^~~~\n"
-                  "      = the keys here are: admin, log, access_log, workers, engine, drain, "
-                  "listeners, pools\n"
+                  "      = the keys here are: admin, log, access_log, workers, engine, user, "
+                  "sandbox, drain, listeners, pools\n"
                   "t.yaml: 1 error\n");
 }
 

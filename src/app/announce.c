@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include "app/announce.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void announce_address(const struct address *a)
+{
+    char text[ADDRESS_TEXT_MAX];
+    static const uint8_t any[16];
+    if (a->kind == ADDRESS_V6 && memcmp(a->ip, any, sizeof(any)) == 0)
+        (void)snprintf(text, sizeof(text), "0.0.0.0:%u", a->port);
+    else
+        (void)address_format(a, text);
+    printf("Load Balancer listening on %s\n", text);
+    (void)fflush(stdout);
+}

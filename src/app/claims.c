@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "app/claims.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int by_text(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+    return strcmp(*x, *y);
+}
+
+static bool has(char *const *texts, size_t count, const char *text)
+{
+    return count > 0 && bsearch(&text, texts, count, sizeof(*texts), by_text) != NULL;
+}
+
+/* A NULL text has not been copied for want of memory. */
+static bool add(char **texts, size_t *count, char *text)
+{
+    if (text)
+        texts[(*count)++] = text;
+    return text != NULL;
+}
+
+static bool add_address(struct claims *c, const struct address *a)
+{
+    char text[ADDRESS_TEXT_MAX];
+    (void)address_format(a, text);
+    return add(c->listen, &c->listen_count, strdup(text));
+}
+
+static bool take_addresses(struct claims *c, const struct snapshot *s)
+{
+    size_t most = 2;
+    for (size_t i = 0; i < s->listener_count; i++)
+        most += s->listeners[i].address_count;
+    c->listen = calloc(most, sizeof(*c->listen));
+    bool ok = c->listen != NULL;
+    for (size_t i = 0; ok && i < s->listener_count; i++) {
+        for (size_t k = 0; ok && k < s->listeners[i].address_count; k++)
+            ok = add_address(c, &s->listeners[i].addresses[k]);
+    }
+    if (ok && s->admin.address.kind != ADDRESS_NONE)
+        ok = add_address(c, &s->admin.address);
+    if (ok && s->admin.socket) {
+        struct address a = {.kind = ADDRESS_UNIX, .text = s->admin.socket};
+        ok = add_address(c, &a);
+    }
+    if (ok)
+        qsort(c->listen, c->listen_count, sizeof(*c->listen), by_text);
+    return ok;
+}
+
+static bool take_files(struct claims *c, const struct snapshot *s)
+{
+    const char *access = s->access_log.format == ACCESS_NONE ? NULL : s->access_log.file;
+    c->files = calloc(2, sizeof(*c->files));
+    bool ok = c->files != NULL;
+    if (ok && s->log.file) {
+        c->log_file = strdup(s->log.file);
+        ok = c->log_file && add(c->files, &c->file_count, strdup(s->log.file));
+    }
+    if (ok && access)
+        ok = add(c->files, &c->file_count, strdup(access));
+    if (ok)
+        qsort(c->files, c->file_count, sizeof(*c->files), by_text);
+    return ok;
+}
+
+struct claims *claims_new(const struct snapshot *s, struct span text)
+{
+    struct claims *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    c->refs = 1;
+    c->len = text.n;
+    c->text = malloc(text.n + 1);
+    c->log_level = s->log.level;
+    c->log_format = s->log.format;
+    c->drain_ms = s->drain_ms;
+    if (!c->text || !take_addresses(c, s) || !take_files(c, s)) {
+        claims_unref(&c);
+        return NULL;
+    }
+    memcpy(c->text, text.p, text.n);
+    c->text[text.n] = '\0';
+    return c;
+}
+
+static const char *env(const char *name)
+{
+    return getenv(name);
+}
+
+struct claims *claims_of_text(const char *source, struct span text,
+                              const struct config_overrides *overrides)
+{
+    struct diagnostics found;
+    const struct snapshot *s = NULL;
+    struct claims *c = NULL;
+    char why[512];
+    int r = config_load(source, text, env, &found, &s);
+    diagnostics_fini(&found);
+    if (r == 0 && config_override(&s, overrides, why, sizeof(why)))
+        c = claims_new(s, text);
+    snapshot_unref(&s);
+    (void)malloc_trim(0); /* a large configuration is not needed again soon */
+    return c;
+}
+
+struct claims *claims_ref(struct claims *c)
+{
+    c->refs++;
+    return c;
+}
+
+void claims_unref(struct claims **claims)
+{
+    struct claims *c = *claims;
+    *claims = NULL;
+    if (!c || --c->refs > 0)
+        return;
+    for (size_t i = 0; i < c->listen_count; i++)
+        free(c->listen[i]);
+    for (size_t i = 0; i < c->file_count; i++)
+        free(c->files[i]);
+    free(c->listen);
+    free(c->files);
+    free(c->log_file);
+    free(c->text);
+    free(c);
+}
+
+bool claims_address(const struct claims *c, const char *address)
+{
+    return c && has(c->listen, c->listen_count, address);
+}
+
+bool claims_file(const struct claims *c, const char *path)
+{
+    return c && has(c->files, c->file_count, path);
+}

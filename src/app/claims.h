@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What a configuration lays claim to outside of the engine: the addresses it listens on and the log
+ * files it writes. The supervisor grants these and nothing else. It also holds the text itself, for
+ * an engine that has to be started again.
+ *
+ * Counted by reference. Thread rule: the supervisor's one thread.
+ */
+
+#include "base/bytes.h"
+#include "base/compiler.h"
+#include "base/log.h"
+#include "config/load.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct claims {
+    char *text; /* of the configuration */
+    size_t len;
+    char **listen; /* addresses as texts, sorted */
+    size_t listen_count;
+    char **files; /* sorted */
+    size_t file_count;
+    char *log_file; /* NULL: standard error */
+    enum log_level log_level;
+    enum log_format log_format;
+    uint32_t drain_ms;
+    uint32_t refs;
+};
+
+/* Takes what it claims from `s`, and the text. NULL when memory is out. */
+struct claims *claims_new(const struct snapshot *s, struct span text);
+
+/* Reads the text first. NULL if it is not a good configuration. */
+struct claims *claims_of_text(const char *source, struct span text,
+                              const struct config_overrides *overrides);
+
+struct claims *claims_ref(struct claims *c);
+
+/* Leaves NULL; accepts NULL. */
+void claims_unref(struct claims **c);
+
+/* NULL claims nothing. */
+bool claims_address(const struct claims *c, const char *address);
+bool claims_file(const struct claims *c, const char *path);

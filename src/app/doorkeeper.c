@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What engines ask of the supervisor, and what it grants. The engine may be in an attacker's hands:
+ * whatever it names is compared with what the configuration claims, and the configuration is read
+ * here, from the place the operator named.
+ */
+#include "account/reason.h"
+#include "app/door_wire.h"
+#include "app/replace_file.h"
+#include "app/supervisor_priv.h"
+#include "base/limits.h"
+#include "base/logwriter.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A question and the place for its answer. */
+struct talk {
+    struct supervisor *s;
+    struct engine_slot *engine;
+    const struct channel_message *question;
+    struct wire_head head;
+    struct channel_message *answer;
+};
+
+static void answer(struct talk *t, int32_t status, uint32_t arg, const char *why)
+{
+    wire_begin(t->answer, t->head.type, status, arg, 0);
+    wire_number(t->answer, t->head.number);
+    if (why)
+        (void)!wire_put(t->answer, why);
+}
+
+static void send_answer(struct talk *t)
+{
+    /* An engine that does not read what it asked for is not waited for. */
+    (void)!channel_send(t->engine->questions, t->answer, 0);
+}
+
+static void on_hello(struct talk *t)
+{
+    const struct config_overrides *o = &t->s->origin.overrides;
+    t->engine->handover_version = t->head.arg;
+    answer(t, 0, t->s->workers, NULL);
+    bool fits = wire_put(t->answer, t->s->origin.path) && wire_put(t->answer, o->workers) &&
+                wire_put(t->answer, o->engine) && wire_put(t->answer, o->log_level) &&
+                wire_put(t->answer, o->log_file);
+    if (!fits)
+        answer(t, -1, 0, "the words of the command line are too long");
+    send_answer(t);
+}
+
+static void send_text(struct talk *t, struct span text)
+{
+    int file = wire_file("poise.yaml", text);
+    answer(t, file < 0 ? -1 : 0, 0, file < 0 ? "out of memory for the configuration" : NULL);
+    if (file >= 0)
+        t->answer->fds[t->answer->fd_count++] = file;
+    send_answer(t);
+    if (file >= 0)
+        (void)close(file);
+}
+
+static void on_config(struct talk *t)
+{
+    struct engine_slot *e = t->engine;
+    const struct door_origin *origin = &t->s->origin;
+    if (!e->configured || !origin->path) {
+        e->configured = true;
+        send_text(t, span_of(e->runs->text, e->runs->len));
+        return;
+    }
+    char why[DOOR_WHY_MAX] = "";
+    char *text;
+    size_t len;
+    claims_unref(&e->offered);
+    if (config_read_file(origin->path, &text, &len, why, sizeof(why)) < 0) {
+        answer(t, -1, 0, why);
+        send_answer(t);
+        return;
+    }
+    /* A bad file claims nothing; what is wrong with it the engine finds by itself. */
+    e->offered = claims_of_text(origin->path, span_of(text, len), &origin->overrides);
+    send_text(t, span_of(text, len));
+    free(text);
+}
+
+static void on_accept(struct talk *t)
+{
+    struct supervisor *s = t->s;
+    struct engine_slot *e = t->engine;
+    if (e->offered) {
+        claims_unref(&e->runs);
+        e->runs = e->offered;
+        e->offered = NULL;
+    }
+    if (e == s->current && s->claims != e->runs) {
+        claims_unref(&s->claims);
+        s->claims = claims_ref(e->runs);
+        supervisor_open_log(s);
+    }
+    answer(t, 0, 0, NULL);
+    send_answer(t);
+}
+
+static const char *keep(void *keeper, struct span text)
+{
+    char *buf = keeper;
+    return span_to_cstr(text, buf, ADDRESS_TEXT_MAX) ? buf : NULL;
+}
+
+static void send_sockets(struct talk *t, const struct holding *g)
+{
+    int fds[WORKERS_MAX];
+    uint32_t count = listener_fds(g->listener, fds, WORKERS_MAX);
+    for (uint32_t at = 0; at < count;) {
+        uint32_t n = MIN(count - at, (uint32_t)CHANNEL_FDS_MAX);
+        answer(t, 0, count, NULL);
+        memcpy(t->answer->fds, fds + at, n * sizeof(int));
+        t->answer->fd_count = n;
+        send_answer(t);
+        at += n;
+    }
+}
+
+static void on_bind(struct talk *t)
+{
+    struct engine_slot *e = t->engine;
+    size_t at = 0;
+    const char *owner, *text, *complaint = "";
+    char kept[ADDRESS_TEXT_MAX], why[LISTENER_WHY_MAX] = "";
+    const struct holding *g;
+    struct listener_options o = {.shards = t->s->workers, .defer_accept = t->head.flag};
+    bool good = wire_text(t->question, &at, &owner) && wire_text(t->question, &at, &text) &&
+                owner && text && strlen(owner) <= NAME_MAX_LEN &&
+                address_parse(span_cstr(text), keep, kept, &o.address, &complaint) == 0;
+    if (!good || t->head.arg != t->s->workers) {
+        answer(t, -1, 0, "that is no question");
+        send_answer(t);
+        return;
+    }
+    if (!claims_address(e->runs, text) && !claims_address(e->offered, text)) {
+        supervisor_log(t->s, LOG_LEVEL_WARN,
+                       "refused an address that the configuration does not name engine=%d",
+                       (int)e->pid);
+        answer(t, -1, 0, "the configuration names no such address");
+        send_answer(t);
+        return;
+    }
+    if (holdings_get(&t->s->holdings, owner, &o, engine_slot_index(t->s, e), &g, why) < 0) {
+        answer(t, -1, 0, why);
+        send_answer(t);
+        return;
+    }
+    send_sockets(t, g);
+}
+
+static void on_unbind(struct talk *t)
+{
+    size_t at = 0;
+    const char *text;
+    /* One that has been taken over from, or is on trial, speaks for itself alone. */
+    if (t->engine == t->s->current && wire_text(t->question, &at, &text) && text)
+        holdings_close(&t->s->holdings, text);
+    answer(t, 0, 0, NULL);
+    send_answer(t);
+}
+
+static void on_file(struct talk *t)
+{
+    size_t at = 0;
+    const char *path;
+    if (!wire_text(t->question, &at, &path) || !path ||
+        (!claims_file(t->engine->runs, path) && !claims_file(t->engine->offered, path))) {
+        supervisor_log(t->s, LOG_LEVEL_WARN,
+                       "refused a file that the configuration does not name engine=%d",
+                       (int)t->engine->pid);
+        answer(t, -1, 0, NULL); /* -EPERM */
+        send_answer(t);
+        return;
+    }
+    int fd = logwriter_open_file(path);
+    answer(t, fd < 0 ? fd : 0, 0, NULL);
+    if (fd >= 0)
+        t->answer->fds[t->answer->fd_count++] = fd;
+    send_answer(t);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/* Only what is a configuration may become the configuration. */
+static int save(struct talk *t, char *why, size_t why_size)
+{
+    const struct door_origin *origin = &t->s->origin;
+    if (!origin->path) {
+        (void)snprintf(why, why_size,
+                       "there is no configuration file: it came from the command line");
+        return -1;
+    }
+    size_t len = 0;
+    char *text = t->question->fd_count == 1 ? wire_file_read(t->question->fds[0], &len) : NULL;
+    if (!text) {
+        (void)snprintf(why, why_size, "that is no text");
+        return -1;
+    }
+    struct claims *c = claims_of_text(origin->path, span_of(text, len), &origin->overrides);
+    int r = -1;
+    if (!c)
+        (void)snprintf(why, why_size, "it would not be a good configuration");
+    else
+        r = replace_file(origin->path, span_of(text, len), why, why_size) < 0 ? -1 : 0;
+    claims_unref(&c);
+    free(text);
+    return r;
+}
+
+static void on_save(struct talk *t)
+{
+    char why[DOOR_WHY_MAX] = "";
+    int r = t->engine == t->s->current ? save(t, why, sizeof(why)) : -1;
+    answer(t, r, 0, why);
+    send_answer(t);
+}
+
+static void on_upgrade(struct talk *t)
+{
+    char why[DOOR_WHY_MAX] = "only the engine that serves may ask for that";
+    int r = t->engine == t->s->current ? upgrade_begin(t->s, why, sizeof(why)) : -1;
+    answer(t, r < 0 ? -1 : 0, 0, r < 0 ? why : NULL);
+    send_answer(t);
+}
+
+static void (*const questions[])(struct talk *t) = {
+    [WIRE_HELLO] = on_hello, [WIRE_CONFIG] = on_config,   [WIRE_ACCEPT] = on_accept,
+    [WIRE_BIND] = on_bind,   [WIRE_UNBIND] = on_unbind,   [WIRE_FILE] = on_file,
+    [WIRE_SAVE] = on_save,   [WIRE_UPGRADE] = on_upgrade,
+};
+
+bool doorkeeper_answer(struct supervisor *s, struct engine_slot *e)
+{
+    struct channel_message question, reply;
+    enum channel_result r = channel_receive(e->questions, &question, 0);
+    if (r == CHANNEL_NOTHING)
+        return true;
+    if (r != CHANNEL_OK)
+        return false;
+    struct talk t = {.s = s, .engine = e, .question = &question, .answer = &reply};
+    bool known = wire_head(&question, &t.head) && t.head.type < ARRAY_LEN(questions) &&
+                 questions[t.head.type];
+    if (known)
+        questions[t.head.type](&t);
+    channel_close_fds(&question, 0);
+    if (!known) {
+        supervisor_log(s, LOG_LEVEL_ERROR, "engine talks nonsense; ending it engine=%d",
+                       (int)e->pid);
+        (void)kill(e->pid, SIGKILL);
+    }
+    return known;
+}

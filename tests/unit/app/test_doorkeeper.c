@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* What the supervisor grants an engine that may be in somebody else's hands. */
+#include "app/door_wire.h"
+#include "app/replace_file.h"
+#include "app/supervisor_priv.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define CONFIG                                                                         \
+    "log: {file: %s/event.log}\n"                                                      \
+    "listeners: [{name: web, listen: ['127.0.0.1:0', 'unix:%s/web.sock'], pool: p}]\n" \
+    "pools: [{name: p, backends: ['127.0.0.1:1']}]\n"
+
+struct rig {
+    struct supervisor s;
+    struct engine_slot *engine;
+    int channel; /* the engine's end */
+    uint32_t asked;
+    char directory[64], path[100], text[1024];
+    struct channel_message m;
+    struct wire_head head;
+};
+
+static char *path_of(struct rig *r, const char *name)
+{
+    static char path[200];
+    snprintf(path, sizeof(path), "%s/%s", r->directory, name);
+    return path;
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void assert_text(const char *path, const char *text)
+{
+    char got[2048];
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    got[fread(got, 1, sizeof(got) - 1, f)] = 0;
+    fclose(f);
+    assert_string_equal(got, text);
+}
+
+static int open_rig(void **state)
+{
+    struct rig *r = calloc(1, sizeof(*r));
+    int ends[2], news[2];
+    snprintf(r->directory, sizeof(r->directory), "/tmp/test-doorkeeper-XXXXXX");
+    assert_non_null(mkdtemp(r->directory));
+    snprintf(r->path, sizeof(r->path), "%s/poise.yaml", r->directory);
+    snprintf(r->text, sizeof(r->text), CONFIG, r->directory, r->directory);
+    write_text(r->path, r->text);
+    assert_int_equal(channel_pair(ends), 0);
+    assert_int_equal(channel_pair(news), 0);
+    r->s = (struct supervisor){.workers = 2, .program = -1, .log_file = -1};
+    r->s.upgrade = (struct upgrade){.program = -1, .output = -1};
+    r->s.origin.path = r->path;
+    r->s.claims = claims_of_text(r->path, span_cstr(r->text), &r->s.origin.overrides);
+    assert_non_null(r->s.claims);
+    r->s.claims->log_level = LOG_LEVEL_ERROR;
+    holdings_init(&r->s.holdings);
+    r->engine = &r->s.engines[0];
+    *r->engine = (struct engine_slot){.state = ENGINE_SERVING,
+                                      .questions = ends[0],
+                                      .news = news[0],
+                                      .runs = claims_ref(r->s.claims)};
+    r->engine->pid = fork();
+    if (r->engine->pid == 0) {
+        pause();
+        _exit(0);
+    }
+    close(news[1]);
+    r->s.current = r->engine;
+    r->channel = ends[1];
+    *state = r;
+    return 0;
+}
+
+static int close_rig(void **state)
+{
+    struct rig *r = *state;
+    kill(r->engine->pid, SIGKILL);
+    waitpid(r->engine->pid, NULL, 0);
+    engine_free_slot(&r->s, r->engine);
+    holdings_fini(&r->s.holdings);
+    claims_unref(&r->s.claims);
+    close(r->channel);
+    unlink(path_of(r, "event.log"));
+    unlink(r->path);
+    assert_int_equal(rmdir(r->directory), 0);
+    free(r);
+    return 0;
+}
+
+static void begin(struct rig *r, enum wire_type type, uint32_t arg)
+{
+    wire_begin(&r->m, type, 0, arg, 0);
+    wire_number(&r->m, ++r->asked);
+}
+
+/* Sends r->m, has it answered, and receives the answer. Its status. */
+static int ask(struct rig *r)
+{
+    assert_int_equal(channel_send(r->channel, &r->m, 0), CHANNEL_OK);
+    assert_true(doorkeeper_answer(&r->s, r->engine));
+    assert_int_equal(channel_receive(r->channel, &r->m, 0), CHANNEL_OK);
+    assert_true(wire_head(&r->m, &r->head));
+    assert_int_equal(r->head.number, r->asked);
+    return r->head.status;
+}
+
+static int ask_bind(struct rig *r, const char *address)
+{
+    begin(r, WIRE_BIND, 2);
+    assert_true(wire_put(&r->m, "web") && wire_put(&r->m, address));
+    return ask(r);
+}
+
+static int ask_file(struct rig *r, const char *path)
+{
+    begin(r, WIRE_FILE, 0);
+    assert_true(wire_put(&r->m, path));
+    return ask(r);
+}
+
+static int ask_config(struct rig *r)
+{
+    begin(r, WIRE_CONFIG, 0);
+    return ask(r);
+}
+
+static int ask_save(struct rig *r, const char *text)
+{
+    int file = wire_file("test", span_cstr(text));
+    begin(r, WIRE_SAVE, 0);
+    r->m.fds[r->m.fd_count++] = file;
+    int status = ask(r);
+    close(file);
+    return status;
+}
+
+static void test_addresses(void **state)
+{
+    struct rig *r = *state;
+    char socket_path[200];
+    snprintf(socket_path, sizeof(socket_path), "unix:%s/web.sock", r->directory);
+    assert_int_equal(ask_bind(r, "127.0.0.1:0"), 0);
+    assert_int_equal(r->m.fd_count, 2); /* one for each worker */
+    channel_close_fds(&r->m, 0);
+    assert_int_equal(ask_bind(r, socket_path), 0);
+    assert_int_equal(r->m.fd_count, 1);
+    channel_close_fds(&r->m, 0);
+    assert_true(ask_bind(r, "127.0.0.1:22") < 0);
+    assert_int_equal(r->m.fd_count, 0);
+    assert_true(ask_bind(r, "0.0.0.0:0") < 0);
+    assert_true(ask_bind(r, "unix:/tmp/other.sock") < 0);
+    assert_true(ask_bind(r, "no address") < 0);
+    assert_int_equal(list_len(&r->s.holdings.all), 2);
+    begin(r, WIRE_UNBIND, 0);
+    assert_true(wire_put(&r->m, socket_path));
+    assert_int_equal(ask(r), 0);
+    assert_int_equal(list_len(&r->s.holdings.all), 1);
+    assert_int_not_equal(access(path_of(r, "web.sock"), F_OK), 0);
+}
+
+static void test_files(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(ask_file(r, path_of(r, "event.log")), 0);
+    assert_int_equal(r->m.fd_count, 1);
+    channel_close_fds(&r->m, 0);
+    assert_int_equal(ask_file(r, "/etc/passwd"), -1);
+    assert_int_equal(r->m.fd_count, 0);
+    assert_int_equal(ask_file(r, path_of(r, "../etc/passwd")), -1);
+}
+
+/* A new address may be had once the file that names it was read, and not before. */
+static void test_a_new_configuration(void **state)
+{
+    struct rig *r = *state;
+    char text[1024];
+    snprintf(text, sizeof(text), "%s",
+             "listeners: [{name: web, listen: '127.0.0.2:0', pool: p}]\n"
+             "pools: [{name: p, backends: ['127.0.0.1:1']}]\n");
+    assert_int_equal(ask_config(r), 0); /* what it shall run */
+    channel_close_fds(&r->m, 0);
+    write_text(r->path, text);
+    assert_true(ask_bind(r, "127.0.0.2:0") < 0);
+    assert_int_equal(ask_config(r), 0);
+    size_t len = 0;
+    char *got = wire_file_read(r->m.fds[0], &len);
+    channel_close_fds(&r->m, 0);
+    assert_string_equal(got, text);
+    free(got);
+    assert_int_equal(ask_bind(r, "127.0.0.2:0"), 0);
+    channel_close_fds(&r->m, 0);
+    assert_string_equal(r->s.claims->text, r->text);
+    begin(r, WIRE_ACCEPT, 0);
+    assert_int_equal(ask(r), 0);
+    assert_string_equal(r->s.claims->text, text); /* what the next engine runs */
+    assert_true(ask_bind(r, "127.0.0.1:0") < 0);
+}
+
+static void test_a_broken_configuration_claims_nothing(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(ask_config(r), 0);
+    channel_close_fds(&r->m, 0);
+    write_text(r->path, "listeners: [\n");
+    assert_int_equal(ask_config(r), 0);
+    channel_close_fds(&r->m, 0);
+    begin(r, WIRE_ACCEPT, 0);
+    assert_int_equal(ask(r), 0);
+    assert_string_equal(r->s.claims->text, r->text);
+    unlink(r->path);
+    assert_true(ask_config(r) < 0);
+}
+
+static void test_saving(void **state)
+{
+    struct rig *r = *state;
+    const char *good = "listeners: [{name: web, listen: '127.0.0.1:0', pool: p}]\n"
+                       "pools: [{name: p, backends: ['127.0.0.1:2']}]\n";
+    struct stat before, after;
+    assert_int_equal(chmod(r->path, 0604), 0);
+    assert_int_equal(stat(r->path, &before), 0);
+    assert_true(ask_save(r, "#!/bin/sh\n") < 0);
+    assert_text(r->path, r->text);
+    assert_int_equal(ask_save(r, good), 0);
+    assert_text(r->path, good);
+    assert_int_equal(stat(r->path, &after), 0);
+    assert_int_equal(after.st_mode, before.st_mode);
+    r->s.current = NULL; /* one that was replaced */
+    assert_true(ask_save(r, r->text) < 0);
+    assert_text(r->path, good);
+}
+
+/* What is no question ends the talk, and the engine. */
+static void test_nonsense(void **state)
+{
+    struct rig *r = *state;
+    int status;
+    r->m.byte_count = 5;
+    r->m.fd_count = 0;
+    memset(r->m.bytes, 'x', 5);
+    r->s.claims->log_level = LOG_LEVEL_ERROR;
+    assert_int_equal(channel_send(r->channel, &r->m, 0), CHANNEL_OK);
+    assert_false(doorkeeper_answer(&r->s, r->engine));
+    assert_int_equal(waitpid(r->engine->pid, &status, 0), r->engine->pid);
+    assert_true(WIFSIGNALED(status));
+    r->engine->pid = fork();
+    if (r->engine->pid == 0) {
+        pause();
+        _exit(0);
+    }
+    begin(r, (enum wire_type)200, 0);
+    assert_int_equal(channel_send(r->channel, &r->m, 0), CHANNEL_OK);
+    assert_false(doorkeeper_answer(&r->s, r->engine));
+}
+
+/* Texts without an end, and questions without texts. */
+static void test_half_questions(void **state)
+{
+    struct rig *r = *state;
+    static const enum wire_type types[] = {WIRE_BIND, WIRE_FILE, WIRE_SAVE};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        begin(r, types[i], 2);
+        assert_true(ask(r) < 0);
+        begin(r, types[i], 2);
+        r->m.bytes[r->m.byte_count++] = 't';
+        r->m.bytes[r->m.byte_count++] = 'x';
+        assert_true(ask(r) < 0);
+        begin(r, types[i], 2);
+        assert_true(wire_put(&r->m, NULL) && wire_put(&r->m, NULL));
+        assert_true(ask(r) < 0);
+    }
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
+    const struct CMUnitTest tests[] = {
+        CASE(test_addresses),
+        CASE(test_files),
+        CASE(test_a_new_configuration),
+        CASE(test_a_broken_configuration_claims_nothing),
+        CASE(test_saving),
+        CASE(test_nonsense),
+        CASE(test_half_questions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
