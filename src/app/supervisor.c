@@ -75,8 +75,13 @@ static void announce(struct supervisor *s)
 {
     const struct holding *g;
     s->announced = true;
-    list_each(g, &s->holdings.all, link)
-        announce_address(listener_address(g->listener));
+    list_each(g, &s->holdings.all, link) {
+        const struct address *a = listener_address(g->listener);
+        if (strcmp(g->owner, DOOR_ADMIN) != 0)
+            announce_address(a);
+        else if (a->kind != ADDRESS_UNIX)
+            announce_admin(a);
+    }
 }
 
 void supervisor_on_ready(struct supervisor *s, struct engine_slot *e)
