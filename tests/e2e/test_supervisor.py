@@ -278,6 +278,30 @@ def test_a_new_address_comes_with_an_upgrade(start, installed):
     assert not os.path.exists(path)
 
 
+def test_term_cuts_nothing_that_an_engine_before_still_has(start, installed):
+    server = start.server("B1", "--delay", "6s")
+    poise = start.poise(config(pool([server])), binary=installed.path)
+    with web.connect(poise.port) as s:
+        s.sendall(REQUEST)
+        time.sleep(0.2 * SCALE)
+        poise.send(signal.SIGUSR2)
+        upgraded(poise, 1)
+        poise.send(signal.SIGTERM)
+        assert s.recv(1000).startswith(b"HTTP/1.1 200")
+    assert poise.wait() == 0
+    poise.ended = True
+
+
+def test_term_ends_an_upgrade(start, installed):
+    poise = start.poise(config(pool(start.servers(1))), binary=installed.path)
+    installed.put_script("sleep 60")
+    poise.send(signal.SIGUSR2)
+    poise.wait_for("upgrade begins")
+    poise.send(signal.SIGTERM)
+    assert poise.wait(10) == 0
+    poise.ended = True
+
+
 # ---- the service manager ----
 
 
