@@ -25,6 +25,7 @@ struct worker_options {
     uint32_t count; /* of all workers */
     enum loop_engine engine;
     uint32_t clients_max;
+    uint32_t pipes_max; /* as in loop_options */
     uint64_t seed;
     struct pool *const *pools;
     uint32_t pool_count;
