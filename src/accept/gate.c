@@ -8,44 +8,46 @@
 struct gate {
     struct acceptor acceptor;
     struct forwarder *f;
-    struct front *front;
+    const struct inlet *inlet;
     _Atomic uint64_t *taken;
 };
 
-static bool is_full(const struct front *front)
+static bool is_full(const struct front *front, const struct listener_conf *conf)
 {
-    uint32_t limit = front->conf->max_connections;
+    uint32_t limit = conf->max_connections;
     return limit && atomic_load_explicit(&front->connections, memory_order_relaxed) >= limit;
 }
 
 static void on_accepted(struct acceptor *a, struct stream *s)
 {
     struct gate *g = a->user;
+    struct front *front = atomic_load_explicit(&g->inlet->front, memory_order_acquire);
+    const struct listener_conf *conf = front_conf(front)->conf;
     uint64_t taken = atomic_load_explicit(g->taken, memory_order_relaxed) + 1;
     atomic_store_explicit(g->taken, taken, memory_order_relaxed);
-    bool http = g->front->conf->protocol == PROTOCOL_HTTP;
-    if (is_full(g->front)) {
+    bool http = conf->protocol == PROTOCOL_HTTP;
+    if (is_full(front, conf)) {
         if (http)
-            client_h1_refuse(g->f, g->front, s, REASON_too_many_connections);
+            client_h1_refuse(g->f, front, s, REASON_too_many_connections);
         else
             stream_close(&s, STREAM_CLOSE_RESET);
     } else if (http) {
-        client_h1_open(g->f, g->front, s);
+        client_h1_open(g->f, front, s);
     } else {
-        client_tcp_open(g->f, g->front, s);
+        client_tcp_open(g->f, front, s);
     }
 }
 
-int gate_open(struct forwarder *f, struct front *front, struct listener *listener, uint32_t shard,
-              _Atomic uint64_t *taken, struct gate **ret_gate)
+int gate_open(struct forwarder *f, struct inlet *inlet, uint32_t shard, _Atomic uint64_t *taken,
+              struct gate **ret_gate)
 {
     struct gate *g = calloc(1, sizeof(*g));
     if (!g)
         return -(int)REASON_overload;
     g->f = f;
-    g->front = front;
+    g->inlet = inlet;
     g->taken = taken;
-    int r = acceptor_start(f->loop, &g->acceptor, listener, shard, on_accepted, g);
+    int r = acceptor_start(f->loop, &g->acceptor, inlet->listener, shard, on_accepted, g);
     if (r < 0) {
         free(g);
         return r;

@@ -22,7 +22,7 @@ struct account {
     _Atomic uint64_t exchanges;
     _Atomic uint64_t by_reason[REASON_COUNT];
     _Atomic uint64_t by_class[CLASSES];
-    _Atomic uint64_t bytes_in, bytes_out, retries;
+    _Atomic uint64_t bytes_in, bytes_out, retries, records_dropped;
     struct histogram latency_us;
 };
 
@@ -41,6 +41,14 @@ struct account *account_new(struct access_log *log)
         }
     }
     return a;
+}
+
+int account_log_to(struct account *a, struct access_log *log)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    logring_close(&a->ring);
+    a->ring = log ? access_log_ring(log) : NULL;
+    return log && !a->ring ? -(int)REASON_overload : 0;
 }
 
 void account_free(struct account **a)
@@ -101,8 +109,10 @@ void account_exchange(struct account *a, const struct record *r)
     if (!a->ring)
         return;
     void *packed = logring_reserve(a->ring, record_packed_bytes(r));
-    if (!packed)
-        return; /* counted by the ring */
+    if (!packed) {
+        bump(&a->records_dropped, 1);
+        return;
+    }
     record_pack(r, packed);
     logring_commit(a->ring);
 }
@@ -123,8 +133,7 @@ void account_totals(const struct account *a, struct account_totals *add_to)
     add_to->bytes_in += read_counter(&a->bytes_in);
     add_to->bytes_out += read_counter(&a->bytes_out);
     add_to->retries += read_counter(&a->retries);
-    if (a->ring)
-        add_to->records_dropped += logring_dropped(a->ring);
+    add_to->records_dropped += read_counter(&a->records_dropped);
 }
 
 void account_latency(const struct account *a, struct histogram *merge_into)

@@ -35,6 +35,10 @@ void access_log_reopen(struct access_log *log);
 struct account *account_new(struct access_log *log);
 void account_free(struct account **a);
 
+/* Another access log takes the place of the one there is; either may be NULL. 0, or a negative
+ * reason: then there is none. On the worker's thread. */
+NODISCARD int account_log_to(struct account *a, struct access_log *log);
+
 /* The end of one exchange. */
 void account_exchange(struct account *a, const struct record *r);
 

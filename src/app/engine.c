@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who owns whom: the engine owns pools, fronts, listeners and workers; workers own connections;
+ * Who owns whom: the engine owns generations, pools, fronts and the crew; workers own connections;
  * health writes states of backends and asks the engine to publish views. Views that were replaced
- * are freed when every worker has passed through its mailbox once (struct grace).
+ * are freed after a round through the workers (app/crew.h).
  */
 #include "app/engine.h"
 
 #include "account/account.h"
-#include "app/relief.h"
-#include "app/upgrade_request.h"
+#include "app/engine_priv.h"
+#include "app/pools.h"
+#include "app/reload.h"
 #include "app/watchdog.h"
-#include "app/worker.h"
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/logwriter.h"
-#include "forward/queue.h"
-#include "health/health.h"
 #include "io/signals.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -41,141 +38,13 @@
 /* Per worker: fewer deserve a warning. */
 #define CLIENTS_FEW 100
 
-/* Hash pools with more backends than this have their changes gathered for so long. */
-#define REBUILD_AT_ONCE_MAX 500
-#define REBUILD_DELAY_MS    100
-
 /* How often the supervisor is told that the control loop turns. */
 #define ALIVE_MS 2000
 
-/* What a worker tells the control loop. */
-struct news {
-    struct message message;
-    struct engine *engine;
-};
-
-struct engine {
-    const struct snapshot *snapshot;
-    struct door *door;
-    struct logwriter *logs;
-    struct access_log *access_log;
-    struct loop *loop; /* the control loop */
-    struct signals *signals;
-    struct pool **pools;
-    uint32_t pool_count;
-    struct front *fronts;              /* by listener of the snapshot */
-    struct worker_listener *listeners; /* by address */
-    size_t listener_count;
-    struct worker **workers;
-    struct news *shut, *ended; /* by worker */
-    uint32_t worker_count, workers_alive, workers_shut;
-    struct health *health;
-    struct relief *relief;
-    struct watchdog *watchdog;
-    struct upgrade_request upgrade;
-    struct timer deadline;
-    struct timer alive;
-    struct timer rebuilds; /* of the pools marked stale */
-    bool *stale;           /* by pool */
-    bool draining;
-    bool patient; /* … without a deadline so far */
-    uint64_t seed;
-    pthread_mutex_t graces_lock;
-    struct list graces;
-};
-
-/* ---- views: replaced now, freed when no worker can be inside a pick with them ---- */
-
-struct grace_message {
-    struct message message;
-    struct grace *grace;
-};
-
-struct grace {
-    struct list link;
-    struct engine *engine;
-    struct view *view;
-    _Atomic uint32_t left;
-    struct grace_message messages[];
-};
-
-static void grace_free(struct grace *g)
-{
-    view_free(&g->view);
-    free(g);
-}
-
-static void on_grace(struct loop *loop, struct message *m)
-{
-    (void)loop;
-    struct grace *g = container_of(m, struct grace_message, message)->grace;
-    if (atomic_fetch_sub(&g->left, 1) != 1)
-        return;
-    pthread_mutex_lock(&g->engine->graces_lock);
-    list_del(&g->link);
-    pthread_mutex_unlock(&g->engine->graces_lock);
-    grace_free(g);
-}
-
-static void retire_view(struct engine *e, struct view *view)
-{
-    size_t messages = e->worker_count * sizeof(struct grace_message);
-    struct grace *g = calloc(1, sizeof(*g) + messages);
-    if (!g) {
-        log_warn("pool", "out of memory: an old view is kept until the end");
-        return;
-    }
-    g->engine = e;
-    g->view = view;
-    atomic_init(&g->left, e->worker_count);
-    list_init(&g->link);
-    pthread_mutex_lock(&e->graces_lock);
-    list_add_tail(&e->graces, &g->link);
-    pthread_mutex_unlock(&e->graces_lock);
-    for (uint32_t i = 0; i < e->worker_count; i++) {
-        g->messages[i].grace = g;
-        g->messages[i].message.fn = on_grace;
-        loop_post(worker_loop(e->workers[i]), &g->messages[i].message);
-    }
-}
-
-static void rebuild(struct engine *e, struct pool *pool)
-{
-    struct view *old = pool_rebuild(pool);
-    if (old)
-        retire_view(e, old);
-    if (pool->queue)
-        queue_kick(pool);
-}
-
-static void on_rebuilds_due(struct timer *t)
-{
-    struct engine *e = container_of(t, struct engine, rebuilds);
-    for (uint32_t i = 0; i < e->pool_count; i++) {
-        if (e->stale[i]) {
-            e->stale[i] = false;
-            rebuild(e, e->pools[i]);
-        }
-    }
-}
-
-/*
- * Health says that the rotation of a pool changed. Most views cost microseconds and are made at
- * once; a large hash table takes tens of milliseconds, so changes that come together share one.
- * Until then workers pass over a backend that left by its state alone.
- */
 static void on_rotation_changed(void *user, struct pool *pool)
 {
     struct engine *e = user;
-    bool costly =
-        pool->conf->balance == BALANCE_SOURCE_HASH && pool->backend_count > REBUILD_AT_ONCE_MAX;
-    if (!costly) {
-        rebuild(e, pool);
-        return;
-    }
-    e->stale[pool->index] = true;
-    if (!timer_armed(&e->rebuilds))
-        loop_timer_set(e->loop, &e->rebuilds, REBUILD_DELAY_MS);
+    rotation_changed(e->rotation, pool);
 }
 
 static void on_report(void *user, struct backend *b, enum reason result, uint64_t now_ms)
@@ -187,24 +56,18 @@ static void on_report(void *user, struct backend *b, enum reason result, uint64_
 
 /* ---- the drain ---- */
 
-static void kill_workers(struct engine *e)
-{
-    for (uint32_t i = 0; i < e->worker_count; i++)
-        worker_kill(e->workers[i]);
-}
-
 static void on_deadline(struct timer *t)
 {
     struct engine *e = container_of(t, struct engine, deadline);
     log_warn("engine", "the drain deadline has passed; closing what is left");
-    kill_workers(e);
+    crew_kill(e->crew);
 }
 
 static void drain(struct engine *e, const char *signal_name, bool with_deadline)
 {
     if (e->draining && !e->patient) {
         log_info("engine", "stopping at once signal=%s", signal_name);
-        kill_workers(e);
+        crew_kill(e->crew);
         return;
     }
     bool first = !e->draining;
@@ -215,10 +78,10 @@ static void drain(struct engine *e, const char *signal_name, bool with_deadline)
     e->patient = !with_deadline;
     log_info("engine", "draining signal=%s deadline=%s", signal_name,
              with_deadline ? "yes" : "none");
-    for (uint32_t i = 0; first && i < e->worker_count; i++)
-        worker_drain(e->workers[i]);
+    if (first)
+        crew_drain(e->crew);
     if (with_deadline)
-        loop_timer_set(e->loop, &e->deadline, e->snapshot->drain_ms);
+        loop_timer_set(e->loop, &e->deadline, engine_snapshot(e)->drain_ms);
 }
 
 static void on_door(void *user, enum door_event event, const char *why)
@@ -243,6 +106,16 @@ static void on_alive_due(struct timer *t)
     loop_timer_set(e->loop, &e->alive, ALIVE_MS);
 }
 
+/* The log has it all. */
+static void on_reloaded(void *user, const struct steer_result *result,
+                        const struct steer_change *changes, size_t change_count)
+{
+    (void)user;
+    (void)result;
+    (void)changes;
+    (void)change_count;
+}
+
 static void on_signal(struct signals *signals, int number, void *user)
 {
     (void)signals;
@@ -258,56 +131,30 @@ static void on_signal(struct signals *signals, int number, void *user)
         log_info("engine", "log files reopened");
         break;
     case SIGHUP:
-        log_warn("engine",
-                 "HUP ignored: reload is not part of this version; restart to apply changes");
-        door_reloaded(e->door, false);
+        log_info("reload", "asked for by HUP");
+        if (!reload_begin(e->reload, false, on_reloaded, e))
+            log_error("reload", "out of memory");
         break;
     default: break;
     }
 }
 
-static void on_worker_ended(struct loop *loop, struct message *m)
-{
-    struct engine *e = container_of(m, struct news, message)->engine;
-    watchdog_forget(e->watchdog, (uint32_t)(container_of(m, struct news, message) - e->ended));
-    if (--e->workers_alive == 0)
-        loop_stop(loop);
-}
-
-static void close_listeners(struct engine *e)
-{
-    for (size_t i = 0; i < e->listener_count; i++)
-        door_unbind(e->door, &e->listeners[i].listener);
-}
-
-/* When no worker accepts any more, new clients are refused at once and a successor may listen. */
-static void on_worker_shut(struct loop *loop, struct message *m)
-{
-    (void)loop;
-    struct engine *e = container_of(m, struct news, message)->engine;
-    if (++e->workers_shut == e->worker_count)
-        close_listeners(e);
-}
-
-/* On the worker's thread. */
-static void tell(struct engine *e, struct worker *w, struct news *news)
-{
-    for (uint32_t i = 0; i < e->worker_count; i++) {
-        if (e->workers[i] == w)
-            loop_post(e->loop, &news[i].message);
-    }
-}
-
-static void worker_shut(void *user, struct worker *w)
+static void on_worker_ended(void *user, uint32_t index)
 {
     struct engine *e = user;
-    tell(e, w, e->shut);
+    watchdog_forget(e->watchdog, index);
 }
 
-static void worker_ended(void *user, struct worker *w)
+static void on_workers_ended(void *user)
 {
     struct engine *e = user;
-    tell(e, w, e->ended);
+    loop_stop(e->loop);
+}
+
+static void on_workers_shut(void *user)
+{
+    struct engine *e = user;
+    fronts_close(e->fronts);
 }
 
 /* ---- building ---- */
@@ -318,97 +165,77 @@ static enum engine_failure fail(char *why, size_t why_size, const char *text, in
     return ENGINE_FAILED;
 }
 
-static enum engine_failure open_logs(struct engine *e, char *why, size_t why_size)
+bool engine_start_log(struct engine *e, const struct snapshot *s, char *ret_why, size_t why_size)
 {
-    const struct snapshot *s = e->snapshot;
+    const char *path = s->log.file ? s->log.file : "stderr";
+    int r = log_start(e->logs, path, s->log.format);
+    if (r < 0)
+        snprintf(ret_why, why_size, "cannot open the log file %s: %s", path, strerror(-r));
+    return r == 0;
+}
+
+bool engine_open_access_log(const struct snapshot *s, struct access_log **ret_log, char *ret_why,
+                            size_t why_size)
+{
+    if (s->access_log.format == ACCESS_NONE)
+        return true;
+    enum access_log_format format =
+        s->access_log.format == ACCESS_JSON ? ACCESS_LOG_JSON : ACCESS_LOG_COMBINED;
+    const char *path = s->access_log.file ? s->access_log.file : "-";
+    return access_log_open(path, format, ret_log, ret_why, why_size) == 0;
+}
+
+static enum engine_failure open_logs(struct engine *e, const struct snapshot *s, char *why,
+                                     size_t why_size)
+{
     if (logwriter_new(&e->logs) < 0) {
         snprintf(why, why_size, "cannot start the log writer");
         return ENGINE_FAILED;
     }
-    const char *path = s->log.file ? s->log.file : "stderr";
-    int r = log_start(e->logs, path, s->log.format);
-    if (r < 0) {
-        snprintf(why, why_size, "cannot open the log file %s: %s", path, strerror(-r));
+    if (!engine_start_log(e, s, why, why_size))
         return ENGINE_CANNOT_BIND;
-    }
     log_set_level(s->log.level);
-    if (s->access_log.format == ACCESS_NONE)
-        return ENGINE_OK;
-    enum access_log_format format =
-        s->access_log.format == ACCESS_JSON ? ACCESS_LOG_JSON : ACCESS_LOG_COMBINED;
-    path = s->access_log.file ? s->access_log.file : "-";
-    if (access_log_open(path, format, &e->access_log, why, why_size) < 0)
-        return ENGINE_CANNOT_BIND;
-    return ENGINE_OK;
+    return engine_open_access_log(s, &e->access_log, why, why_size) ? ENGINE_OK
+                                                                    : ENGINE_CANNOT_BIND;
 }
 
-static bool make_pools(struct engine *e)
+void engine_generation_gone(void *engine, struct generation *g)
 {
-    const struct snapshot *s = e->snapshot;
-    e->pools = calloc(s->pool_count ? s->pool_count : 1, sizeof(e->pools[0]));
-    e->stale = calloc(s->pool_count ? s->pool_count : 1, sizeof(e->stale[0]));
-    if (!e->pools || !e->stale)
+    struct engine *e = engine;
+    uint64_t number = g->number;
+    list_del(&g->link);
+    pools_release(e, g);
+    generation_free(&g);
+    log_info("reload", "a configuration is out of use generation=%llu live=%zu",
+             (unsigned long long)number, list_len(&e->former) + 1);
+}
+
+static bool make_generation(struct engine *e, const struct snapshot *s)
+{
+    struct generation *g = generation_new(s, 1, e->crew, engine_generation_gone, e);
+    if (!g || pools_prepare(e, g) < 0) {
+        generation_free(&g);
         return false;
-    for (size_t i = 0; i < s->pool_count; i++) {
-        e->pools[i] = pool_new(s, (uint32_t)i, e->seed + i);
-        if (!e->pools[i])
-            return false;
-        e->pool_count++;
-        if (s->pools[i].max_connections && !queue_attach(e->pools[i]))
-            return false;
     }
+    e->generation = g;
     return true;
 }
 
-static bool make_fronts(struct engine *e)
+static void no_generation_before(void *user)
 {
-    const struct snapshot *s = e->snapshot;
-    size_t n = s->listener_count ? s->listener_count : 1;
-    e->fronts = aligned_alloc(64, n * sizeof(e->fronts[0]));
-    if (!e->fronts)
-        return false;
-    memset(e->fronts, 0, n * sizeof(e->fronts[0]));
-    for (size_t i = 0; i < s->listener_count; i++) {
-        const struct listener_conf *conf = &s->listeners[i];
-        e->fronts[i].snapshot = s;
-        e->fronts[i].conf = conf;
-        e->fronts[i].pools = e->pools;
-        e->fronts[i].limits = (struct h1_limits){
-            .line_bytes = conf->line_bytes_max,
-            .head_bytes = conf->head_bytes_max,
-            .fields = (uint16_t)conf->fields_max,
-        };
-    }
-    return true;
+    (void)user;
 }
 
+/* Everything that clients meet, before the workers run. */
 static enum engine_failure open_listeners(struct engine *e, char *why, size_t why_size)
 {
-    const struct snapshot *s = e->snapshot;
-    size_t total = 0;
-    for (size_t i = 0; i < s->listener_count; i++)
-        total += s->listeners[i].address_count;
-    e->listeners = calloc(total ? total : 1, sizeof(e->listeners[0]));
-    if (!e->listeners)
+    struct fronts_change *change;
+    e->fronts = fronts_new(e->crew, e->loop, e->door);
+    if (!e->fronts)
         return fail(why, why_size, "listeners", -(int)REASON_overload);
-    for (size_t i = 0; i < s->listener_count; i++) {
-        const struct listener_conf *conf = &s->listeners[i];
-        for (size_t k = 0; k < conf->address_count; k++) {
-            struct listener_options o = {
-                .address = conf->addresses[k],
-                .shards = e->worker_count,
-                .defer_accept = conf->protocol == PROTOCOL_HTTP,
-            };
-            char sentence[LISTENER_WHY_MAX];
-            struct worker_listener *l = &e->listeners[e->listener_count];
-            if (door_bind(e->door, conf->name, &o, &l->listener, sentence) < 0) {
-                snprintf(why, why_size, "listener %s: %s", conf->name, sentence);
-                return ENGINE_CANNOT_BIND;
-            }
-            l->front = &e->fronts[i];
-            e->listener_count++;
-        }
-    }
+    if (fronts_prepare(e->fronts, engine_snapshot(e), &change, why, why_size) < 0)
+        return ENGINE_CANNOT_BIND;
+    fronts_commit(e->fronts, &change, e->generation, no_generation_before, NULL);
     return ENGINE_OK;
 }
 
@@ -449,37 +276,27 @@ static struct share share_per_worker(uint32_t workers)
     return each;
 }
 
-static int make_workers(struct engine *e, struct share each)
+static int make_crew(struct engine *e, const struct snapshot *s, struct share each)
 {
-    e->workers = calloc(e->worker_count, sizeof(e->workers[0]));
-    e->ended = calloc(e->worker_count, sizeof(e->ended[0]));
-    e->shut = calloc(e->worker_count, sizeof(e->shut[0]));
-    if (!e->workers || !e->ended || !e->shut)
-        return -(int)REASON_overload;
-    for (uint32_t i = 0; i < e->worker_count; i++) {
-        struct worker_options o = {
-            .index = i,
-            .count = e->worker_count,
-            .engine = (enum loop_engine)e->snapshot->engine,
-            .clients_max = each.clients,
-            .pipes_max = each.pipes,
-            .seed = e->seed ^ (0x9e3779b97f4a7c15u * (i + 1)),
-            .pools = e->pools,
-            .pool_count = e->pool_count,
-            .access_log = e->access_log,
-            .report = on_report,
-            .report_user = e,
-            .shut = worker_shut,
-            .ended = worker_ended,
-            .user = e,
-        };
-        e->shut[i] = (struct news){.message.fn = on_worker_shut, .engine = e};
-        e->ended[i] = (struct news){.message.fn = on_worker_ended, .engine = e};
-        int r = worker_new(&o, e->listeners, e->listener_count, &e->workers[i]);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    struct crew_options o = {
+        .loop = e->loop,
+        .count = e->worker_count,
+        .worker =
+            {
+                .engine = (enum loop_engine)s->engine,
+                .clients_max = each.clients,
+                .pipes_max = each.pipes,
+                .access_log = e->access_log,
+                .report = on_report,
+                .report_user = e,
+            },
+        .seed = e->seed,
+        .shut = on_workers_shut,
+        .worker_ended = on_worker_ended,
+        .ended = on_workers_ended,
+        .user = e,
+    };
+    return crew_new(&o, &e->crew);
 }
 
 uint32_t engine_workers(const struct snapshot *s)
@@ -492,19 +309,19 @@ uint32_t engine_workers(const struct snapshot *s)
 }
 
 /* Before anything is bound: the reason of a loop that cannot be made would not say what to do. */
-static enum engine_failure check_loops(const struct engine *e, char *why, size_t why_size)
+static enum engine_failure check_loops(const struct snapshot *s, char *why, size_t why_size)
 {
     const char *obstacle = NULL;
-    if (loop_engine_try((enum loop_engine)e->snapshot->engine, &obstacle) == 0)
+    if (loop_engine_try((enum loop_engine)s->engine, &obstacle) == 0)
         return ENGINE_OK;
     snprintf(why, why_size, "engine: uring cannot be used: %s; choose engine: auto", obstacle);
     return ENGINE_FAILED;
 }
 
-static int open_control(struct engine *e)
+static int open_control(struct engine *e, const struct snapshot *s)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP};
-    struct loop_options o = {.engine = (enum loop_engine)e->snapshot->engine};
+    struct loop_options o = {.engine = (enum loop_engine)s->engine};
     int r = loop_new(&o, &e->loop);
     if (r < 0)
         return r;
@@ -517,24 +334,29 @@ static int open_control(struct engine *e)
     return r < 0 ? r : door_watch(e->door, e->loop, on_door, e);
 }
 
-static enum engine_failure build(struct engine *e, char *why, size_t why_size)
+static int make_parts(struct engine *e, const struct snapshot *s, struct share each)
+{
+    int r = open_control(e, s);
+    if (r == 0)
+        r = make_crew(e, s, each);
+    if (r == 0)
+        r = rotation_new(e->loop, crew_graces(e->crew), &e->rotation);
+    if (r == 0)
+        e->reload = reload_new(e);
+    return r == 0 && (!e->reload || !make_generation(e, s)) ? -(int)REASON_overload : r;
+}
+
+static enum engine_failure build(struct engine *e, const struct snapshot *s, char *why,
+                                 size_t why_size)
 {
     struct share each = share_per_worker(e->worker_count);
-    enum engine_failure failure = open_logs(e, why, why_size);
+    enum engine_failure failure = open_logs(e, s, why, why_size);
+    if (failure == ENGINE_OK)
+        failure = check_loops(s, why, why_size);
     if (failure != ENGINE_OK)
         return failure;
-    failure = check_loops(e, why, why_size);
-    if (failure != ENGINE_OK)
-        return failure;
-    if (!make_pools(e) || !make_fronts(e))
-        return fail(why, why_size, "pools", -(int)REASON_overload);
-    failure = open_listeners(e, why, why_size);
-    if (failure != ENGINE_OK)
-        return failure;
-    int r = open_control(e);
-    if (r == 0)
-        r = make_workers(e, each);
-    return r < 0 ? fail(why, why_size, "workers", r) : ENGINE_OK;
+    int r = make_parts(e, s, each);
+    return r < 0 ? fail(why, why_size, "workers", r) : open_listeners(e, why, why_size);
 }
 
 static int open_file(void *user, const char *path)
@@ -548,20 +370,19 @@ enum engine_failure engine_new(const struct snapshot *s, struct door *door,
     struct engine *e = calloc(1, sizeof(*e));
     if (!e)
         return fail(ret_why, why_size, "engine", -(int)REASON_overload);
-    e->snapshot = snapshot_ref(s);
+    list_init(&e->former);
+    list_init(&e->retiring);
+    ids_init(&e->backend_ids);
     e->door = door;
     logwriter_open_with(open_file, door);
     e->worker_count = door_workers(door);
     if (!e->worker_count)
         e->worker_count = engine_workers(s);
-    pthread_mutex_init(&e->graces_lock, NULL);
-    list_init(&e->graces);
     timer_init(&e->deadline, on_deadline);
     timer_init(&e->alive, on_alive_due);
-    timer_init(&e->rebuilds, on_rebuilds_due);
     if (getrandom(&e->seed, sizeof(e->seed), 0) != (ssize_t)sizeof(e->seed))
         e->seed = 1;
-    enum engine_failure failure = build(e, ret_why, why_size);
+    enum engine_failure failure = build(e, s, ret_why, why_size);
     if (failure != ENGINE_OK) {
         engine_free(&e);
         return failure;
@@ -577,59 +398,77 @@ void engine_upgrade(struct engine *e, steer_done_fn *done, void *user)
 
 const struct address *engine_address(const struct engine *e, size_t index)
 {
-    return index < e->listener_count ? listener_address(e->listeners[index].listener) : NULL;
+    return fronts_address(e->fronts, index);
 }
 
-static void join(struct engine *e, uint32_t index)
+struct loop *engine_loop(struct engine *e)
 {
-    const struct worker *w = e->workers[index];
-    worker_join(e->workers[index]);
-    log_info("worker", "stopped worker=%u accepted=%llu relieved=%llu", index,
-             (unsigned long long)worker_accepted(w), (unsigned long long)worker_relieved(w));
+    return e->loop;
+}
+
+struct membership *engine_membership(struct engine *e)
+{
+    return e->membership;
+}
+
+struct pool *engine_pool(struct engine *e, size_t index)
+{
+    const struct generation *g = e->generation;
+    return index < g->snapshot->pool_count ? g->pools[index] : NULL;
 }
 
 bool engine_run(struct engine *e)
 {
-    int r =
-        health_start(e->loop, e->pools, e->pool_count, e->seed, on_rotation_changed, e, &e->health);
+    const struct generation *g = e->generation;
+    int r = health_start(e->loop, g->pools, g->snapshot->pool_count, e->seed, on_rotation_changed,
+                         e, &e->health);
+    struct membership_options members = {
+        .loop = e->loop,
+        .graces = crew_graces(e->crew),
+        .rotation = e->rotation,
+        .health = e->health,
+    };
+    if (r == 0)
+        r = membership_new(&members, &e->membership);
     if (r < 0) {
         log_error("engine", "health checks cannot start reason=%s", reason_name((enum reason) - r));
         return false;
     }
-    for (uint32_t i = 0; i < e->worker_count && r == 0; i++) {
-        r = worker_start(e->workers[i]);
-        if (r == 0)
-            e->workers_alive++;
-    }
+    r = crew_start(e->crew);
     if (r < 0) {
         log_error("engine", "a worker cannot start reason=%s", reason_name((enum reason) - r));
-        kill_workers(e);
     } else {
-        log_info("engine", "started version=%s engine=%s workers=%u listeners=%zu pools=%u",
-                 POISE_VERSION, loop_engine_name(e->loop), e->worker_count, e->listener_count,
-                 e->pool_count);
+        log_info("engine", "started version=%s engine=%s workers=%u listeners=%zu pools=%zu",
+                 POISE_VERSION, loop_engine_name(e->loop), e->worker_count,
+                 fronts_address_count(e->fronts), g->snapshot->pool_count);
     }
-    if (r == 0 && relief_start(e->loop, e->workers, e->worker_count, e->listeners,
-                               e->listener_count, &e->relief) < 0)
+    if (r == 0 && relief_start(e->loop, crew_workers(e->crew), e->worker_count,
+                               fronts_inlets(e->fronts), &e->relief) < 0)
         log_warn("engine", "out of memory: a worker that stalls will not be relieved");
-    if (r == 0 && watchdog_start(e->loop, e->workers, e->worker_count, &e->watchdog) < 0)
+    if (r == 0 && watchdog_start(e->loop, crew_workers(e->crew), e->worker_count, &e->watchdog) < 0)
         log_warn("engine", "out of memory: a worker that hangs will not be noticed");
     if (r == 0) {
         door_ready(e->door);
         loop_timer_set(e->loop, &e->alive, ALIVE_MS);
     }
-    if (e->workers_alive > 0)
+    if (crew_alive(e->crew) > 0)
         loop_run(e->loop);
-    for (uint32_t i = 0; i < e->worker_count; i++)
-        join(e, i);
+    crew_join(e->crew);
     log_info("engine", "stopped");
     return r == 0;
 }
 
-static void free_graces(struct engine *e)
+static void free_generations(struct engine *e)
 {
-    while (!list_empty(&e->graces))
-        grace_free(container_of(list_pop(&e->graces), struct grace, link));
+    struct list *link;
+    while ((link = list_pop(&e->former)) != NULL) {
+        struct generation *g = container_of(link, struct generation, link);
+        pools_free(g);
+        generation_free(&g);
+    }
+    if (e->generation)
+        pools_free(e->generation);
+    generation_free(&e->generation);
 }
 
 void engine_free(struct engine **engine)
@@ -637,25 +476,25 @@ void engine_free(struct engine **engine)
     struct engine *e = *engine;
     if (!e)
         return;
+    reload_free(&e->reload);
+    relief_stop(&e->relief);
+    crew_free(&e->crew);
+    watchdog_stop(&e->watchdog); /* its messages may have waited in a mailbox */
+    e->ended = true;
+    membership_free(&e->membership);
     if (e->health)
         health_stop(&e->health);
-    relief_stop(&e->relief);
-    for (uint32_t i = 0; e->workers && i < e->worker_count; i++)
-        worker_free(&e->workers[i]);
-    watchdog_stop(&e->watchdog); /* its messages may have waited in a mailbox */
-    free_graces(e);
-    close_listeners(e);
-    for (uint32_t i = 0; i < e->pool_count; i++) {
-        queue_detach(e->pools[i]);
-        pool_free(&e->pools[i]);
-    }
+    pools_free_retiring(e);
+    rotation_free(&e->rotation);
+    fronts_free(&e->fronts);
+    free_generations(e);
+    ids_fini(&e->backend_ids);
     signals_close(&e->signals);
     if (e->loop) {
         door_unwatch(e->door);
         upgrade_request_fini(&e->upgrade);
         loop_timer_stop(e->loop, &e->alive);
         loop_timer_stop(e->loop, &e->deadline);
-        loop_timer_stop(e->loop, &e->rebuilds);
         loop_free(&e->loop);
     }
     access_log_close(&e->access_log);
@@ -664,15 +503,6 @@ void engine_free(struct engine **engine)
         logwriter_stop(&e->logs);
     }
     logwriter_open_with(NULL, NULL);
-    free(e->pools);
-    free(e->stale);
-    free(e->fronts);
-    free(e->listeners);
-    free(e->workers);
-    free(e->shut);
-    free(e->ended);
-    snapshot_unref(&e->snapshot);
-    pthread_mutex_destroy(&e->graces_lock);
     free(e);
     *engine = NULL;
 }

@@ -2,14 +2,13 @@
 #pragma once
 
 /*
- * The engine: everything that serves, built from one snapshot. Listeners, pools, workers, and on
+ * The engine: everything that serves, built from a snapshot and brought to others while it runs. Listeners, pools, workers, and on
  * the calling thread the control loop with the prober and the signals.
  *
  *   engine_new ─▶ engine_run ─▶ (TERM, INT, QUIT) ─▶ drained ─▶ engine_free
  *
  * Signals: TERM and INT drain with the configured deadline, a second one ends at once; QUIT drains
- * without a deadline; USR1 reopens the logs; HUP is answered in the log (no reload in this
- * version).
+ * without a deadline; USR1 reopens the logs; HUP loads the configuration again (app/reload.h).
  *
  * Thread rule: one engine, used by the main thread, which must have blocked all signals before any
  * thread was made.
@@ -23,6 +22,9 @@
 #include <stddef.h>
 
 struct engine;
+struct loop;
+struct membership;
+struct pool;
 
 enum engine_failure {
     ENGINE_OK,
@@ -42,6 +44,12 @@ NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct door *
 /* The addresses really bound, in the order of the configuration; NULL when index is past the end.
  */
 const struct address *engine_address(const struct engine *e, size_t index);
+
+/* For operations while it serves, from its control loop. The membership exists while engine_run is
+ * under way. */
+struct loop *engine_loop(struct engine *e);
+struct membership *engine_membership(struct engine *e);
+struct pool *engine_pool(struct engine *e, size_t index);
 
 /* Serves until told to stop. False when the workers could not be started. */
 NODISCARD bool engine_run(struct engine *e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/relief.h"
 
+#include "app/fronts.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -21,8 +22,7 @@ struct seen {
 struct relief {
     struct loop *loop;
     struct worker *const *workers;
-    const struct worker_listener *listeners;
-    size_t listener_count;
+    const struct inlets *inlets;
     struct timer timer;
     uint32_t next; /* worker to look at */
     uint32_t count;
@@ -31,8 +31,9 @@ struct relief {
 
 static bool some_wait(const struct relief *r, uint32_t worker)
 {
-    for (size_t i = 0; i < r->listener_count; i++) {
-        if (listener_waiting(r->listeners[i].listener, worker) > 0)
+    for (uint32_t i = 0; i < r->inlets->room; i++) {
+        const struct inlet *in = r->inlets->at[i];
+        if (in && listener_waiting(in->listener, worker) > 0)
             return true;
     }
     return false;
@@ -84,8 +85,7 @@ static void on_timer(struct timer *t)
 }
 
 int relief_start(struct loop *loop, struct worker *const *workers, uint32_t worker_count,
-                 const struct worker_listener *listeners, size_t listener_count,
-                 struct relief **ret_relief)
+                 const struct inlets *inlets, struct relief **ret_relief)
 {
     *ret_relief = NULL;
     if (worker_count < 2)
@@ -96,8 +96,7 @@ int relief_start(struct loop *loop, struct worker *const *workers, uint32_t work
     r->loop = loop;
     r->workers = workers;
     r->count = worker_count;
-    r->listeners = listeners;
-    r->listener_count = listener_count;
+    r->inlets = inlets;
     timer_init(&r->timer, on_timer);
     loop_timer_set(loop, &r->timer, LOOK_MS);
     *ret_relief = r;

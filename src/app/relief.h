@@ -10,7 +10,7 @@
  * took no connection between two looks, and some waited for it at both of them, all others are told
  * to accept in its place too, until it takes one itself. Workers pay one store a connection for it.
  *
- * Thread rule: control thread. Workers and listeners outlive it.
+ * Thread rule: control thread. Workers outlive it; inlets come and go.
  */
 
 #include "app/worker.h"
@@ -18,12 +18,12 @@
 #include "io/loop.h"
 
 struct relief;
+struct inlets;
 
 /* Begins to look. With a single worker there is nobody to help, and *ret_relief stays NULL. 0, or a
  * negative reason. */
 NODISCARD int relief_start(struct loop *loop, struct worker *const *workers, uint32_t worker_count,
-                           const struct worker_listener *listeners, size_t listener_count,
-                           struct relief **ret_relief);
+                           const struct inlets *inlets, struct relief **ret_relief);
 
 /* Leaves NULL; accepts NULL. What the others were told stays so until they drain. */
 void relief_stop(struct relief **r);

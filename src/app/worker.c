@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/worker.h"
 
-#include "accept/gate.h"
 #include "base/check.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Connections that the kernel completed before a drain began are still taken during this time. */
 #define LAST_CALL_MS 20
@@ -20,23 +20,28 @@ struct order {
     struct worker *worker;
 };
 
+/* By number of the inlet; grown when a larger one comes. */
+struct gates {
+    struct gate **at;
+    uint32_t room;
+};
+
 /* Gates at the shards of another worker. The message is posted at most once at a time; what is
  * wanted is read when it arrives. */
 struct relieved {
     struct message message;
     struct worker *worker;
     _Atomic bool posted, wanted;
-    struct gate **gates; /* by listener, while it is relieved; else NULL */
+    struct gates gates; /* open while it is relieved */
 };
 
 struct worker {
     struct worker_options options;
-    const struct worker_listener *listeners;
     struct loop *loop;
     struct forwarder forwarder;
     bool forwarder_made;
-    struct gate **gates; /* by listener */
-    size_t gate_count;
+    struct inlet **inlets; /* by number, as large as gates */
+    struct gates gates;
     struct relieved *relieved; /* by worker */
     bool full;                 /* no room for another client */
     bool shut;                 /* accepts no more */
@@ -48,33 +53,91 @@ struct worker {
     struct timer last_call;
 };
 
-static void close_all(struct gate **gates, size_t count)
+/* ---- gates ---- */
+
+static bool gates_grow(struct gates *g, uint32_t number)
 {
-    for (size_t i = 0; i < count; i++)
-        gate_close(&gates[i]);
+    if (number < g->room)
+        return true;
+    uint32_t room = MAX(number + 1, 2 * g->room);
+    struct gate **at = realloc(g->at, room * sizeof(at[0]));
+    if (!at)
+        return false;
+    memset(at + g->room, 0, (room - g->room) * sizeof(at[0]));
+    g->at = at;
+    g->room = room;
+    return true;
 }
 
-static void relieve_no_more(struct worker *w, struct relieved *r)
+static void gates_close(struct gates *g)
 {
-    if (r->gates)
-        close_all(r->gates, w->gate_count);
-    free(r->gates);
-    r->gates = NULL;
+    for (uint32_t i = 0; i < g->room; i++)
+        gate_close(&g->at[i]);
+    free(g->at);
+    *g = (struct gates){0};
+}
+
+static void gates_pause(const struct gates *g, bool paused)
+{
+    for (uint32_t i = 0; i < g->room; i++) {
+        if (g->at[i])
+            gate_pause(g->at[i], paused);
+    }
 }
 
 static void close_gates(struct worker *w)
 {
     w->shut = true;
-    close_all(w->gates, w->gate_count);
+    gates_close(&w->gates);
+    free(w->inlets);
+    w->inlets = NULL;
     for (uint32_t i = 0; w->relieved && i < w->options.count; i++)
-        relieve_no_more(w, &w->relieved[i]);
+        gates_close(&w->relieved[i].gates);
 }
 
-static void pause_all(const struct worker *w, struct gate **gates)
+static bool inlets_grow(struct worker *w, uint32_t number)
 {
-    for (size_t i = 0; gates && i < w->gate_count; i++) {
-        if (gates[i])
-            gate_pause(gates[i], w->full);
+    uint32_t before = w->gates.room;
+    if (!gates_grow(&w->gates, number))
+        return false;
+    if (w->gates.room == before)
+        return true;
+    struct inlet **inlets = realloc(w->inlets, w->gates.room * sizeof(inlets[0]));
+    if (!inlets) {
+        w->gates.room = before;
+        return false;
+    }
+    memset(inlets + before, 0, (w->gates.room - before) * sizeof(inlets[0]));
+    w->inlets = inlets;
+    return true;
+}
+
+int worker_open_gate(struct worker *w, struct inlet *inlet)
+{
+    uint32_t number = inlet->number;
+    if (w->shut)
+        return 0;
+    if (!inlets_grow(w, number))
+        return -(int)REASON_overload;
+    CHECK(!w->gates.at[number]);
+    int r = gate_open(&w->forwarder, inlet, w->options.index, &w->accepted, &w->gates.at[number]);
+    if (r < 0)
+        return r;
+    w->inlets[number] = inlet;
+    gate_pause(w->gates.at[number], w->full);
+    return 0;
+}
+
+void worker_close_gate(struct worker *w, const struct inlet *inlet)
+{
+    uint32_t number = inlet->number;
+    if (number >= w->gates.room)
+        return;
+    gate_close(&w->gates.at[number]);
+    w->inlets[number] = NULL;
+    for (uint32_t i = 0; i < w->options.count; i++) {
+        if (number < w->relieved[i].gates.room)
+            gate_close(&w->relieved[i].gates.at[number]);
     }
 }
 
@@ -83,9 +146,9 @@ static void on_full(void *user, bool full)
 {
     struct worker *w = user;
     w->full = full;
-    pause_all(w, w->gates);
+    gates_pause(&w->gates, full);
     for (uint32_t i = 0; i < w->options.count; i++)
-        pause_all(w, w->relieved[i].gates);
+        gates_pause(&w->relieved[i].gates, full);
 }
 
 /* ---- in another worker's place ---- */
@@ -94,15 +157,17 @@ static void on_full(void *user, bool full)
 static void open_missing(struct worker *w, struct relieved *r)
 {
     uint32_t other = (uint32_t)(r - w->relieved);
-    for (size_t i = 0; i < w->gate_count; i++) {
-        const struct worker_listener *l = &w->listeners[i];
-        if (r->gates[i])
-            gate_look(r->gates[i]);
-        else if (gate_open(&w->forwarder, l->front, l->listener, other, &w->accepted_for_others,
-                           &r->gates[i]) < 0)
-            r->gates[i] = NULL;
+    if (w->gates.room == 0 || !gates_grow(&r->gates, w->gates.room - 1))
+        return;
+    for (uint32_t i = 0; i < w->gates.room; i++) {
+        struct gate **at = &r->gates.at[i];
+        if (*at)
+            gate_look(*at);
+        else if (w->inlets[i] &&
+                 gate_open(&w->forwarder, w->inlets[i], other, &w->accepted_for_others, at) < 0)
+            *at = NULL;
     }
-    pause_all(w, r->gates);
+    gates_pause(&r->gates, w->full);
 }
 
 static void on_relieve(struct loop *loop, struct message *m)
@@ -111,13 +176,9 @@ static void on_relieve(struct loop *loop, struct message *m)
     struct relieved *r = container_of(m, struct relieved, message);
     struct worker *w = r->worker;
     atomic_store(&r->posted, false);
-    if (!atomic_load(&r->wanted)) {
-        relieve_no_more(w, r);
-        return;
-    }
-    if (!r->gates && !w->shut)
-        r->gates = calloc(w->gate_count ? w->gate_count : 1, sizeof(struct gate *));
-    if (r->gates)
+    if (!atomic_load(&r->wanted))
+        gates_close(&r->gates);
+    else if (!w->shut)
         open_missing(w, r);
 }
 
@@ -152,14 +213,13 @@ static void on_last_call(struct timer *t)
     struct worker *w = container_of(t, struct worker, last_call);
     close_gates(w);
     w->options.shut(w->options.user, w);
-    forwarder_drain(&w->forwarder, DRAIN_QUIET_MS, all_gone, w);
+    forwarder_drain(&w->forwarder, all_gone, w);
 }
 
 static void on_drain(struct loop *loop, struct message *m)
 {
     struct worker *w = container_of(m, struct order, message)->worker;
     w->forwarder.draining = true;
-    w->forwarder.drain_quiet_ms = DRAIN_QUIET_MS;
     loop_timer_set(loop, &w->last_call, LAST_CALL_MS);
 }
 
@@ -188,22 +248,6 @@ static bool make_relieved(struct worker *w)
     return w->relieved != NULL;
 }
 
-static int open_gates(struct worker *w, const struct worker_listener *listeners, size_t count)
-{
-    w->listeners = listeners;
-    w->gates = calloc(count ? count : 1, sizeof(struct gate *));
-    if (!w->gates || !make_relieved(w))
-        return -(int)REASON_overload;
-    for (size_t i = 0; i < count; i++) {
-        int r = gate_open(&w->forwarder, listeners[i].front, listeners[i].listener,
-                          w->options.index, &w->accepted, &w->gates[i]);
-        if (r < 0)
-            return r;
-        w->gate_count++;
-    }
-    return 0;
-}
-
 static int make_forwarder(struct worker *w, const struct worker_options *o)
 {
     struct account *account = account_new(o->access_log);
@@ -214,9 +258,9 @@ static int make_forwarder(struct worker *w, const struct worker_options *o)
         .account = account,
         .report = o->report,
         .report_user = o->report_user,
-        .pools = o->pools,
-        .pool_count = o->pool_count,
+        .index = o->index,
         .clients_max = o->clients_max,
+        .quiet_ms = DRAIN_QUIET_MS,
         .log_fields = o->access_log != NULL,
         .seed = o->seed,
     };
@@ -230,8 +274,7 @@ static int make_forwarder(struct worker *w, const struct worker_options *o)
     return r;
 }
 
-int worker_new(const struct worker_options *o, const struct worker_listener *listeners,
-               size_t listener_count, struct worker **ret_worker)
+int worker_new(const struct worker_options *o, struct worker **ret_worker)
 {
     struct worker *w = calloc(1, sizeof(*w));
     if (!w)
@@ -245,8 +288,8 @@ int worker_new(const struct worker_options *o, const struct worker_listener *lis
     int r = loop_new(&loop_options, &w->loop);
     if (r == 0)
         r = make_forwarder(w, o);
-    if (r == 0)
-        r = open_gates(w, listeners, listener_count);
+    if (r == 0 && !make_relieved(w))
+        r = -(int)REASON_overload;
     if (r < 0) {
         worker_free(&w);
         return r;
@@ -322,7 +365,6 @@ void worker_free(struct worker **worker)
         return;
     CHECK(!w->running);
     close_gates(w);
-    free(w->gates);
     free(w->relieved);
     if (w->forwarder_made) {
         loop_timer_stop(w->loop, &w->last_call);
@@ -344,6 +386,11 @@ void worker_abort(struct worker *w)
 struct loop *worker_loop(struct worker *w)
 {
     return w->loop;
+}
+
+struct forwarder *worker_forwarder(struct worker *w)
+{
+    return &w->forwarder;
 }
 
 const struct account *worker_account(const struct worker *w)

@@ -2,16 +2,17 @@
 #pragma once
 
 /*
- * A worker: one thread, one loop, one forwarder, and a gate per listening address. It owns the
+ * A worker: one thread, one loop, one forwarder, and a gate per inlet (accept/gate.h). It owns the
  * connections it accepted for life.
  *
  *   worker_new ─▶ worker_start ─▶ (runs) ─▶ worker_drain ─▶ ended() ─▶ worker_join ─▶ worker_free
  *                                    └────── worker_kill ──────┘
  *
- * Thread rule: called on the control thread; what has to happen on the worker is posted to its
- * loop.
+ * Thread rule: called on the control thread, unless said otherwise; what has to happen on the
+ * worker is posted to its loop.
  */
 
+#include "accept/gate.h"
 #include "account/account.h"
 #include "base/compiler.h"
 #include "forward/forwarder.h"
@@ -27,8 +28,6 @@ struct worker_options {
     uint32_t clients_max;
     uint32_t pipes_max; /* as in loop_options */
     uint64_t seed;
-    struct pool *const *pools;
-    uint32_t pool_count;
     struct access_log *access_log; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
@@ -39,15 +38,16 @@ struct worker_options {
     void *user;
 };
 
-struct worker_listener {
-    struct listener *listener;
-    struct front *front;
-};
+/* Makes everything a worker needs, without gates and the thread not yet running. 0 or a negative
+ * reason. */
+NODISCARD int worker_new(const struct worker_options *o, struct worker **ret_worker);
 
-/* Makes everything a worker needs, the gates open, the thread not yet running. 0 or a negative
- * reason. The listeners' array is not copied. */
-NODISCARD int worker_new(const struct worker_options *o, const struct worker_listener *listeners,
-                         size_t listener_count, struct worker **ret_worker);
+/* Begins to accept at an inlet, unless it is draining already. 0 or a negative reason. On the
+ * worker's thread, or before it runs. */
+NODISCARD int worker_open_gate(struct worker *w, struct inlet *inlet);
+
+/* Accepts no more there, in its own place or another's. On the worker's thread. */
+void worker_close_gate(struct worker *w, const struct inlet *inlet);
 
 /* 0 or a negative reason (no thread could be had). */
 NODISCARD int worker_start(struct worker *w);
@@ -77,4 +77,5 @@ uint64_t worker_relieved(const struct worker *w);
 void worker_abort(struct worker *w);
 
 struct loop *worker_loop(struct worker *w);
+struct forwarder *worker_forwarder(struct worker *w); /* on the worker's thread */
 const struct account *worker_account(const struct worker *w);

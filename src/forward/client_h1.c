@@ -82,7 +82,13 @@ static struct client_h1 *from_conn(struct h1_conn *h1)
 
 static const struct listener_conf *conf_of(const struct client_h1 *c)
 {
-    return c->base.front->conf;
+    return front_conf(c->base.front)->conf;
+}
+
+/* No more requests after the present one. */
+static bool is_draining(const struct client_h1 *c)
+{
+    return c->base.f->draining || front_leaving(c->base.front);
 }
 
 static uint64_t now_ms(const struct client_h1 *c)
@@ -114,7 +120,7 @@ static void client_end(struct client_h1 *c, enum stream_close_how how)
     if (c->counted)
         atomic_fetch_sub_explicit(&c->base.front->connections, 1, memory_order_relaxed);
     c->h1.doomed = true;
-    forwarder_client_closed(f, &c->base.link);
+    forwarder_client_closed(f, &c->base);
     if (!c->h1.running)
         client_free(c);
 }
@@ -152,10 +158,9 @@ static void close_gently(struct client_h1 *c)
 
 static void idle_begin(struct client_h1 *c)
 {
-    struct forwarder *f = c->base.f;
     c->state = CLIENT_IDLE;
     c->request_done = c->next_due = false;
-    set_timer(c, f->draining ? f->drain_quiet_ms : conf_of(c)->idle_ms);
+    set_timer(c, is_draining(c) ? c->base.f->quiet_ms : conf_of(c)->idle_ms);
 }
 
 /* The request and its response are complete: the next one. */
@@ -208,7 +213,7 @@ static void answer_alone(struct client_h1 *c, enum reason why)
 
 static const struct h1_limits *limits(struct h1_conn *h1)
 {
-    return &from_conn(h1)->base.front->limits;
+    return &front_conf(from_conn(h1)->base.front)->limits;
 }
 
 static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
@@ -221,13 +226,13 @@ static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
     c->has_body = h->framing != BODY_NONE;
     c->large = bulk_is_large(h);
     c->http10 = h->version_minor == 0;
-    c->keep_alive = h->keep_alive && !f->draining;
+    c->keep_alive = h->keep_alive && !is_draining(c);
     c->head_request = h->method == METHOD_HEAD;
     c->chunked = c->until_close = c->request_done = false;
     if (c->has_body)
         set_timer(c, conf_of(c)->body_ms);
     struct address peer = stream_peer(c->base.stream);
-    if (!exchange_begin_http(f, c->base.front, &c->base.side, h, &peer))
+    if (!exchange_begin_http(f, front_conf(c->base.front), &c->base.side, h, &peer))
         answer_alone(c, REASON_overload);
     return !h1->doomed;
 }
@@ -455,7 +460,7 @@ static void choose_framing(struct client_h1 *c, const struct head *h)
     bool unsized = h->framing == BODY_CHUNKED || h->framing == BODY_CLOSE;
     c->chunked = unsized && !c->http10;
     c->until_close = unsized && c->http10;
-    if (c->until_close || (c->has_body && !c->request_done) || c->base.f->draining)
+    if (c->until_close || (c->has_body && !c->request_done) || is_draining(c))
         c->keep_alive = false;
 }
 
@@ -667,7 +672,7 @@ static void drain(struct client *base)
 {
     struct client_h1 *c = container_of(base, struct client_h1, base);
     if (c->state == CLIENT_IDLE)
-        set_timer(c, base->f->drain_quiet_ms);
+        set_timer(c, base->f->quiet_ms);
 }
 
 static void close_now(struct client *base)
@@ -695,7 +700,7 @@ static struct client_h1 *client_new(struct forwarder *f, struct front *front, st
     c->h1.stream = s;
     timer_init(&c->timer, on_timer);
     stream_set_ops(s, &stream_ops, c);
-    forwarder_client_opened(f, &c->base.link);
+    forwarder_client_opened(f, &c->base);
     return c;
 }
 
@@ -708,7 +713,7 @@ void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
     }
     c->counted = true;
     atomic_fetch_add_explicit(&front->connections, 1, memory_order_relaxed);
-    set_timer(c, front->conf->request_ms);
+    set_timer(c, conf_of(c)->request_ms);
     stream_read(s, true);
 }
 

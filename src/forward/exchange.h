@@ -34,7 +34,7 @@
 #include "pick/pick.h"
 
 struct forwarder;
-struct front;
+struct front_conf;
 
 enum exchange_state {
     EXCHANGE_ROUTING,
@@ -61,7 +61,7 @@ struct exchange {
     uint32_t magic;
     enum exchange_state state;
     struct forwarder *f;
-    const struct front *front;
+    const struct front_conf *front; /* one use, until it is freed */
     struct side *client;
     struct side *backend; /* NULL until picked */
 
@@ -82,6 +82,8 @@ struct exchange {
     bool no_reuse;  /* only a new connection will do */
     bool grant_due; /* over, but a place given to it is still on its way */
     bool gone;      /* … and nothing else of it is left */
+    bool texts;     /* what only the log wants was kept */
+    bool pinned;    /* `last` is kept for the log, though nothing of ours runs there any more */
 
     bool body_begun;   /* a byte of its body was taken: it cannot be repeated */
     bool heard;        /* a byte came from the backend: the request cannot be repeated */
@@ -107,7 +109,7 @@ struct exchange {
 
     /* what few need: not cleared, set before it is used */
     struct address peer;
-    struct text_at target_at, host_at, agent_at, referer_at; /* set if f->log_fields */
+    struct text_at target_at, host_at, agent_at, referer_at; /* set if `texts` */
     struct text_at upgrade_at; /* in the head itself; set if `upgrade` */
     struct queue_entry waiting;
     struct timer timer; /* how long it may wait in the queue */
@@ -122,11 +124,11 @@ struct exchange {
  * (answer REASON_overload). The exchange may already be over on return (an answer of ours); then
  * client->x is NULL.
  */
-bool exchange_begin_http(struct forwarder *f, const struct front *front, struct side *client,
+bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, struct side *client,
                          const struct head *h, const struct address *peer);
 
 /* A TCP connection arrived. */
-bool exchange_begin_tcp(struct forwarder *f, const struct front *front, struct side *client,
+bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, struct side *client,
                         const struct address *peer);
 
 /* ---- from either side ---- */

@@ -23,13 +23,13 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->account = o->account;
     f->report = o->report;
     f->report_user = o->report_user;
-    f->pools = o->pools;
-    f->pool_count = o->pool_count;
+    f->index = o->index;
     f->log_fields = o->log_fields;
+    f->quiet_ms = o->quiet_ms;
     f->clients_max = o->clients_max;
     f->rng = rng_seed(o->seed);
     list_init(&f->client_list);
-    f->idle = idle_set_new(o->pools, o->pool_count);
+    f->idle = idle_set_new();
     if (!f->idle)
         return -(int)REASON_overload;
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
@@ -39,6 +39,13 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
     return 0;
+}
+
+int forwarder_log_to(struct forwarder *f, struct access_log *log)
+{
+    int r = account_log_to(f->account, log);
+    f->log_fields = account_has_log(f->account);
+    return r;
 }
 
 void forwarder_fini(struct forwarder *f)
@@ -66,29 +73,29 @@ static void tell_drained(struct forwarder *f)
     }
 }
 
-void forwarder_client_opened(struct forwarder *f, struct list *link)
+void forwarder_client_opened(struct forwarder *f, struct client *c)
 {
-    list_init(link);
-    list_add_tail(&f->client_list, link);
+    list_init(&c->link);
+    list_add_tail(&f->client_list, &c->link);
     f->client_count++;
     if (f->client_count == f->clients_max && f->full)
         f->full(f->full_user, true);
 }
 
-void forwarder_client_closed(struct forwarder *f, struct list *link)
+void forwarder_client_closed(struct forwarder *f, struct client *c)
 {
     CHECK(f->client_count > 0);
-    list_del(link);
+    list_del(&c->link);
+    if (UNLIKELY(front_leaving(c->front)))
+        front_client_gone(&c->front->stays[f->index]);
     if (f->client_count-- == f->clients_max && f->full)
         f->full(f->full_user, false);
     tell_drained(f);
 }
 
-void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(void *user),
-                     void *user)
+void forwarder_drain(struct forwarder *f, void (*drained)(void *user), void *user)
 {
     f->draining = true;
-    f->drain_quiet_ms = quiet_ms;
     f->drained = drained;
     f->drained_user = user;
     struct list *next;
@@ -99,12 +106,46 @@ void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(voi
     tell_drained(f);
 }
 
+void forwarder_drain_front(struct forwarder *f, struct front *front)
+{
+    struct front_stay *stay = &front->stays[f->index];
+    CHECK(front_leaving(front) && !stay->counted);
+    struct list *next;
+    stay->counted = true;
+    stay->clients = 1; /* held until all are counted */
+    for (struct list *at = f->client_list.next; at != &f->client_list; at = next) {
+        struct client *c = container_of(at, struct client, link);
+        next = at->next;
+        if (c->front == front) {
+            stay->clients++;
+            client_drain(c);
+        }
+    }
+    front_client_gone(stay);
+}
+
+void forwarder_close_front(struct forwarder *f, const struct front *front)
+{
+    struct list *at = f->client_list.next;
+    while (at != &f->client_list) {
+        struct client *c = container_of(at, struct client, link);
+        at = at->next;
+        if (c->front == front)
+            client_close_now(c);
+    }
+}
+
 void forwarder_close_all(struct forwarder *f)
 {
     f->draining = true;
     while (!list_empty(&f->client_list))
         client_close_now(container_of(list_first(&f->client_list), struct client, link));
     idle_close_all(f->idle);
+}
+
+void forwarder_forget_backend(struct forwarder *f, const struct backend *b)
+{
+    idle_close_backend(f->idle, b);
 }
 
 /* ---- outbox ---- */

@@ -5,9 +5,6 @@
  * What one worker needs to forward: its loop, its slabs, its idle upstream connections, the place
  * where outgoing bytes are gathered, and its account. One per worker, made before the worker runs
  * and freed after; everything in it belongs to that thread.
- *
- * A `front` is a listener at run time: its configuration, its pools, and the number of its client
- * connections over all workers.
  */
 
 #include "account/account.h"
@@ -15,7 +12,7 @@
 #include "base/rng.h"
 #include "base/slab.h"
 #include "codec/h1.h"
-#include "config/snapshot.h"
+#include "forward/front.h"
 #include "forward/side.h"
 #include "io/loop.h"
 #include "pick/pool.h"
@@ -23,17 +20,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct client;
 struct idle_set;
-
-struct front {
-    /* set at creation */
-    const struct snapshot *snapshot;
-    const struct listener_conf *conf;
-    struct pool *const *pools; /* by index of the snapshot */
-    struct h1_limits limits;   /* of the requests here */
-    /* shared: relaxed counts over all workers */
-    ALIGNED(64) _Atomic uint32_t connections;
-};
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
 #define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
@@ -69,9 +57,9 @@ struct forwarder {
     struct account *account;
     forwarder_report_fn *report;
     void *report_user;
-    struct pool *const *pools;
-    uint32_t pool_count;
-    bool log_fields; /* the access log wants user agent and referer */
+    uint32_t index;    /* of the worker */
+    bool log_fields;   /* the access log wants user agent and referer */
+    uint64_t quiet_ms; /* how long a quiet keep-alive connection is still held in a drain */
 
     /* this worker only */
     struct rng rng;
@@ -89,8 +77,6 @@ struct forwarder {
     void (*full)(void *user, bool full);
     void *full_user;
     bool draining;
-    uint64_t
-        drain_quiet_ms; /* how long a quiet keep-alive connection is still held while draining */
     void (*drained)(void *user); /* called when draining and the last client has gone */
     void *drained_user;
 };
@@ -100,15 +86,19 @@ struct forwarder_options {
     struct account *account;
     forwarder_report_fn *report;
     void *report_user;
-    struct pool *const *pools;
-    uint32_t pool_count;
+    uint32_t index;
     uint32_t clients_max;
     bool log_fields;
+    uint64_t quiet_ms;
     uint64_t seed;
 };
 
 /* 0, or a negative reason. */
 NODISCARD int forwarder_init(struct forwarder *f, const struct forwarder_options *o);
+
+/* From now on exchanges are accounted to this access log, or NULL. Where there is no room for it,
+ * they are to none, and a negative reason is returned. On the worker's thread. */
+NODISCARD int forwarder_log_to(struct forwarder *f, struct access_log *log);
 
 /* Everything must be closed: call forwarder_close_all first. */
 void forwarder_fini(struct forwarder *f);
@@ -118,15 +108,26 @@ void forwarder_fini(struct forwarder *f);
  * connection is still served, with "Connection: close"; a connection that stays quiet for quiet_ms
  * is closed. `drained` is called once no client is left (perhaps at once, from inside this call).
  */
-void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(void *user),
-                     void *user);
+void forwarder_drain(struct forwarder *f, void (*drained)(void *user), void *user);
+
+/*
+ * The same for the clients of one front, which takes no more of them on this worker: it is marked
+ * as leaving already. front->stays' `gone` is called once none is left here (perhaps at once).
+ */
+void forwarder_drain_front(struct forwarder *f, struct front *front);
+
+/* Ends what is left of them now (REASON_shutting_down). */
+void forwarder_close_front(struct forwarder *f, const struct front *front);
 
 /* Ends every exchange and connection now (REASON_shutting_down). */
 void forwarder_close_all(struct forwarder *f);
 
+/* Closes the idle connections to a backend that takes nothing new any more. */
+void forwarder_forget_backend(struct forwarder *f, const struct backend *b);
+
 /* Bookkeeping of client connections, used by the client sides. The link is taken off the list. */
-void forwarder_client_opened(struct forwarder *f, struct list *link);
-void forwarder_client_closed(struct forwarder *f, struct list *link);
+void forwarder_client_opened(struct forwarder *f, struct client *c);
+void forwarder_client_closed(struct forwarder *f, struct client *c);
 
 /* ---- outbox ---- */
 

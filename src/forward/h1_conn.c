@@ -30,7 +30,8 @@ static bool message_ready(struct h1_conn *c)
     struct h1_message *m = slab_get(&c->f->messages);
     if (!m)
         return false;
-    h1_reader_init(&m->reader, c->ops->role, c->ops->limits(c));
+    m->limits = *c->ops->limits(c);
+    h1_reader_init(&m->reader, c->ops->role, &m->limits);
     m->kept = (struct slice){0};
     m->kept_room = m->input_left = 0;
     m->head = NULL;

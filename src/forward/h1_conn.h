@@ -44,10 +44,11 @@ struct h1_conn_ops {
 /* What a connection needs while a message is on its way in, from the first byte to h1_conn_next. */
 struct h1_message {
     struct h1_reader reader;
-    uint32_t kept_room;  /* of a partial: bytes its buffer can take */
-    struct slice kept;   /* partial or held input */
-    struct head *head;   /* from f->heads while one is being received, else NULL */
-    uint32_t input_left; /* during an event: bytes of this delivery behind it */
+    struct h1_limits limits; /* the reader's: those of a listener may change meanwhile */
+    uint32_t kept_room;      /* of a partial: bytes its buffer can take */
+    struct slice kept;       /* partial or held input */
+    struct head *head;       /* from f->heads while one is being received, else NULL */
+    uint32_t input_left;     /* during an event: bytes of this delivery behind it */
 };
 
 struct h1_conn {

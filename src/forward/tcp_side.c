@@ -118,7 +118,7 @@ static void client_end(struct client_tcp *c, bool reset)
     CHECK(!c->base.side.x);
     pipe_close(&c->end, &c->base.side, reset);
     atomic_fetch_sub_explicit(&c->base.front->connections, 1, memory_order_relaxed);
-    forwarder_client_closed(f, &c->base.link);
+    forwarder_client_closed(f, &c->base);
     slab_put(&f->clients, c);
 }
 
@@ -259,10 +259,10 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
     c->base.stream = c->end.stream = s;
     c->base.side.ops = &client_side_ops;
     stream_set_ops(s, &client_stream_ops, c);
-    forwarder_client_opened(f, &c->base.link);
+    forwarder_client_opened(f, &c->base);
     atomic_fetch_add_explicit(&front->connections, 1, memory_order_relaxed);
     struct address peer = stream_peer(s);
-    if (!exchange_begin_tcp(f, front, &c->base.side, &peer))
+    if (!exchange_begin_tcp(f, front_conf(front), &c->base.side, &peer))
         client_end(c, true);
 }
 
@@ -446,7 +446,7 @@ bool tcp_backend_begin(struct exchange *x, struct backend *backend)
     }
     b->side.x = x;
     x->backend = &b->side;
-    loop_timer_set(f->loop, &b->timer, backend->pool->conf->connect_ms);
+    loop_timer_set(f->loop, &b->timer, pool_conf(backend->pool)->connect_ms);
     return true;
 }
 

@@ -319,6 +319,12 @@ const struct address *listener_address(const struct listener *l)
     return &l->address;
 }
 
+void listener_defer_accept(struct listener *l, bool on)
+{
+    for (uint32_t i = 0; i < l->fd_count && l->address.kind != ADDRESS_UNIX; i++)
+        (void)set_option(l->shards[i].fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, on ? DEFER_ACCEPT_S : 0);
+}
+
 void listener_close(struct listener **listener)
 {
     struct listener *l = *listener;

@@ -68,5 +68,9 @@ const struct address *listener_address(const struct listener *l);
  * system call. Any thread. */
 uint32_t listener_waiting(const struct listener *l, uint32_t shard);
 
+/* Whether connections wait for their first bytes before they are accepted, as in the options. Any
+ * thread. */
+void listener_defer_accept(struct listener *l, bool on);
+
 /* Closes every shard and removes a unix socket file. Leaves NULL. All acceptors must be stopped. */
 void listener_close(struct listener **l);

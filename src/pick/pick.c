@@ -7,19 +7,12 @@
 
 static_assert(PICK_TRIED_MAX > RETRY_ATTEMPTS_MAX, "every attempt can be remembered");
 
-static void plain_done(struct backend *b)
-{
-    uint32_t before = atomic_fetch_sub_explicit(&b->in_flight, 1, memory_order_relaxed);
-    CHECK(before > 0);
-}
-
 static const struct policy policies[] = {
-    [BALANCE_ROUND_ROBIN] = {"round_robin", round_robin_build, pick_round_robin, pick_take,
-                             plain_done},
-    [BALANCE_LEAST_CONNECTIONS] = {"least_connections", NULL, pick_least, least_take, least_done},
-    [BALANCE_RANDOM] = {"random", alias_build, pick_random, pick_take, plain_done},
-    [BALANCE_P2C] = {"p2c", alias_build, pick_p2c, pick_take, plain_done},
-    [BALANCE_SOURCE_HASH] = {"source_hash", hash_build, pick_hash, pick_take, plain_done},
+    [BALANCE_ROUND_ROBIN] = {"round_robin", round_robin_build, pick_round_robin},
+    [BALANCE_LEAST_CONNECTIONS] = {"least_connections", NULL, pick_least},
+    [BALANCE_RANDOM] = {"random", alias_build, pick_random},
+    [BALANCE_P2C] = {"p2c", alias_build, pick_p2c},
+    [BALANCE_SOURCE_HASH] = {"source_hash", hash_build, pick_hash},
 };
 
 const struct policy *policy_of(enum balance balance)
@@ -30,13 +23,8 @@ const struct policy *policy_of(enum balance balance)
 
 /* Compare-and-swap rather than add and take back: a refused attempt must not make another, which
  * would have fitted, see a full backend. */
-bool pick_take(struct backend *b)
+bool pick_take_limited(struct backend *b, uint32_t limit)
 {
-    uint32_t limit = b->pool->conf->max_connections;
-    if (limit == 0) {
-        atomic_fetch_add_explicit(&b->in_flight, 1, memory_order_relaxed);
-        return true;
-    }
     uint32_t now = atomic_load_explicit(&b->in_flight, memory_order_relaxed);
     while (now < limit)
         if (atomic_compare_exchange_weak_explicit(&b->in_flight, &now, now + 1,
@@ -76,10 +64,15 @@ enum pick_answer pick_backend(struct pool *pool, const struct pick_request *requ
 
 bool pick_this(struct backend *b)
 {
-    return backend_in_rotation(b) && policy_of(b->pool->conf->balance)->take(b);
+    return backend_in_rotation(b) && pick_take(b);
 }
 
 void pick_done(struct backend *b)
 {
-    policy_of(b->pool->conf->balance)->done(b);
+    if (UNLIKELY(pool_is_locked(b->pool))) {
+        least_done(b);
+        return;
+    }
+    uint32_t before = atomic_fetch_sub_explicit(&b->in_flight, 1, memory_order_relaxed);
+    CHECK(before > 0);
 }
