@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * The engine: everything that serves, built from a snapshot and brought to others while it runs. Listeners, pools, workers, and on
- * the calling thread the control loop with the prober and the signals.
+ * The engine: everything that serves, built from a snapshot and brought to others while it runs.
+ * Listeners, pools, workers, and on the calling thread the control loop with the prober and the
+ * signals.
  *
  *   engine_new ─▶ engine_run ─▶ (TERM, INT, QUIT) ─▶ drained ─▶ engine_free
  *

@@ -16,7 +16,6 @@
 #include "app/relief.h"
 #include "app/rotation.h"
 #include "app/upgrade_request.h"
-#include "app/upgrade_request.h"
 #include "base/ids.h"
 #include "base/list.h"
 #include "health/health.h"
