@@ -4,6 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+void announce_admin(const struct address *a)
+{
+    char text[ADDRESS_TEXT_MAX];
+    (void)address_format(a, text);
+    printf("Admin at http://%s/\n", text);
+    (void)fflush(stdout);
+}
+
 void announce_address(const struct address *a)
 {
     char text[ADDRESS_TEXT_MAX];

@@ -7,3 +7,6 @@
 #include "base/address.h"
 
 void announce_address(const struct address *a);
+
+/* The same of the admin server's address. */
+void announce_admin(const struct address *a);

@@ -25,33 +25,38 @@ static bool add(char **texts, size_t *count, char *text)
     return text != NULL;
 }
 
-static bool add_address(struct claims *c, const struct address *a)
+static char *address_text(const struct address *a)
 {
     char text[ADDRESS_TEXT_MAX];
     (void)address_format(a, text);
-    return add(c->listen, &c->listen_count, strdup(text));
+    return strdup(text);
 }
 
 static bool take_addresses(struct claims *c, const struct snapshot *s)
 {
-    size_t most = 2;
+    size_t most = 1;
     for (size_t i = 0; i < s->listener_count; i++)
         most += s->listeners[i].address_count;
     c->listen = calloc(most, sizeof(*c->listen));
     bool ok = c->listen != NULL;
     for (size_t i = 0; ok && i < s->listener_count; i++) {
         for (size_t k = 0; ok && k < s->listeners[i].address_count; k++)
-            ok = add_address(c, &s->listeners[i].addresses[k]);
-    }
-    if (ok && s->admin.address.kind != ADDRESS_NONE)
-        ok = add_address(c, &s->admin.address);
-    if (ok && s->admin.socket) {
-        struct address a = {.kind = ADDRESS_UNIX, .text = s->admin.socket};
-        ok = add_address(c, &a);
+            ok = add(c->listen, &c->listen_count, address_text(&s->listeners[i].addresses[k]));
     }
     if (ok)
         qsort(c->listen, c->listen_count, sizeof(*c->listen), by_text);
     return ok;
+}
+
+static bool take_admin(struct claims *c, const struct snapshot *s)
+{
+    const struct address socket = {.kind = ADDRESS_UNIX, .text = s->admin.socket};
+    bool has_address = s->admin.address.kind != ADDRESS_NONE, has_socket = s->admin.socket;
+    if (has_address)
+        c->admin_address = address_text(&s->admin.address);
+    if (has_socket)
+        c->admin_socket = address_text(&socket);
+    return (!has_address || c->admin_address) && (!has_socket || c->admin_socket);
 }
 
 static bool take_files(struct claims *c, const struct snapshot *s)
@@ -81,7 +86,7 @@ struct claims *claims_new(const struct snapshot *s, struct span text)
     c->log_level = s->log.level;
     c->log_format = s->log.format;
     c->drain_ms = s->drain_ms;
-    if (!c->text || !take_addresses(c, s) || !take_files(c, s)) {
+    if (!c->text || !take_addresses(c, s) || !take_admin(c, s) || !take_files(c, s)) {
         claims_unref(&c);
         return NULL;
     }
@@ -129,6 +134,8 @@ void claims_unref(struct claims **claims)
         free(c->files[i]);
     free(c->listen);
     free(c->files);
+    free(c->admin_address);
+    free(c->admin_socket);
     free(c->log_file);
     free(c->text);
     free(c);
@@ -137,6 +144,12 @@ void claims_unref(struct claims **claims)
 bool claims_address(const struct claims *c, const char *address)
 {
     return c && has(c->listen, c->listen_count, address);
+}
+
+bool claims_admin_address(const struct claims *c, const char *address)
+{
+    return c && ((c->admin_address && strcmp(c->admin_address, address) == 0) ||
+                 (c->admin_socket && strcmp(c->admin_socket, address) == 0));
 }
 
 bool claims_file(const struct claims *c, const char *path)

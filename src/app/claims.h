@@ -23,7 +23,9 @@ struct claims {
     size_t len;
     char **listen; /* addresses as texts, sorted */
     size_t listen_count;
-    char **files; /* sorted */
+    char *admin_address; /* as a text, or NULL */
+    char *admin_socket;  /* "unix:/path", or NULL */
+    char **files;        /* sorted */
     size_t file_count;
     char *log_file; /* NULL: standard error */
     enum log_level log_level;
@@ -44,6 +46,7 @@ struct claims *claims_ref(struct claims *c);
 /* Leaves NULL; accepts NULL. */
 void claims_unref(struct claims **c);
 
-/* NULL claims nothing. */
+/* Whether the address is one of a listener, or of the admin server. NULL claims nothing. */
 bool claims_address(const struct claims *c, const char *address);
+bool claims_admin_address(const struct claims *c, const char *address);
 bool claims_file(const struct claims *c, const char *path);

@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/door_priv.h"
 
+#include <string.h>
+#include <sys/stat.h>
+
+void door_make_directory(const struct address *socket)
+{
+    char directory[ADDRESS_TEXT_MAX];
+    const char *slash = socket->kind == ADDRESS_UNIX ? strrchr(socket->text, '/') : NULL;
+    if (slash && slash != socket->text &&
+        span_to_cstr(span_of(socket->text, (size_t)(slash - socket->text)), directory,
+                     sizeof(directory)))
+        (void)mkdir(directory, 0755);
+}
+
 void door_free(struct door **door)
 {
     struct door *d = *door;

@@ -71,9 +71,11 @@ void door_config_accept(struct door *d);
 
 /*
  * The listening sockets of an address, opened now or held already. `owner` is the name of the
- * listener, which tells two addresses of port 0 apart. As listener_open; give it back with
- * door_unbind.
+ * listener, which tells two addresses of port 0 apart; DOOR_ADMIN stands for the admin server,
+ * which has one shard, and whose socket has a file that its owner alone may use, in a folder that
+ * is made if only that is missing. As listener_open; give it back with door_unbind.
  */
+#define DOOR_ADMIN ""
 NODISCARD int door_bind(struct door *d, const char *owner, const struct listener_options *options,
                         struct listener **ret_listener, char ret_why[LISTENER_WHY_MAX]);
 

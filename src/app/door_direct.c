@@ -34,8 +34,12 @@ static int direct_bind(struct door *d, const char *owner, const struct listener_
                        struct listener **ret_listener, char ret_why[LISTENER_WHY_MAX])
 {
     (void)d;
-    (void)owner;
-    return listener_open(options, ret_listener, ret_why);
+    struct listener_options o = *options;
+    if (strcmp(owner, DOOR_ADMIN) == 0) {
+        door_make_directory(&o.address);
+        o.mode = DOOR_ADMIN_MODE;
+    }
+    return listener_open(&o, ret_listener, ret_why);
 }
 
 static void direct_unbind(struct door *d, struct listener **listener)

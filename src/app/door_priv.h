@@ -23,6 +23,13 @@ struct door_ops {
     void (*tell)(struct door *d, enum door_tell what, bool ok);
 };
 
+/* Makes the folder of the admin server's socket where its parent is there: /run/poise goes with
+ * each boot. Should that not do, listening says why. */
+void door_make_directory(const struct address *socket);
+
+/* The mode of that socket. */
+#define DOOR_ADMIN_MODE 0600
+
 /* The first member of both kinds. */
 struct door {
     const struct door_ops *ops;

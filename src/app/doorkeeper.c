@@ -5,6 +5,7 @@
  * here, from the place the operator named.
  */
 #include "account/reason.h"
+#include "app/door_priv.h"
 #include "app/door_wire.h"
 #include "app/replace_file.h"
 #include "app/supervisor_priv.h"
@@ -126,36 +127,65 @@ static void send_sockets(struct talk *t, const struct holding *g)
     }
 }
 
+static void refuse(struct talk *t, const char *why)
+{
+    answer(t, -1, 0, why);
+    send_answer(t);
+}
+
+/* The question as it may be granted: how many shards and what mode is ours to say. False if it is
+ * no question at all. `kept` is where the address keeps its text. */
+static bool read_bind(struct talk *t, char kept[ADDRESS_TEXT_MAX], const char **ret_owner,
+                      const char **ret_text, struct listener_options *ret_options)
+{
+    size_t at = 0;
+    const char *owner, *text, *complaint;
+    struct listener_options o = {.shards = t->s->workers, .defer_accept = t->head.flag};
+    if (!wire_text(t->question, &at, &owner) || !owner || strlen(owner) > NAME_MAX_LEN ||
+        !wire_text(t->question, &at, &text) || !text ||
+        address_parse(span_cstr(text), keep, kept, &o.address, &complaint) < 0)
+        return false;
+    if (strcmp(owner, DOOR_ADMIN) == 0) {
+        o.shards = 1;
+        o.mode = DOOR_ADMIN_MODE;
+    }
+    *ret_owner = owner;
+    *ret_text = text;
+    *ret_options = o;
+    return t->head.arg == o.shards;
+}
+
+static bool is_claimed(const struct engine_slot *e, const char *owner, const char *text)
+{
+    if (strcmp(owner, DOOR_ADMIN) == 0)
+        return claims_admin_address(e->runs, text) || claims_admin_address(e->offered, text);
+    return claims_address(e->runs, text) || claims_address(e->offered, text);
+}
+
 static void on_bind(struct talk *t)
 {
     struct engine_slot *e = t->engine;
-    size_t at = 0;
-    const char *owner, *text, *complaint = "";
+    const char *owner, *text;
     char kept[ADDRESS_TEXT_MAX], why[LISTENER_WHY_MAX] = "";
     const struct holding *g;
-    struct listener_options o = {.shards = t->s->workers, .defer_accept = t->head.flag};
-    bool good = wire_text(t->question, &at, &owner) && wire_text(t->question, &at, &text) &&
-                owner && text && strlen(owner) <= NAME_MAX_LEN &&
-                address_parse(span_cstr(text), keep, kept, &o.address, &complaint) == 0;
-    if (!good || t->head.arg != t->s->workers) {
-        answer(t, -1, 0, "that is no question");
-        send_answer(t);
+    struct listener_options o;
+    if (!read_bind(t, kept, &owner, &text, &o)) {
+        refuse(t, "that is no question");
         return;
     }
-    if (!claims_address(e->runs, text) && !claims_address(e->offered, text)) {
+    if (!is_claimed(e, owner, text)) {
         supervisor_log(t->s, LOG_LEVEL_WARN,
                        "refused an address that the configuration does not name engine=%d",
                        (int)e->pid);
-        answer(t, -1, 0, "the configuration names no such address");
-        send_answer(t);
+        refuse(t, "the configuration names no such address");
         return;
     }
-    if (holdings_get(&t->s->holdings, owner, &o, engine_slot_index(t->s, e), &g, why) < 0) {
-        answer(t, -1, 0, why);
-        send_answer(t);
-        return;
-    }
-    send_sockets(t, g);
+    if (o.mode)
+        door_make_directory(&o.address);
+    if (holdings_get(&t->s->holdings, owner, &o, engine_slot_index(t->s, e), &g, why) < 0)
+        refuse(t, why);
+    else
+        send_sockets(t, g);
 }
 
 static void on_unbind(struct talk *t)

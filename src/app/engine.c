@@ -95,7 +95,7 @@ static void on_door(void *user, enum door_event event, const char *why)
             drain(e, "none", true);
         break;
     case DOOR_UPGRADED:
-    case DOOR_UPGRADE_FAILED: break; /* nobody here has asked for it */
+    case DOOR_UPGRADE_FAILED: upgrade_request_event(&e->upgrade, event, why); break;
     }
 }
 
@@ -336,6 +336,7 @@ static int open_control(struct engine *e, const struct snapshot *s)
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sigaddset(&set, numbers[i]);
+    upgrade_request_init(&e->upgrade, e->door, e->loop);
     r = signals_open(e->loop, &set, on_signal, e, &e->signals);
     return r < 0 ? r : door_watch(e->door, e->loop, on_door, e);
 }
@@ -395,6 +396,11 @@ enum engine_failure engine_new(const struct snapshot *s, struct door *door,
     }
     *ret_engine = e;
     return ENGINE_OK;
+}
+
+void engine_upgrade(struct engine *e, steer_done_fn *done, void *user)
+{
+    upgrade_request_begin(&e->upgrade, done, user);
 }
 
 const struct address *engine_address(const struct engine *e, size_t index)
@@ -493,6 +499,7 @@ void engine_free(struct engine **engine)
     signals_close(&e->signals);
     if (e->loop) {
         door_unwatch(e->door);
+        upgrade_request_fini(&e->upgrade);
         loop_timer_stop(e->loop, &e->alive);
         loop_timer_stop(e->loop, &e->deadline);
         loop_free(&e->loop);

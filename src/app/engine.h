@@ -15,6 +15,7 @@
  * thread was made.
  */
 
+#include "admin/steer.h"
 #include "app/door.h"
 #include "base/compiler.h"
 #include "config/snapshot.h"
@@ -53,6 +54,10 @@ struct pool *engine_pool(struct engine *e, size_t index);
 
 /* Serves until told to stop. False when the workers could not be started. */
 NODISCARD bool engine_run(struct engine *e);
+
+/* Has the program now on disk take over; `done` is called when that has gone well or not. The
+ * control thread, while it runs. */
+void engine_upgrade(struct engine *e, steer_done_fn *done, void *user);
 
 /* Leaves NULL; accepts NULL. */
 void engine_free(struct engine **e);

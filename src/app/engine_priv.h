@@ -15,6 +15,7 @@
 #include "app/membership.h"
 #include "app/relief.h"
 #include "app/rotation.h"
+#include "app/upgrade_request.h"
 #include "base/ids.h"
 #include "base/list.h"
 #include "health/health.h"
@@ -47,6 +48,7 @@ struct engine {
     bool
         reload_waits; /* one that HUP asked for has not begun: it will see the file as it is then */
     struct watchdog *watchdog;
+    struct upgrade_request upgrade;
     struct timer deadline;
     struct timer alive; /* tells the door */
     bool draining;

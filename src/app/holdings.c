@@ -56,7 +56,7 @@ static struct holding *find(struct holdings *h, const char *owner, const char *a
 {
     struct holding *g;
     list_each(g, &h->all, link) {
-        if (strcmp(g->asked, asked) != 0)
+        if (strcmp(g->asked, asked) != 0 || (g->owner[0] == '\0') != (owner[0] == '\0'))
             continue;
         if (!any_port || (strcmp(g->owner, owner) == 0 && !(g->given & 1u << slot)))
             return g;

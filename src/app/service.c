@@ -40,12 +40,6 @@ void service_alive(const struct service *s)
         (void)sd_notify(0, "WATCHDOG=1");
 }
 
-void service_status(const struct service *s, const char *text)
-{
-    (void)s;
-    (void)sd_notifyf(0, "STATUS=%s", text);
-}
-
 uint32_t service_sockets(int **ret_fds)
 {
     int n = sd_listen_fds(1);
@@ -82,12 +76,6 @@ void service_stopping(const struct service *s)
 void service_alive(const struct service *s)
 {
     (void)s;
-}
-
-void service_status(const struct service *s, const char *text)
-{
-    (void)s;
-    (void)text;
 }
 
 uint32_t service_sockets(int **ret_fds)

@@ -21,8 +21,5 @@ void service_reloading(const struct service *s);
 void service_stopping(const struct service *s);
 void service_alive(const struct service *s);
 
-/* A line for `systemctl status`. */
-void service_status(const struct service *s, const char *text);
-
 /* Sockets it has opened for us, in ret_fds (malloc'd); how many. To be asked once. */
 uint32_t service_sockets(int **ret_fds);

@@ -75,8 +75,13 @@ static void announce(struct supervisor *s)
 {
     const struct holding *g;
     s->announced = true;
-    list_each(g, &s->holdings.all, link)
-        announce_address(listener_address(g->listener));
+    list_each(g, &s->holdings.all, link) {
+        const struct address *a = listener_address(g->listener);
+        if (strcmp(g->owner, DOOR_ADMIN) != 0)
+            announce_address(a);
+        else if (a->kind != ADDRESS_UNIX)
+            announce_admin(a);
+    }
 }
 
 void supervisor_on_ready(struct supervisor *s, struct engine_slot *e)
@@ -215,12 +220,18 @@ static void pass_on(struct supervisor *s, int number)
 
 static void on_stop(struct supervisor *s, int number)
 {
-    if (!s->stopping)
+    bool again = s->stopping;
+    if (!again)
         service_stopping(&s->service);
+    for (size_t i = 0; i < ENGINES_MAX; i++) {
+        const struct engine_slot *e = &s->engines[i];
+        /* One that drains already would take it for the second signal, and end at once. */
+        if (e->state != ENGINE_FREE && (again || e->state != ENGINE_RETIRED))
+            (void)kill(e->pid, number);
+    }
     s->stopping = true;
     upgrade_cancel(s, "the balancer is told to stop");
     s->restart_at_ms = 0;
-    pass_on(s, number);
 }
 
 static void on_upgrade_signal(struct supervisor *s)

@@ -24,7 +24,7 @@
 #include <sys/types.h>
 
 /* One serves, one may be on trial, the others drain. */
-#define ENGINES_MAX 8
+#define ENGINES_MAX 16
 
 /* So many deaths within so long are too many: from then on a pause before each start. */
 #define CRASHES_MAX        5

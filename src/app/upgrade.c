@@ -44,13 +44,19 @@ static void fail(struct supervisor *s, const char *why)
     if (s->current)
         engine_tell(s->current, WIRE_UPGRADED, -1, why);
     if (s->upgrade.check > 0)
-        (void)kill(s->upgrade.check, SIGKILL);
+        (void)kill(-s->upgrade.check, SIGKILL); /* and what it has started */
     struct engine_slot *trial = s->upgrade.trial;
     forget(s);
-    if (trial && trial->state != ENGINE_FREE) {
-        trial->state = ENGINE_RETIRED;
+    if (!trial || trial->state == ENGINE_FREE)
+        return;
+    bool has_served = trial->state == ENGINE_SERVING;
+    trial->state = ENGINE_RETIRED;
+    if (s->stopping)
+        return; /* it is told with the others */
+    if (has_served)
         engine_tell(trial, WIRE_RETIRE, 0, why);
-    }
+    else
+        (void)kill(trial->pid, SIGKILL);
 }
 
 void upgrade_cancel(struct supervisor *s, const char *why)

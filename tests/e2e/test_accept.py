@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Who takes new connections: every worker its share, and the others in place of one that does not."""
 
-import ctypes
-import os
 import re
 import resource
 import socket
@@ -11,6 +9,7 @@ import pytest
 import web
 from load import LoadTool
 from programs import config, pool, wait_until
+from stalled import Stalled
 
 STOPPED = r"stopped worker=(\d+) accepted=(\d+) relieved=(\d+)"
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -51,40 +50,6 @@ def test_every_worker_takes_its_share_of_many_clients(start, workers):
             s.sendall(REQUEST)
             assert s.recv(1000).startswith(b"HTTP/1.1 200")
     assert_balanced(stopped(poise)[0], 4000)
-
-
-class Stalled:
-    """A thread that does not move, as under a debugger."""
-
-    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-
-    def __init__(self, pid, name):
-        self.tid = wait_until(lambda: self.find(pid, name), f"{name} runs")
-        self.libc = ctypes.CDLL(None, use_errno=True)
-
-    @staticmethod
-    def find(pid, name):
-        for t in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{t}/comm") as comm:
-                if comm.read().strip() == name:
-                    return int(t)
-        return None
-
-    def ptrace(self, request):
-        if self.libc.ptrace(request, self.tid, None, None) != 0:
-            e = ctypes.get_errno()
-            raise OSError(e, os.strerror(e))
-
-    def __enter__(self):
-        try:
-            self.ptrace(self.SEIZE)
-        except PermissionError:
-            pytest.skip("tracing is not allowed here")
-        self.ptrace(self.INTERRUPT)
-        os.waitpid(self.tid, self.WALL)
-
-    def __exit__(self, *_):
-        self.ptrace(self.DETACH)
 
 
 @pytest.mark.parametrize("protocol", ["http", "tcp"])

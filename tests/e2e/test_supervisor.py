@@ -13,6 +13,7 @@ import memory
 import pytest
 import web
 from programs import BINARY, SANITIZER, SCALE, config, pool, wait_until
+from stalled import Stalled
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 SERVES_AGAIN = r"engine serves again engine=(\d+)"
@@ -24,6 +25,15 @@ def gone(pid):
             return f.read().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def states(pid):
+    """Of its threads."""
+    found = set()
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat") as f:
+            found.add(f.read().rpartition(")")[2].split()[0])
+    return found
 
 
 class Traffic:
@@ -78,6 +88,7 @@ def test_connections_that_wait_outlive_the_engine(start):
     poise = start.poise(config(pool(start.servers(1))))
     engine = poise.engine_pid
     os.kill(engine, signal.SIGSTOP)
+    wait_until(lambda: states(engine) == {"T"}, "the engine stands still")
     waiting = [web.connect(poise.port) for _ in range(50)]
     for s in waiting:
         s.sendall(REQUEST)
@@ -138,6 +149,16 @@ def test_a_signal_of_the_engine_alone_ends_all(start):
     os.kill(poise.engine_pid, signal.SIGTERM)
     assert poise.wait(10) == 0
     poise.ended = True
+
+
+def test_a_worker_that_does_not_turn_is_named(start):
+    poise = start.poise(config(pool(start.servers(1))), "--workers", "2")
+    engine = poise.engine_pid
+    with Stalled(engine, "worker-1"):
+        poise.wait_for(r"does not turn its loop worker=1 for=5s", seconds=20)
+        assert web.get(poise.port).status == 200  # of the other one
+    poise.wait_for(r"turns its loop again worker=1")
+    assert poise.engine_pid == engine
 
 
 # ---- the program on disk ----
@@ -255,6 +276,30 @@ def test_a_new_address_comes_with_an_upgrade(start, installed):
         assert s.recv(1000).startswith(b"HTTP/1.1 200")
     poise.end()
     assert not os.path.exists(path)
+
+
+def test_term_cuts_nothing_that_an_engine_before_still_has(start, installed):
+    server = start.server("B1", "--delay", "6s")
+    poise = start.poise(config(pool([server])), binary=installed.path)
+    with web.connect(poise.port) as s:
+        s.sendall(REQUEST)
+        time.sleep(0.2 * SCALE)
+        poise.send(signal.SIGUSR2)
+        upgraded(poise, 1)
+        poise.send(signal.SIGTERM)
+        assert s.recv(1000).startswith(b"HTTP/1.1 200")
+    assert poise.wait() == 0
+    poise.ended = True
+
+
+def test_term_ends_an_upgrade(start, installed):
+    poise = start.poise(config(pool(start.servers(1))), binary=installed.path)
+    installed.put_script("sleep 60")
+    poise.send(signal.SIGUSR2)
+    poise.wait_for("upgrade begins")
+    poise.send(signal.SIGTERM)
+    assert poise.wait(10) == 0
+    poise.ended = True
 
 
 # ---- the service manager ----

@@ -172,6 +172,9 @@ static void test_addresses(void **state)
     assert_true(ask_bind(r, "0.0.0.0:0") < 0);
     assert_true(ask_bind(r, "unix:/tmp/other.sock") < 0);
     assert_true(ask_bind(r, "no address") < 0);
+    begin(r, WIRE_BIND, 1);
+    assert_true(wire_put(&r->m, "") && wire_put(&r->m, "127.0.0.1:0"));
+    assert_true(ask(r) < 0); /* no address of the admin server */
     assert_int_equal(list_len(&r->s.holdings.all), 2);
     begin(r, WIRE_UNBIND, 0);
     assert_true(wire_put(&r->m, socket_path));
@@ -252,6 +255,29 @@ static void test_saving(void **state)
     assert_text(r->path, good);
 }
 
+/* Its socket is its owner's alone, whatever is asked for, in a folder that is made. */
+static void test_the_admin_socket(void **state)
+{
+    struct rig *r = *state;
+    char text[1200], socket_path[200];
+    struct stat st;
+    snprintf(text, sizeof(text), "admin: {socket: %s/run/admin.sock}\n%s", r->directory, r->text);
+    snprintf(socket_path, sizeof(socket_path), "unix:%s/run/admin.sock", r->directory);
+    claims_unref(&r->engine->runs);
+    r->engine->runs = claims_of_text(r->path, span_cstr(text), &r->s.origin.overrides);
+    assert_non_null(r->engine->runs);
+    assert_true(ask_bind(r, socket_path) < 0); /* not for clients */
+    begin(r, WIRE_BIND, 1);
+    assert_true(wire_put(&r->m, "") && wire_put(&r->m, socket_path));
+    assert_int_equal(ask(r), 0);
+    assert_int_equal(r->m.fd_count, 1);
+    channel_close_fds(&r->m, 0);
+    assert_int_equal(stat(path_of(r, "run/admin.sock"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    holdings_close(&r->s.holdings, socket_path);
+    assert_int_equal(rmdir(path_of(r, "run")), 0);
+}
+
 /* What is no question ends the talk, and the engine. */
 static void test_nonsense(void **state)
 {
@@ -302,6 +328,7 @@ int main(void)
         CASE(test_a_new_configuration),
         CASE(test_a_broken_configuration_claims_nothing),
         CASE(test_saving),
+        CASE(test_the_admin_socket),
         CASE(test_nonsense),
         CASE(test_half_questions),
     };
