@@ -165,7 +165,7 @@ static void put_match(struct json *j, const struct route_conf *r)
         j_str(j, "path_prefix", r->path_prefix);
     put_words(j, "method", (const char *const *)r->methods, r->method_count);
     if (r->field_count > 0) {
-        j_object(j, "header");
+        j_object(j, "headers");
         for (size_t i = 0; i < r->field_count; i++)
             j_str(j, r->fields[i].name, r->fields[i].value);
         j_end(j);
