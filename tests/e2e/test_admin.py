@@ -108,6 +108,11 @@ def test_a_name_that_leads_here_is_refused(served):
         assert address.ask("GET", "/health", headers={"Host": host}).status == 200
 
 
+def answers(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(path)) == 0
+
+
 def test_the_socket_is_its_owners(start, work):
     path = work / "made" / "admin.sock"
     os.umask(0)  # whatever the starter's is
@@ -120,6 +125,7 @@ def test_the_socket_is_its_owners(start, work):
     poise.wait()
     poise.ended = True
     assert path.exists()
+    wait_until(lambda: not answers(path), "the kernel has closed the socket")
     again = start.poise(config(pool([("B1", "127.0.0.1:9")]), admin={"socket": str(path)}))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     again.end()
