@@ -21,6 +21,7 @@ static_assert(sizeof(struct backend) == CACHE_LINE_BYTES, "a backend is one cach
 struct facts {
     _Atomic uint32_t pins;
     uint32_t admin; /* what control wants; `state` follows with the next view */
+    void *user;
     struct backend_conf conf;
     char texts[]; /* name, address text */
 };
@@ -269,6 +270,11 @@ void backend_admin_set(struct backend *b, uint32_t bits)
         forget_name(b->pool, b);
         b->pool->member_count--;
     }
+}
+
+void **backend_user(struct backend *b)
+{
+    return &facts_of(b)->user;
 }
 
 void backend_weight_set(struct backend *b, uint32_t weight)
