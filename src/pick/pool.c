@@ -123,10 +123,9 @@ struct view *pool_rebuild(struct pool *pool)
         old = atomic_load_explicit(&pool->view, memory_order_relaxed);
         if (pool->balance == BALANCE_ROUND_ROBIN)
             round_robin_continue(pool, old, v);
+        if (pool->balance == BALANCE_LEAST_CONNECTIONS)
+            least_update(pool, v); /* before anybody picks by it */
         atomic_store_explicit(&pool->view, v, memory_order_release);
-        struct least *l = atomic_load_explicit(&pool->least, memory_order_relaxed);
-        if (l && pool->balance == BALANCE_LEAST_CONNECTIONS)
-            least_update(pool, v);
     }
     apply_admin(pool, true);
     pool->admin_due = false;
