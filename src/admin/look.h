@@ -44,4 +44,4 @@ struct look_count look_count(const struct pool *pool);
 
 /* By name; NULL when there is none. */
 struct pool *look_find_pool(const struct steer_view *view, struct span name);
-struct backend *look_find_backend(const struct pool *pool, struct span name);
+struct backend *look_find_backend(struct pool *pool, struct span name);

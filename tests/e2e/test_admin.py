@@ -513,6 +513,51 @@ def test_a_flood_does_not_touch_traffic(served):
     assert address.get("/api/v1/status")["state"] == "serving"
 
 
+def test_changes_of_members(start, served):
+    poise, address, unix = served
+    third = start.server("B3")
+    events = Events(address)
+    events.wait("hello")
+    base = "/api/v1/pools/app/backends"
+    added = unix.ask("POST", base, {"name": "B3", "address": third.address, "weight": 2})
+    assert added.status == 201 and json.loads(added.body)["weight"] == 2, added
+    assert unix.error(409, "POST", base, {"name": "B3", "address": third.address})["reason"] == "conflict"
+    assert unix.error(400, "POST", base, {"name": "B4", "address": "nonsense"})["field"] == "address"
+    change = events.wait("change")
+    assert (change["what"], change["change"]) == ("backend", "added") and "B3" in change["name"]
+    seen = {web.get(poise.port).body for _ in range(20)}
+    assert len(seen) == 3, seen
+    for name in ("B1", "B2"):
+        drained = address.ask("PATCH", f"{base}/{name}", {"state": "drain"}, token=TOKEN)
+        b = json.loads(drained.body)
+        assert drained.status == 200 and b["admin_state"] == "drain", b
+        assert b["state"] in ("draining", "drained"), b
+    wait_until(lambda: {web.get(poise.port).body for _ in range(9)} == {b"Hello from B3"}, "B3 alone")
+    told = events.wait("health", lambda d: d["backend"] == "B2")
+    assert told["admin_state"] == "drain"
+    ready = unix.ask("PATCH", f"{base}/B1", {"state": "ready", "weight": 7})
+    b = json.loads(ready.body)
+    assert (b["admin_state"], b["weight"]) == ("ready", 7), b
+    assert unix.ask("DELETE", f"{base}/B3").status == 200
+    wait_until(lambda: len(address.get(base)["backends"]) == 2, "B3 has gone")
+    assert address.ask("GET", f"{base}/B3").status == 404
+    events.close()
+
+
+def test_thousands_of_changes_on_one_connection(start, served):
+    poise, _, unix = served
+    load = web.Load(poise.port, 4)
+    connection = unix.connection()
+    for i in range(2000):
+        connection.request("PATCH", "/api/v1/pools/app/backends/B1", body=f'{{"weight": {1 + i % 3}}}')
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 200
+    connection.close()
+    load.stop()
+    assert not load.errors and set(load.answers) == {200}, (load.errors[:3], load.answers)
+
+
 def test_stop(start, served):
     poise, address, unix = served
     held = web.connect(poise.port)
