@@ -52,6 +52,9 @@ void look_standing(const struct steer_view *view, const struct backend *b,
         .has_reason = reason != REASON_ok,
         .reason = reason,
         .since_ms = health.since_ms,
+        .checked_ms = health.check.at_ms,
+        .check_result = health.check.result,
+        .check_took_ms = (double)health.check.took_us / 1000,
     };
 }
 

@@ -266,6 +266,9 @@ def test_health_is_told(start, work):
     assert told["reason"] == "connect_refused" and told["reason_text"]
     b = a.get("/api/v1/pools/app/backends/B2")
     assert (b["state"], b["reason"]) == ("down", "connect_refused") and b["since"]
+    check = b["last_check"]
+    assert (check["ok"], check["reason"]) == (False, "connect_refused") and check["at"], check
+    assert a.get("/api/v1/pools/app/backends/B1")["last_check"]["ok"] is True
     start.again(backends[1])
     assert events.wait("health", lambda d: d["state"] == "up")["backend"] == "B2"
     assert "reason" not in a.get("/api/v1/pools/app/backends/B2")
