@@ -526,6 +526,10 @@ def test_changes_of_members(start, served):
     assert added.status == 201 and json.loads(added.body)["weight"] == 2, added
     assert unix.error(409, "POST", base, {"name": "B3", "address": third.address})["reason"] == "conflict"
     assert unix.error(400, "POST", base, {"name": "B4", "address": "nonsense"})["field"] == "address"
+    for text, name in (("[0:0::1]:9", "[::1]:9"), ("unix:/no/such", "unix:/no/such")):
+        unnamed = unix.ask("POST", base, {"address": text, "weight": 0})
+        assert unnamed.status == 201 and json.loads(unnamed.body)["name"] == name, unnamed
+        assert unix.ask("DELETE", f"{base}/{name}").status == 200
     change = events.wait("change")
     assert (change["what"], change["change"]) == ("backend", "added") and "B3" in change["name"]
     seen = {web.get(poise.port).body for _ in range(20)}
