@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import stat
@@ -514,6 +515,24 @@ def test_a_flood_does_not_touch_traffic(served):
     assert not load.errors, load.errors[:3]
     assert set(load.answers) == {200}, load.answers
     assert address.get("/api/v1/status")["state"] == "serving"
+
+
+def test_it_answers_when_descriptors_are_short(start, work):
+    path = work / "a.sock"
+    options = admin.config(socket=str(path))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))  # noqa: E731
+    poise = start.poise(config(pool(start.servers(1)), admin=options), preexec_fn=limit)
+    a, unix = Admin(poise), Admin(poise, path)
+    held = [web.connect(poise.port) for _ in range(400)]
+    for s in held:
+        s.sendall(b"GET / HTTP/1.1\r\n")
+    for _ in range(3):
+        assert a.get("/api/v1/status")["clients"] > 50
+        assert unix.ask("GET", "/health").status == 200
+    for s in held:
+        s.close()
+    wait_until(lambda: a.get("/api/v1/status")["clients"] == 0, "all clients are gone")
+    assert web.get(poise.port).status == 200
 
 
 def test_changes_of_members(start, served):
