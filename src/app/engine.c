@@ -10,6 +10,7 @@
 #include "app/engine_priv.h"
 #include "app/pools.h"
 #include "app/reload.h"
+#include "app/steer.h"
 #include "app/watchdog.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -25,8 +26,9 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
-/* Descriptors that are not clients' or backends': logs, loops, listeners, probes. */
-#define FILES_RESERVE 128
+/* Descriptors that are not clients' or backends': logs, loops, listeners, probes, and the admin
+ * server's. */
+#define FILES_RESERVE (128 + ADMIN_CONNECTIONS_MAX)
 
 /* A client and its upstream connection; the two ends of a pipe. */
 #define FILES_PER_CLIENT 2
@@ -44,6 +46,7 @@
 static void on_rotation_changed(void *user, struct pool *pool)
 {
     struct engine *e = user;
+    steer_rotation_changed(e->steer);
     rotation_changed(e->rotation, pool);
 }
 
@@ -363,7 +366,9 @@ static enum engine_failure build(struct engine *e, const struct snapshot *s, cha
     if (failure != ENGINE_OK)
         return failure;
     int r = make_parts(e, s, each);
-    return r < 0 ? fail(why, why_size, "workers", r) : open_listeners(e, why, why_size);
+    failure = r < 0 ? fail(why, why_size, "workers", r) : open_listeners(e, why, why_size);
+    e->started_wall_ms = failure == ENGINE_OK ? loop_wall_ms(e->loop) : 0;
+    return failure == ENGINE_OK ? steer_open(e, &s->admin, &e->steer, why, why_size) : failure;
 }
 
 static int open_file(void *user, const char *path)
@@ -408,6 +413,19 @@ const struct address *engine_address(const struct engine *e, size_t index)
     return fronts_address(e->fronts, index);
 }
 
+const struct address *engine_admin_address(const struct engine *e)
+{
+    return steer_address(e->steer);
+}
+
+void engine_stop(struct engine *e, bool now)
+{
+    if (!e->draining)
+        drain(e, "admin", true);
+    if (now)
+        crew_kill(e->crew);
+}
+
 struct loop *engine_loop(struct engine *e)
 {
     return e->loop;
@@ -424,19 +442,34 @@ struct pool *engine_pool(struct engine *e, size_t index)
     return index < g->snapshot->pool_count ? g->pools[index] : NULL;
 }
 
+static void on_member_changed(void *user, const char *what, const char *name, const char *change,
+                              const char *detail)
+{
+    const struct engine *e = user;
+    struct steer_change told = {.what = what, .name = name, .change = change, .detail = detail};
+    steer_changed(e->steer, &told);
+}
+
+static int start_membership(struct engine *e)
+{
+    struct membership_options o = {
+        .loop = e->loop,
+        .graces = crew_graces(e->crew),
+        .rotation = e->rotation,
+        .health = e->health,
+        .changed = on_member_changed,
+        .user = e,
+    };
+    return membership_new(&o, &e->membership);
+}
+
 bool engine_run(struct engine *e)
 {
     const struct generation *g = e->generation;
     int r = health_start(e->loop, g->pools, g->snapshot->pool_count, e->seed, on_rotation_changed,
                          e, &e->health);
-    struct membership_options members = {
-        .loop = e->loop,
-        .graces = crew_graces(e->crew),
-        .rotation = e->rotation,
-        .health = e->health,
-    };
     if (r == 0)
-        r = membership_new(&members, &e->membership);
+        r = start_membership(e);
     if (r < 0) {
         log_error("engine", "health checks cannot start reason=%s", reason_name((enum reason) - r));
         return false;
@@ -483,6 +516,7 @@ void engine_free(struct engine **engine)
     struct engine *e = *engine;
     if (!e)
         return;
+    steer_close(&e->steer);
     reload_free(&e->reload);
     relief_stop(&e->relief);
     crew_free(&e->crew);

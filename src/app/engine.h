@@ -20,6 +20,7 @@
 #include "base/compiler.h"
 #include "config/snapshot.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct engine;
@@ -45,6 +46,12 @@ NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct door *
 /* The addresses really bound, in the order of the configuration; NULL when index is past the end.
  */
 const struct address *engine_address(const struct engine *e, size_t index);
+
+/* The address of the admin server, or NULL. */
+const struct address *engine_admin_address(const struct engine *e);
+
+/* As TERM does, or as a second TERM: `now` ends what runs. Control thread. */
+void engine_stop(struct engine *e, bool now);
 
 /* For operations while it serves, from its control loop. The membership exists while engine_run is
  * under way. */

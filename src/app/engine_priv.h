@@ -24,6 +24,7 @@ struct access_log;
 struct logwriter;
 struct reload;
 struct signals;
+struct steer;
 struct watchdog;
 
 struct engine {
@@ -49,6 +50,8 @@ struct engine {
         reload_waits; /* one that HUP asked for has not begun: it will see the file as it is then */
     struct watchdog *watchdog;
     struct upgrade_request upgrade;
+    struct steer *steer; /* the admin server, or NULL */
+    uint64_t started_wall_ms;
     struct timer deadline;
     struct timer alive; /* tells the door */
     bool draining;

@@ -8,6 +8,7 @@
 #include "account/account.h"
 #include "app/pools.h"
 #include "app/reload_plan.h"
+#include "app/steer.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "config/load.h"
@@ -311,6 +312,9 @@ static void swap(struct attempt *a)
     swap_access_log(a);
     log_set_level(now->snapshot->log.level);
     door_config_accept(e->door);
+    steer_reloaded(e->steer, &now->snapshot->admin);
+    for (size_t i = 0; i < a->plan.count; i++)
+        steer_changed(e->steer, &a->plan.changes[i]);
 }
 
 /* ---- one attempt ---- */

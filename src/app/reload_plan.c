@@ -382,6 +382,21 @@ static void compare_part(struct planner *p, enum scope scope, const char *what, 
     add_changed(p, what, name, &d, change, touches);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Another token holds at once; the server itself stays where it is. */
+static void compare_admin(struct planner *p)
+{
+    const struct admin_conf *a = &p->now->admin, *b = &p->next->admin;
+    bool stays = a->enabled == b->enabled && address_equal(&a->address, &b->address) &&
+                 same_text(a->socket, b->socket);
+    compare_part(p, SCOPE_ADMIN, "admin", "admin", stays ? "changed" : "needs restart",
+                 stays ? "nobody" : "nobody before a restart");
+}
+
 int reload_plan_make(const struct snapshot *now, const struct snapshot *next,
                      const struct reload_facts *facts, struct reload_plan *ret_plan)
 {
@@ -392,7 +407,7 @@ int reload_plan_make(const struct snapshot *now, const struct snapshot *next,
     compare_pools(&p);
     compare_part(&p, SCOPE_LOG, "log", "log", "changed", "nobody");
     compare_part(&p, SCOPE_ACCESS_LOG, "log", "access_log", "changed", "nobody");
-    compare_part(&p, SCOPE_ADMIN, "admin", "admin", "changed", "nobody");
+    compare_admin(&p);
     compare_part(&p, SCOPE_DRAIN, "process", "drain", "changed", "nobody");
     compare_part(&p, SCOPE_ROOT, "process", "poise", "needs restart", "nobody before a restart");
     if (p.failed) {

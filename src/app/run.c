@@ -140,6 +140,8 @@ static int serve_here(const struct snapshot *s, struct door *door, bool *ret_ser
     *ret_served = true;
     for (size_t i = 0; (a = engine_address(e, i)) != NULL; i++)
         announce_address(a);
+    if (engine_admin_address(e))
+        announce_admin(engine_admin_address(e));
     bool ok = engine_run(e);
     engine_free(&e);
     return ok ? EXIT_OK : EXIT_RUNTIME;
