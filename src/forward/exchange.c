@@ -84,7 +84,7 @@ static void write_record(const struct exchange *x, enum reason why)
         .client = x->peer,
         .listener = span_cstr(x->front->conf->name),
         .route = span_cstr(x->route ? x->route->name : NULL),
-        .pool = span_cstr(x->pool ? x->pool->conf->name : NULL),
+        .pool = span_cstr(x->pool ? pool_conf(x->pool)->name : NULL),
         .backend = span_cstr(x->last ? x->last->conf->name : NULL),
         .http = x->http,
         .method = text(x, x->method_at),
@@ -138,8 +138,25 @@ static void leave_target(struct exchange *x, enum reason how, bool counts)
     if (counts && x->f->report)
         x->f->report(x->f->report_user, b, how, now_ns(x) / 1000000);
     pick_done(b);
-    if (b->pool->queue)
+    if (queue_of(b->pool))
         queue_release(b->pool, b);
+}
+
+/* The exchange outlives the turn in which it left its backend, and will name it in the log. */
+static void pin_last(struct exchange *x)
+{
+    if (x->last && !x->pinned) {
+        x->pinned = true;
+        backend_pin(x->last);
+    }
+}
+
+static void unpin_last(struct exchange *x)
+{
+    if (UNLIKELY(x->pinned)) {
+        x->pinned = false;
+        backend_unpin(x->last);
+    }
 }
 
 /* Accounts and frees. The sides must have let go. */
@@ -149,6 +166,7 @@ static void exchange_over(struct exchange *x, enum reason why)
     CHECK(!x->backend && !x->client);
     leave_target(x, REASON_ok, false);
     write_account(x, why);
+    unpin_last(x);
     slice_put(&x->request);
     if (x->grant_due) {
         x->gone = true; /* freed when the grant arrives: its message lies in here */
@@ -206,6 +224,8 @@ static void finish_when_sent(struct exchange *x)
 {
     if (x->client->ops->flush(x->client))
         finish(x);
+    else
+        pin_last(x);
 }
 
 /* Answers ourselves. Nothing of a response may have been sent. */
@@ -291,6 +311,7 @@ static bool connect_target(struct exchange *x)
 
 static void take_target(struct exchange *x, struct backend *b)
 {
+    unpin_last(x);
     x->target = x->last = b;
     if (!x->picked_ns)
         x->picked_ns = now_ns(x);
@@ -306,8 +327,9 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
         return;
     }
     set_state(x, EXCHANGE_QUEUED);
+    pin_last(x);
     timer_init(&x->timer, queue_timeout);
-    loop_timer_set(x->f->loop, &x->timer, x->pool->conf->queue_ms);
+    loop_timer_set(x->f->loop, &x->timer, pool_conf(x->pool)->queue_ms);
     /* A place may have become free between the pick and the wait (queue.c): it goes to the first in
      * line, which may be this exchange. */
     struct backend *b;
@@ -342,7 +364,7 @@ void exchange_granted_entry(struct queue_entry *e, struct backend *b)
 static void pick(struct exchange *x, enum reason fallback)
 {
     struct backend *b;
-    if (x->pool->queue && atomic_load(&x->pool->waiting) > 0) {
+    if (queue_of(x->pool) && atomic_load(&x->pool->waiting) > 0) {
         wait_in_queue(x, fallback); /* behind those who came before */
         return;
     }
@@ -378,7 +400,7 @@ bool exchange_begin_http(struct forwarder *f, const struct front *front, struct 
     } else if (request_build(x, h, peer) < 0) {
         answer(x, REASON_overload);
     } else {
-        if (x->pool->conf->balance == BALANCE_SOURCE_HASH)
+        if (pool_conf(x->pool)->balance == BALANCE_SOURCE_HASH)
             x->tried.key = source_key(peer);
         pick(x, REASON_no_backend);
     }
@@ -478,6 +500,8 @@ static void settle(struct exchange *x)
             release_backend(x);
         if (!x->backend_waits)
             finish(x);
+        else
+            pin_last(x);
         return;
     }
     if (x->request_done && x->response_done && !x->client_waits && !x->backend_waits) {
@@ -625,7 +649,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
     };
     bulk_backend_gone(x);
     bool out = response_out(x);
-    bool again = !out && retry_allowed(x->pool->conf, &facts, why);
+    bool again = !out && retry_allowed(pool_conf(x->pool), &facts, why);
     if (again) {
         x->retries++;
         x->backend_waits = false;

@@ -52,7 +52,7 @@ static inline void fixture_init(struct fixture *f, enum balance balance, uint32_
 /* Change f->pool_conf and f->backends before this. */
 static inline struct pool *fixture_start(struct fixture *f)
 {
-    f->pool = pool_new(&f->snapshot, 0, 1);
+    f->pool = pool_new(&f->snapshot, 0, NULL);
     assert_non_null(f->pool);
     return f->pool;
 }
@@ -100,6 +100,27 @@ static inline uint32_t picked_done(struct fixture *f, struct rng *rng, uint64_t 
     uint32_t slot = picked(f, rng, key);
     pick_done(&f->pool->backends[slot]);
     return slot;
+}
+
+/* ---- members ---- */
+
+static inline struct backend *fixture_add(struct fixture *f, const char *name, uint32_t weight)
+{
+    struct backend_conf conf = {
+        .name = name,
+        .address = {.kind = ADDRESS_V4, .port = 80, .ip = {127, 0, 0, 1}},
+        .weight = weight,
+    };
+    struct backend *b = pool_add(f->pool, &conf);
+    assert_non_null(b);
+    return b;
+}
+
+/* Out of the view; nothing must be in flight there when it is forgotten. */
+static inline void fixture_remove(struct fixture *f, struct backend *b)
+{
+    backend_admin_set(b, BACKEND_REMOVED);
+    fixture_rebuild(f);
 }
 
 static const enum balance all_policies[] = {BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS,
