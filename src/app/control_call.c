@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One request on one connection, and what comes back until it is whole or the caller has enough. */
 #include "app/control_priv.h"
-#include "app/feed.h"
+#include "admin/feed.h"
 #include "base/check.h"
 #include "codec/h1_write.h"
 

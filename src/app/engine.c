@@ -7,7 +7,9 @@
 #include "app/engine.h"
 
 #include "account/account.h"
+#include "admin/steer.h"
 #include "app/relief.h"
+#include "app/steer.h"
 #include "app/worker.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -54,6 +56,7 @@ struct engine {
     struct pool **pools;
     uint32_t pool_count;
     struct front *fronts;              /* by listener of the snapshot */
+    struct front **front_list;         /* the same, for those who look */
     struct worker_listener *listeners; /* by address */
     size_t listener_count;
     struct worker **workers;
@@ -61,6 +64,8 @@ struct engine {
     uint32_t worker_count, workers_alive, workers_shut;
     struct health *health;
     struct relief *relief;
+    struct steer *steer; /* the admin server, or NULL */
+    uint64_t started_wall_ms;
     struct timer deadline;
     struct timer rebuilds; /* of the pools marked stale */
     bool *stale;           /* by pool */
@@ -154,6 +159,7 @@ static void on_rebuilds_due(struct timer *t)
 static void on_rotation_changed(void *user, struct pool *pool)
 {
     struct engine *e = user;
+    steer_rotation_changed(e->steer);
     bool costly =
         pool->conf->balance == BALANCE_SOURCE_HASH && pool->backend_count > REBUILD_AT_ONCE_MAX;
     if (!costly) {
@@ -326,11 +332,13 @@ static bool make_fronts(struct engine *e)
     const struct snapshot *s = e->snapshot;
     size_t n = s->listener_count ? s->listener_count : 1;
     e->fronts = aligned_alloc(64, n * sizeof(e->fronts[0]));
-    if (!e->fronts)
+    e->front_list = calloc(n, sizeof(e->front_list[0]));
+    if (!e->fronts || !e->front_list)
         return false;
     memset(e->fronts, 0, n * sizeof(e->fronts[0]));
     for (size_t i = 0; i < s->listener_count; i++) {
         const struct listener_conf *conf = &s->listeners[i];
+        e->front_list[i] = &e->fronts[i];
         e->fronts[i].snapshot = s;
         e->fronts[i].conf = conf;
         e->fronts[i].pools = e->pools;
@@ -459,6 +467,7 @@ static int open_control(struct engine *e)
 
 static enum engine_failure build(struct engine *e, char *why, size_t why_size)
 {
+    const struct snapshot *s = e->snapshot;
     uint32_t clients_max = clients_per_worker(e->worker_count);
     enum engine_failure failure = open_logs(e, why, why_size);
     if (failure != ENGINE_OK)
@@ -474,7 +483,10 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size)
     int r = open_control(e);
     if (r == 0)
         r = make_workers(e, clients_max);
-    return r < 0 ? fail(why, why_size, "workers", r) : ENGINE_OK;
+    if (r < 0)
+        return fail(why, why_size, "workers", r);
+    e->started_wall_ms = loop_wall_ms(e->loop);
+    return steer_open(e, e->loop, &s->admin, &e->steer, why, why_size);
 }
 
 enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine, char *ret_why,
@@ -503,6 +515,39 @@ enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_eng
 const struct address *engine_address(const struct engine *e, size_t index)
 {
     return index < e->listener_count ? listener_address(e->listeners[index].listener) : NULL;
+}
+
+const struct address *engine_admin_address(const struct engine *e)
+{
+    return steer_address(e->steer);
+}
+
+void engine_view(const struct engine *e, struct steer_view *ret_view)
+{
+    *ret_view = (struct steer_view){
+        .snapshot = e->snapshot,
+        .generation = 1,
+        .pools = e->pools,
+        .pool_count = e->pool_count,
+        .fronts = e->front_list,
+        .front_count = e->snapshot->listener_count,
+        .health = e->health,
+        .config_path = e->snapshot->source,
+        .engine_name = loop_engine_name(e->loop),
+        .worker_count = e->worker_count,
+        .started_wall_ms = e->started_wall_ms,
+        .draining = e->draining,
+        .reload_ok = true,
+        .reload_wall_ms = e->started_wall_ms,
+    };
+}
+
+void engine_stop(struct engine *e, bool now)
+{
+    if (!e->draining)
+        drain(e, "admin", true);
+    if (now)
+        kill_workers(e);
 }
 
 static void join(struct engine *e, uint32_t index)
@@ -556,6 +601,7 @@ void engine_free(struct engine **engine)
     struct engine *e = *engine;
     if (!e)
         return;
+    steer_close(&e->steer);
     if (e->health)
         health_stop(&e->health);
     relief_stop(&e->relief);
@@ -581,6 +627,7 @@ void engine_free(struct engine **engine)
     free(e->pools);
     free(e->stale);
     free(e->fronts);
+    free(e->front_list);
     free(e->listeners);
     free(e->workers);
     free(e->shut);

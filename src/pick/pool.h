@@ -33,6 +33,9 @@ enum backend_state_bits {
     BACKEND_DOWN = 1,       /* the health checks say so */
     BACKEND_EJECTED = 2,    /* passive health, until the timer of health/passive.c */
     BACKEND_UNRESOLVED = 4, /* its name has no address yet */
+    BACKEND_DRAIN = 8,      /* the operator: finishes what it has */
+    BACKEND_DISABLED = 16,  /* the operator: not to be used */
+    BACKEND_REMOVED = 32,   /* goes when nothing runs there any more */
 };
 
 struct backend {
