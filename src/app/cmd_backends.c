@@ -6,7 +6,7 @@
 #include "app/cmd_backends.h"
 
 #include "app/exit_code.h"
-#include "app/look.h"
+#include "app/peek.h"
 #include "base/bytes.h"
 #include "base/str.h"
 
@@ -19,10 +19,10 @@
 
 /* ---- the request ---- */
 
-static void backend_path(char out[LOOK_PATH_MAX], const char *pool, const char *name)
+static void backend_path(char out[PEEK_PATH_MAX], const char *pool, const char *name)
 {
-    char a[LOOK_PATH_MAX / 3], b[LOOK_PATH_MAX / 3];
-    (void)snprintf(out, LOOK_PATH_MAX, "/api/v1/pools/%s/backends%s%s",
+    char a[PEEK_PATH_MAX / 3], b[PEEK_PATH_MAX / 3];
+    (void)snprintf(out, PEEK_PATH_MAX, "/api/v1/pools/%s/backends%s%s",
                    control_segment(a, sizeof(a), pool), name ? "/" : "",
                    name ? control_segment(b, sizeof(b), name) : "");
 }
@@ -51,8 +51,8 @@ static int at_rest(struct control *c, const char *path, bool gone)
         rest = -control_complain(c, &a);
     } else {
         json_t *b = json_loadb(a.body, a.len, 0, NULL);
-        rest = !gone && strcmp(look_text(b, "state"), "draining") != 0 &&
-               look_number(b, "in_flight") == 0;
+        rest = !gone && strcmp(peek_text(b, "state"), "draining") != 0 &&
+               peek_number(b, "in_flight") == 0;
         json_decref(b);
     }
     control_answer_fini(&a);
@@ -83,15 +83,15 @@ static void tell(const struct cli_args *args, const char *done, const char *pool
                  json_t *answer)
 {
     if (cli_text_named(args, "json")) {
-        look_print(answer);
+        peek_print(answer);
         return;
     }
-    const char *state = look_text(answer, "state");
+    const char *state = peek_text(answer, "state");
     printf("%s/%s %s", pool, name, done);
     if (state[0])
-        printf(": it is %s, weight %.0f, %.0f under way", state, look_number(answer, "weight"),
-               look_number(answer, "in_flight"));
-    puts(json_is_true(look_at(answer, "saved")) ? "; saved" : "");
+        printf(": it is %s, weight %.0f, %.0f under way", state, peek_number(answer, "weight"),
+               peek_number(answer, "in_flight"));
+    puts(json_is_true(peek_at(answer, "saved")) ? "; saved" : "");
 }
 
 /* ---- the changes ---- */
@@ -137,7 +137,8 @@ static json_t *backend_of_words(const char *words)
         } else if (span_eq(word, span_str("backup"))) {
             json_object_set_new(b, "backup", json_true());
         } else if (span_eq(word, span_str("weight")) && span_to_u64(value, &weight)) {
-            json_object_set_new(b, "weight", json_integer((json_int_t)MIN(weight, (uint64_t)1000000)));
+            json_object_set_new(b, "weight",
+                                json_integer((json_int_t)MIN(weight, (uint64_t)1000000)));
         } else {
             fprintf(stderr, "poise: '" SPAN_FMT "' is none of weight=N, name=X and backup\n",
                     SPAN_ARG(word));
@@ -179,14 +180,14 @@ static int change_backend(const struct cli_args *args, enum change change, const
         json_decref(body);
         return code;
     }
-    char path[LOOK_PATH_MAX];
+    char path[PEEK_PATH_MAX];
     backend_path(path, words[0], change == CHANGE_ADD ? NULL : words[1]);
     code = send_change(c, args, row->method, path, body, &answer);
     bool waits = cli_text_named(args, "wait") != NULL;
     if (code == EXIT_OK && waits)
         code = wait_for_rest(c, args, path, change == CHANGE_REMOVE);
     if (code == EXIT_OK) {
-        const char *name = look_text(answer, "name");
+        const char *name = peek_text(answer, "name");
         tell(args, waits ? "is at rest" : row->done, words[0], name[0] ? name : words[1], answer);
     }
     json_decref(answer);

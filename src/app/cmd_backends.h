@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Between the list of backends (cmd_look.c) and the changes of them (cmd_backends.c). */
+/* Between the list of backends (cmd_peek.c) and the changes of them (cmd_backends.c). */
 
 #include "app/cli.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Verbs that pass on what a running balancer writes: metrics, logs. */
 #include "app/exit_code.h"
-#include "app/look.h"
+#include "app/peek.h"
 #include "app/term.h"
 #include "base/bytes.h"
 #include "base/limits.h"
@@ -27,7 +27,7 @@ static int metrics_json(struct control *c)
         json_decref(part);
     }
     if (code == EXIT_OK)
-        look_print(all);
+        peek_print(all);
     json_decref(all);
     return code;
 }
@@ -74,17 +74,17 @@ static const char *level_colour(const char *level)
 
 static void put_line(struct follower *f, const json_t *line)
 {
-    const char *level = look_text(line, "level");
+    const char *level = peek_text(line, "level");
     const char *colour = f->colour ? level_colour(level) : "";
     if (f->json) {
         json_dumpf(line, stdout, JSON_COMPACT);
         putchar('\n');
     } else {
-        printf("%s %s%-5s%s %-7s %s", look_text(line, "at"), colour, level,
-               colour[0] ? "\033[0m" : "", look_text(line, "area"), look_text(line, "message"));
+        printf("%s %s%-5s%s %-7s %s", peek_text(line, "at"), colour, level,
+               colour[0] ? "\033[0m" : "", peek_text(line, "area"), peek_text(line, "message"));
         const char *name;
         json_t *value;
-        json_object_foreach((json_t *)(uintptr_t)look_at(line, "fields"), name, value)
+        json_object_foreach((json_t *)(uintptr_t)peek_at(line, "fields"), name, value)
             printf(" %s=%s", name, json_string_value(value));
         putchar('\n');
     }

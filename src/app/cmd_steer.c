@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Verbs that steer a running balancer as a whole: reload, stop, upgrade. */
 #include "app/exit_code.h"
-#include "app/look.h"
+#include "app/peek.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +14,12 @@ static void put_changes(const json_t *answer, bool plan)
     size_t i;
     json_array_foreach(changes, i, change)
     {
-        table_cell(t, TONE_PLAIN, look_text(change, "what"));
-        table_cell(t, TONE_PLAIN, look_text(change, "name"));
-        table_cell(t, TONE_PLAIN, look_text(change, "change"));
-        table_cell(t, TONE_PLAIN, look_text(change, "detail"));
+        table_cell(t, TONE_PLAIN, peek_text(change, "what"));
+        table_cell(t, TONE_PLAIN, peek_text(change, "name"));
+        table_cell(t, TONE_PLAIN, peek_text(change, "change"));
+        table_cell(t, TONE_PLAIN, peek_text(change, "detail"));
         if (plan)
-            table_cell(t, TONE_PLAIN, look_text(change, "touches"));
+            table_cell(t, TONE_PLAIN, peek_text(change, "touches"));
     }
     if (json_array_size(changes) > 0)
         table_print(t, stdout, "");
@@ -45,11 +45,11 @@ static int post(const struct cli_args *args, const char *path, json_t *body, jso
 static int tell(const struct cli_args *args, int code, json_t *answer, bool changes, bool plan)
 {
     if (code == EXIT_OK && cli_text_named(args, "json")) {
-        look_print(answer);
+        peek_print(answer);
     } else if (code == EXIT_OK) {
         if (changes)
             put_changes(answer, plan);
-        puts(look_text(answer, "message"));
+        puts(peek_text(answer, "message"));
     }
     json_decref(answer);
     return code;

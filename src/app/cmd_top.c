@@ -4,7 +4,7 @@
  * key. The screen is ncurses'; what is shown comes from the same calls as `status` and `backends`.
  */
 #include "app/exit_code.h"
-#include "app/look.h"
+#include "app/peek.h"
 #include "app/top_screen.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -63,7 +63,7 @@ static void look(struct top *t)
 
 static void change(struct top *t, const char *body, const char *done)
 {
-    char path[LOOK_PATH_MAX], pool[LOOK_PATH_MAX / 3], name[LOOK_PATH_MAX / 3];
+    char path[PEEK_PATH_MAX], pool[PEEK_PATH_MAX / 3], name[PEEK_PATH_MAX / 3];
     const char *in_pool, *backend;
     if (!top_screen_chosen(t->screen, &in_pool, &backend))
         return;
@@ -76,7 +76,7 @@ static void change(struct top *t, const char *body, const char *done)
         top_screen_say(t->screen, false, "%s/%s %s", in_pool, backend, done);
     } else {
         json_t *why = a.body ? json_loadb(a.body, a.len, 0, NULL) : NULL;
-        const char *message = look_text(why, "error.message");
+        const char *message = peek_text(why, "error.message");
         top_screen_say(t->screen, true, "%s", message[0] ? message : a.why);
         json_decref(why);
     }
@@ -129,7 +129,7 @@ int cmd_top(const struct cli_args *args)
     if (code == EXIT_OK) /* so that what is wrong stands on the terminal, not on the screen */
         code = control_json(t.control, "GET", "/api/v1/status", NULL, &t.status);
     if (code == EXIT_OK && cli_has(args, OPT_top_json)) {
-        look_print(t.status);
+        peek_print(t.status);
     } else if (code == EXIT_OK && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {
         fputs("poise: top needs a terminal; 'poise status' and 'poise backends' do not\n", stderr);
         code = EXIT_USAGE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One request on one connection, and what comes back until it is whole or the caller has enough. */
-#include "app/control_priv.h"
 #include "admin/feed.h"
+#include "app/control_priv.h"
 #include "base/check.h"
 #include "codec/h1_write.h"
 
@@ -115,9 +115,21 @@ static void on_eof(struct stream *s)
     over(c, whole ? NULL : "it closed the connection before its answer was complete");
 }
 
+/* The sentences of reasons speak of backends; this is the balancer itself. */
+static const char *failure_text(enum reason why)
+{
+    switch (why) {
+    case REASON_connect_refused: return "nothing listens there";
+    case REASON_connect_unreachable: return "it cannot be reached over the network";
+    case REASON_connect_failed: return "there is no such socket, or it is not ours to open";
+    case REASON_backend_reset: return "it reset the connection";
+    default: return reason_name(why);
+    }
+}
+
 static void on_failed(struct stream *s, enum reason why)
 {
-    over(s->user, reason_sentence(why));
+    over(s->user, failure_text(why));
 }
 
 static const struct stream_ops call_ops = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/top_screen.h"
 
-#include "app/look.h"
+#include "app/peek.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -58,7 +58,7 @@ static int by_backend(const struct row *a, const struct row *b)
 
 static int by_state(const struct row *a, const struct row *b)
 {
-    return (int)look_tone(b->state) - (int)look_tone(a->state);
+    return (int)peek_tone(b->state) - (int)peek_tone(a->state);
 }
 
 #define BY(field)                                                   \
@@ -99,16 +99,16 @@ static void add_row(void *user, const json_t *pool, const json_t *backend)
         CHECK(s->rows && s->shown);
     }
     struct row *r = &s->rows[s->row_count++];
-    set_text(r->pool, sizeof(r->pool), look_text(pool, "name"));
-    set_text(r->backend, sizeof(r->backend), look_text(backend, "name"));
-    set_text(r->state, sizeof(r->state), look_text(backend, "state"));
-    set_text(r->why, sizeof(r->why), look_text(backend, "reason_text"));
-    r->weight = look_number(backend, "weight");
-    r->in_flight = look_number(backend, "in_flight");
-    r->rate = look_number(backend, "requests_per_second");
-    r->p50 = look_number(backend, "latency_ms.p50");
-    r->p99 = look_number(backend, "latency_ms.p99");
-    r->failed = look_number(backend, "failures");
+    set_text(r->pool, sizeof(r->pool), peek_text(pool, "name"));
+    set_text(r->backend, sizeof(r->backend), peek_text(backend, "name"));
+    set_text(r->state, sizeof(r->state), peek_text(backend, "state"));
+    set_text(r->why, sizeof(r->why), peek_text(backend, "reason_text"));
+    r->weight = peek_number(backend, "weight");
+    r->in_flight = peek_number(backend, "in_flight");
+    r->rate = peek_number(backend, "requests_per_second");
+    r->p50 = peek_number(backend, "latency_ms.p50");
+    r->p99 = peek_number(backend, "latency_ms.p99");
+    r->failed = peek_number(backend, "failures");
 }
 
 static bool passes(const struct top_screen *s, const struct row *r)
@@ -149,16 +149,16 @@ static void choose(struct top_screen *s, const char *pool, const char *backend)
 
 static void set_head(struct top_screen *s, const json_t *status)
 {
-    char rate[LOOK_TEXT_MAX], p50[LOOK_TEXT_MAX], p99[LOOK_TEXT_MAX], age[LOOK_TEXT_MAX];
+    char rate[PEEK_TEXT_MAX], p50[PEEK_TEXT_MAX], p99[PEEK_TEXT_MAX], age[PEEK_TEXT_MAX];
     (void)snprintf(s->head, sizeof(s->head),
                    "Poise %s  %s for %s   %s req/s   p50 %s  p99 %s   %.0f under way   %.0f of "
                    "%.0f backends up",
-                   look_text(status, "version"), look_text(status, "state"),
-                   look_age(age, look_number(status, "uptime_ms")),
-                   look_rate(rate, look_number(status, "requests_per_second")),
-                   look_ms(p50, status, "latency_ms.p50"), look_ms(p99, status, "latency_ms.p99"),
-                   look_number(status, "in_flight"), look_number(status, "backends.up"),
-                   look_number(status, "backends.total"));
+                   peek_text(status, "version"), peek_text(status, "state"),
+                   peek_age(age, peek_number(status, "uptime_ms")),
+                   peek_rate(rate, peek_number(status, "requests_per_second")),
+                   peek_ms(p50, status, "latency_ms.p50"), peek_ms(p99, status, "latency_ms.p99"),
+                   peek_number(status, "in_flight"), peek_number(status, "backends.up"),
+                   peek_number(status, "backends.total"));
 }
 
 void top_screen_feed(struct top_screen *s, const json_t *status, const json_t *pools)
@@ -168,7 +168,7 @@ void top_screen_feed(struct top_screen *s, const json_t *status, const json_t *p
         before = *s->shown[s->chosen];
     s->row_count = 0;
     set_head(s, status);
-    look_backends(pools, add_row, s);
+    peek_backends(pools, add_row, s);
     arrange(s);
     choose(s, before.pool, before.backend);
     if (s->bad)
@@ -180,7 +180,7 @@ void top_screen_feed(struct top_screen *s, const json_t *status, const json_t *p
 static attr_t tone_attr(const char *state)
 {
     static const short pairs[] = {0, PAIR_GOOD, PAIR_WARN, PAIR_BAD};
-    return has_colors() && !getenv("NO_COLOR") ? (attr_t)COLOR_PAIR(pairs[look_tone(state)])
+    return has_colors() && !getenv("NO_COLOR") ? (attr_t)COLOR_PAIR(pairs[peek_tone(state)])
                                                : A_NORMAL;
 }
 
