@@ -129,6 +129,8 @@ static int put_last(struct control *c, struct follower *f, unsigned long long co
     char path[64];
     json_t *answer, *line;
     size_t i;
+    if (count == 0)
+        return EXIT_OK;
     (void)snprintf(path, sizeof(path), "/api/v1/logs?limit=%llu", count);
     int code = control_json(c, "GET", path, NULL, &answer);
     json_array_foreach(json_object_get(answer, "lines"), i, line) put_line(f, line);
