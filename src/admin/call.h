@@ -16,6 +16,7 @@
  */
 
 #include "admin/json.h"
+#include "admin/log_tail.h"
 #include "admin/page.h"
 #include "admin/rates.h"
 #include "admin/sessions.h"
@@ -31,9 +32,10 @@ struct site {
     struct rates *rates;
     sessions_fn *sessions; /* or NULL */
     void *sessions_user;
-    const char *token;        /* or NULL */
-    uint64_t now_ms, wall_ms; /* of this turn; the server's to set before each call */
-    uint64_t changes_refused; /* for want of a token, since it was last said */
+    struct log_tail *log_tail; /* or NULL */
+    const char *token;         /* or NULL */
+    uint64_t now_ms, wall_ms;  /* of this turn; the server's to set before each call */
+    uint64_t changes_refused;  /* for want of a token, since it was last said */
 };
 
 /* The longest path that is looked at; nothing of ours is near. */

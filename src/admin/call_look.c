@@ -214,32 +214,46 @@ static void on_sessions(void *user, uint64_t total, const struct session *rows, 
     call_answer_later(c);
 }
 
-/* "recent=N" is all that is known of a query. */
-static bool sessions_query(struct call *c, struct sessions_query *ret_query)
+/* "KEY=N" with N from 1 to `max` is all that a query of ours says; without one *ret_n stays. False:
+ * the call is answered. */
+static bool query_number(struct call *c, const char *key, uint64_t max, uint64_t *ret_n)
 {
-    static const struct span recent = SPAN_INIT("recent=");
-    *ret_query = (struct sessions_query){.max = SESSIONS_SHOWN_MAX};
+    struct span value = c->query, name;
+    uint64_t n;
     if (c->query.n == 0)
         return true;
-    uint64_t n;
-    if (!span_starts(c->query, recent)) {
-        call_fail(c, 400, "bad_request", "recent", "the only thing to be asked is 'recent=N'");
+    name = span_cut(&value, '=');
+    if (!span_eq(name, span_cstr(key))) {
+        call_fail(c, 400, "bad_request", NULL, "the query knows '%s=N' only", key);
         return false;
     }
-    if (!span_to_u64(span_from(c->query, recent.n), &n) || n < 1 || n > SESSIONS_RECENT_MAX) {
-        call_fail(c, 400, "bad_request", "recent", "'recent' must be a number from 1 to %d",
-                  SESSIONS_RECENT_MAX);
+    if (!span_to_u64(value, &n) || n < 1 || n > max) {
+        call_fail(c, 400, "bad_request", key, "'%s' is a number from 1 to %llu", key,
+                  (unsigned long long)max);
         return false;
     }
-    *ret_query = (struct sessions_query){.recent = true, .max = (uint32_t)n};
+    *ret_n = n;
     return true;
+}
+
+void call_logs(struct call *c)
+{
+    uint64_t most = 100;
+    if (!query_number(c, "limit", ADMIN_LOG_KEPT, &most))
+        return;
+    struct json j = call_json(c, 200);
+    j_object(&j, NULL);
+    log_tail_write(c->site->log_tail, most, &j, "lines");
+    j_end(&j);
 }
 
 void call_sessions(struct call *c)
 {
-    struct sessions_query query;
-    if (!sessions_query(c, &query))
+    uint64_t recent = 0;
+    if (!query_number(c, "recent", SESSIONS_RECENT_MAX, &recent))
         return;
+    struct sessions_query query = {.recent = recent > 0,
+                                   .max = recent ? (uint32_t)recent : SESSIONS_SHOWN_MAX};
     if (!c->site->sessions) {
         call_unavailable(c, "a list of sessions");
         return;

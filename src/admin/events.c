@@ -5,7 +5,7 @@
  * it has taken nothing for a while, it is closed.
  *
  * Log lines come from any thread through a tap: they wait in a ring, which is dropped from when it
- * is full, and a message wakes this thread.
+ * is full, and a message wakes this thread. The last of them are kept (log_tail.h).
  */
 #include "admin/look.h"
 #include "admin/server_priv.h"
@@ -236,6 +236,23 @@ static bool take_line(struct tapped_line *ret_line, struct admin_server **ret_se
     return any;
 }
 
+/* Of an event of a line: the object in it. */
+static struct span event_data(const struct event *e)
+{
+    struct span rest = span_of(e->p, e->n);
+    (void)span_cut(&rest, '\n');
+    struct span data = span_cut(&rest, '\n');
+    return span_from(data, sizeof("data: ") - 1);
+}
+
+static void publish_line(struct admin_server *s, const struct tapped_line *line)
+{
+    struct event *e = line_event(line);
+    if (e)
+        log_tail_add(s->site.log_tail, event_data(e));
+    publish(s, e, false);
+}
+
 static void on_lines(struct loop *loop, struct message *m)
 {
     struct tapped_line line;
@@ -243,7 +260,7 @@ static void on_lines(struct loop *loop, struct message *m)
     (void)loop;
     (void)m;
     while (take_line(&line, &s))
-        publish(s, line_event(&line), false);
+        publish_line(s, &line);
 }
 
 /* A message of before may still be on its way: it serves the next as well, in the same loop. */
@@ -257,14 +274,13 @@ static void listen_to_log(struct admin_server *s)
     log_tap(on_line, NULL);
 }
 
-static void stop_listening(bool loop_ends)
+static void stop_listening(void)
 {
     log_tap(NULL, NULL);
     pthread_mutex_lock(&tap.lock);
     tap.server = NULL;
     tap.count = 0;
-    if (loop_ends)
-        tap.posted = false;
+    tap.posted = false;
     pthread_mutex_unlock(&tap.lock);
 }
 
@@ -459,10 +475,8 @@ bool events_join(struct conn *c)
         conn_close(c, STREAM_CLOSE_RESET);
         return false;
     }
-    if (s->reader_count++ == 0) {
-        listen_to_log(s);
+    if (s->reader_count++ == 0)
         forget_watched(s);
-    }
     events_look_at_health(s);
     list_add_tail(&s->readers, &c->reader);
     push(c, hello);
@@ -478,13 +492,17 @@ void events_leave(struct conn *c)
     pop(c->events, c->events->count);
     free(c->events);
     c->events = NULL;
-    if (--c->server->reader_count == 0)
-        stop_listening(false);
+    c->server->reader_count--;
+}
+
+void events_init(struct admin_server *s)
+{
+    listen_to_log(s);
 }
 
 void events_fini(struct admin_server *s)
 {
     CHECK(s->reader_count == 0);
-    stop_listening(true);
+    stop_listening();
     forget_watched(s);
 }

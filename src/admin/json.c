@@ -93,6 +93,12 @@ void j_str(struct json *j, const char *key, const char *value)
     text_str(j->out, "null");
 }
 
+void j_raw(struct json *j, struct span value)
+{
+    begin(j, NULL);
+    text_span_add(j->out, value);
+}
+
 void j_u64(struct json *j, const char *key, uint64_t value)
 {
     begin(j, key);

@@ -45,6 +45,8 @@ void j_span(struct json *j, const char *key, struct span value);
 void j_str(struct json *j, const char *key, const char *value);
 void j_u64(struct json *j, const char *key, uint64_t value);
 void j_bool(struct json *j, const char *key, bool value);
+/* A value that is JSON already. */
+void j_raw(struct json *j, struct span value);
 /* With at most three digits after the point; what is no number is null. */
 void j_number(struct json *j, const char *key, double value);
 /* RFC 3339, UTC. */

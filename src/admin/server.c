@@ -228,6 +228,7 @@ static void init(struct admin_server *s, const struct admin_options *o)
         .ops = o->ops,
         .ops_user = o->ops_user,
         .rates = rates_new(),
+        .log_tail = log_tail_new(),
         .sessions = o->sessions,
         .sessions_user = o->sessions_user,
     };
@@ -251,8 +252,10 @@ int admin_server_new(const struct admin_options *o, struct admin_server **ret_se
     /* Now, while files may be opened: the hash of objects wants a seed. */
     json_object_seed(0);
     init(s, o);
-    int r =
-        s->site.rates && admin_server_set_token(s, o->token) ? start(s, o) : -(int)REASON_overload;
+    bool made = s->site.rates && s->site.log_tail && admin_server_set_token(s, o->token);
+    if (made)
+        events_init(s);
+    int r = made ? start(s, o) : -(int)REASON_overload;
     if (r < 0) {
         admin_server_free(&s);
         return r;
@@ -281,6 +284,7 @@ void admin_server_free(struct admin_server **server)
     loop_timer_stop(s->loop, &s->health_due);
     events_fini(s);
     rates_free(&s->site.rates);
+    log_tail_free(&s->site.log_tail);
     forget_token(s);
     s->magic = 0;
     free(s);

@@ -115,6 +115,8 @@ bool conn_may_give_way(const struct conn *c);
 
 /* ---- events.c ---- */
 
+/* From now on log lines are kept and published. */
+void events_init(struct admin_server *s);
 /* The connection becomes a reader: its head has been sent. False: it is closed. */
 bool events_join(struct conn *c);
 void events_leave(struct conn *c);

@@ -121,10 +121,11 @@ static int take_short(struct parse *p, const char *word)
 
 static int take_operand(struct parse *p, const char *word, struct cli_args *args)
 {
-    if (p->verb != VERB_help || args->operand)
+    CHECK(verb_operands[p->verb] <= CLI_OPERANDS_MAX);
+    if (args->operand_count == verb_operands[p->verb])
         return usage_error(p, "'%s' does not take the argument '%s'", verb_rows[p->verb].name,
                            word);
-    args->operand = word;
+    args->operands[args->operand_count++] = word;
     return 0;
 }
 
@@ -247,6 +248,12 @@ bool cli_has(const struct cli_args *args, enum option_id id)
 const char *cli_text(const struct cli_args *args, enum option_id id)
 {
     return cli_has(args, id) ? args->texts[args->first[id]] : NULL;
+}
+
+const char *cli_text_named(const struct cli_args *args, const char *name)
+{
+    int id = find_by_name(args->verb, span_cstr(name));
+    return id < 0 ? NULL : cli_text(args, (enum option_id)id);
 }
 
 const char *const *cli_texts(const struct cli_args *args, enum option_id id, size_t *ret_count)

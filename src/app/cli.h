@@ -4,7 +4,7 @@
 /*
  * The command line as data: words parsed and checked against app/verb.def.
  *
- *   poise VERB [-x] [-n VALUE | -nVALUE] [--name VALUE | --name=VALUE] [--] [OPERAND]
+ *   poise VERB [-x] [-n VALUE | -nVALUE] [--name VALUE | --name=VALUE] [--] [OPERAND ...]
  *
  * Wrong words are refused with a sentence on stderr that names the word, and the nearest right one.
  * Texts point into argv. Thread rule: the main thread parses; afterwards it is constant.
@@ -18,10 +18,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define CLI_OPERANDS_MAX 4
+
 struct cli_args {
     enum verb_id verb;
-    const char *operand; /* the word without dashes after the verb, or NULL */
-    bool help;           /* --help was there: nothing else has been checked */
+    const char *operands[CLI_OPERANDS_MAX]; /* the words without dashes; NULL past the last */
+    size_t operand_count;
+    bool help; /* --help was there: nothing else has been checked */
     /* private: values in the order given, those of option i at first[i] .. first[i + 1] */
     const char **texts;
     size_t first[OPTION_COUNT + 1];
@@ -42,6 +45,10 @@ bool cli_has(const struct cli_args *args, enum option_id id);
 
 /* Its text, or NULL. */
 const char *cli_text(const struct cli_args *args, enum option_id id);
+
+/* The same by name, for code that serves several verbs; NULL also where the verb has no such
+ * option. Of a flag the text is empty, not NULL. */
+const char *cli_text_named(const struct cli_args *args, const char *name);
 
 /* All its texts in order; NULL and 0 when there are none. */
 const char *const *cli_texts(const struct cli_args *args, enum option_id id, size_t *ret_count);

@@ -17,18 +17,22 @@ struct cli_args; /* app/cli.h */
 
 enum verb_id {
 #define VERB(id, name, summary, usage, notes) VERB_##id,
+#define OPERANDS(verb, count)
 #define OPTION(verb, id, letter, name, type, argument, low, high, help)
 #include "app/verb.def"
 #undef VERB
+#undef OPERANDS
 #undef OPTION
     VERB_COUNT
 };
 
 enum option_id {
 #define VERB(id, name, summary, usage, notes)
+#define OPERANDS(verb, count)
 #define OPTION(verb, id, letter, name, type, argument, low, high, help) OPT_##verb##_##id,
 #include "app/verb.def"
 #undef VERB
+#undef OPERANDS
 #undef OPTION
     OPTION_COUNT
 };
@@ -62,10 +66,13 @@ struct verb_row {
 };
 
 extern const struct verb_row verb_rows[VERB_COUNT];
+extern const uint8_t verb_operands[VERB_COUNT]; /* how many it takes at most */
 extern const struct option_row option_rows[OPTION_COUNT];
 
 #define VERB(id, name, summary, usage, notes) verb_fn cmd_##id;
+#define OPERANDS(verb, count)
 #define OPTION(verb, id, letter, name, type, argument, low, high, help)
 #include "app/verb.def"
 #undef VERB
+#undef OPERANDS
 #undef OPTION

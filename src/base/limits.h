@@ -98,6 +98,7 @@
 #define ADMIN_EVENT_BYTES_MAX (4u << 20)   /* the same in bytes */
 #define ADMIN_TICK_BACKENDS   1000         /* of each pool, in what is sent each second: cut */
 #define ADMIN_UNITS_PER_S     4096 /* requests and 4 KiB of answers, over the address: they wait */
+#define ADMIN_LOG_KEPT        1000 /* shown to who comes late: the oldest goes */
 #define ADMIN_LOG_LINES       256  /* waiting for the control thread: dropped, counted */
 
 /* Ground. */

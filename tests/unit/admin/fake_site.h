@@ -200,6 +200,7 @@ static inline void fake_init(struct fake *f)
         .ops = &fake_ops,
         .ops_user = f,
         .rates = rates_new(),
+        .log_tail = log_tail_new(),
         .sessions = fake_sessions,
         .sessions_user = f,
         .token = "secret-token",
@@ -213,6 +214,7 @@ static inline void fake_fini(struct fake *f)
     for (size_t i = 0; i < 2; i++)
         pool_free(&f->pools[i]);
     rates_free(&f->site.rates);
+    log_tail_free(&f->site.log_tail);
     snapshot_unref(&f->snapshot);
 }
 

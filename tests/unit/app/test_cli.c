@@ -99,9 +99,9 @@ static void operands_and_help(void **state)
 {
     (void)state;
     assert_int_equal(PARSE(VERB_help, "run"), 0);
-    assert_string_equal(args.operand, "run");
+    assert_string_equal(args.operands[0], "run");
     assert_int_equal(PARSE(VERB_help, "--", "--run"), 0);
-    assert_string_equal(args.operand, "--run");
+    assert_string_equal(args.operands[0], "--run");
     assert_int_equal(PARSE(VERB_test_server, "--port", "1", "--help"), 0);
     assert_true(args.help);
     assert_int_equal(PARSE(VERB_test_server, "-h", "--nonsense"), 0);
