@@ -50,8 +50,8 @@ struct steer_result {
 struct steer_change {
     const char *what; /* "listener", "route", "pool", "backend", "log", "process" */
     const char *name;
-    const char *change; /* "added", "removed", "changed", "needs restart" */
-    const char *detail; /* "backend B4 added; weight of B1 1 → 2" */
+    const char *change;  /* "added", "removed", "changed", "needs restart" */
+    const char *detail;  /* "backend B4 added; weight of B1 1 → 2" */
     const char *touches; /* a plan: "12 connections drain", or NULL */
 };
 
