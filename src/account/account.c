@@ -4,6 +4,7 @@
 
 #include "account/access_log_priv.h"
 #include "account/record_pack.h"
+#include "account/tally.h"
 #include "base/check.h"
 #include "base/logwriter.h"
 
@@ -18,8 +19,8 @@ struct account {
     /* set at creation */
     uint32_t magic;
     struct logring *ring; /* NULL without an access log */
+    struct tally *tally;
     /* shared: written by the worker, read relaxed by any thread */
-    _Atomic uint64_t exchanges;
     _Atomic uint64_t by_reason[REASON_COUNT];
     _Atomic uint64_t by_class[CLASSES];
     _Atomic uint64_t bytes_in, bytes_out, retries;
@@ -33,13 +34,11 @@ struct account *account_new(struct access_log *log)
         return NULL;
     struct account *a = memset(memory, 0, sizeof(*a));
     a->magic = ACCOUNT_MAGIC;
-    if (log) {
+    a->tally = tally_new();
+    if (log)
         a->ring = access_log_ring(log);
-        if (!a->ring) {
-            free(a);
-            return NULL;
-        }
-    }
+    if (!a->tally || (log && !a->ring))
+        account_free(&a);
     return a;
 }
 
@@ -51,6 +50,7 @@ void account_free(struct account **a)
     CHECK_OBJ(gone, ACCOUNT_MAGIC);
     *a = NULL;
     logring_close(&gone->ring);
+    tally_free(&gone->tally);
     gone->magic = 0;
     free(gone);
 }
@@ -64,7 +64,6 @@ static void bump(_Atomic uint64_t *counter, uint64_t by)
 static void count(struct account *a, const struct account_count *c)
 {
     CHECK(c->reason < REASON_COUNT);
-    bump(&a->exchanges, 1);
     bump(&a->by_reason[c->reason], 1);
     bump(&a->by_class[MIN(c->status / 100, CLASSES - 1)], 1); /* 6xx and up are like 5xx */
     bump(&a->bytes_in, c->bytes_in);
@@ -72,6 +71,30 @@ static void count(struct account *a, const struct account_count *c)
     if (c->retries)
         bump(&a->retries, c->retries);
     histogram_add(&a->latency_us, c->total_us);
+    if (c->listener)
+        tally_exchange(a->tally, c);
+}
+
+void account_connection(struct account *a, const struct board_key *listener)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    tally_connection(a->tally, listener);
+}
+
+void account_left(struct account *a, const struct board_key *backend, const struct account_left *l)
+{
+    tally_left(a->tally, backend, l);
+}
+
+void account_retried(struct account *a, const struct board_key *backend)
+{
+    tally_retried(a->tally, backend);
+}
+
+const struct tally *account_tally(const struct account *a)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    return a->tally;
 }
 
 bool account_has_log(const struct account *a)
@@ -96,7 +119,10 @@ void account_exchange(struct account *a, const struct record *r)
                  .total_us = r->total_us,
                  .retries = r->retries,
                  .status = r->status,
+                 .method = r->method_number,
                  .reason = r->reason,
+                 .listener = r->listener_key,
+                 .pool = r->pool_key,
              });
     if (!a->ring)
         return;
@@ -115,9 +141,11 @@ static uint64_t read_counter(const _Atomic uint64_t *counter)
 void account_totals(const struct account *a, struct account_totals *add_to)
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
-    add_to->exchanges += read_counter(&a->exchanges);
-    for (size_t i = 0; i < REASON_COUNT; i++)
-        add_to->by_reason[i] += read_counter(&a->by_reason[i]);
+    for (size_t i = 0; i < REASON_COUNT; i++) {
+        uint64_t n = read_counter(&a->by_reason[i]);
+        add_to->by_reason[i] += n;
+        add_to->exchanges += n;
+    }
     for (size_t i = 0; i < CLASSES; i++)
         add_to->by_class[i] += read_counter(&a->by_class[i]);
     add_to->bytes_in += read_counter(&a->bytes_in);

@@ -20,6 +20,8 @@
 
 struct access_log; /* one per process: file, format, its writer */
 struct account;    /* one per worker */
+struct board_key;  /* account/board.h */
+struct tally;
 
 enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED };
 
@@ -43,13 +45,34 @@ struct account_count {
     uint64_t bytes_in, bytes_out, total_us;
     uint32_t retries;
     uint16_t status;
+    uint8_t method; /* of a request: as in account/board.h */
     enum reason reason;
+    const struct board_key *listener; /* NULL: by no listener */
+    const struct board_key *pool;     /* NULL: it got as far as none */
 };
 
 /* Where there is no access log this is enough: it takes the place of account_exchange, so that no
  * record need be made. With a log it would be missing there: CHECKed. */
 bool account_has_log(const struct account *a);
 void account_count(struct account *a, const struct account_count *c);
+
+/* A client connected. */
+void account_connection(struct account *a, const struct board_key *listener);
+
+/* A backend has done its part of an exchange, well or not; once each time one was given to it. */
+struct account_left {
+    uint64_t bytes_in, bytes_out; /* of the client's side */
+    uint64_t us;                  /* since it was given to it */
+    uint16_t status;              /* of its answer; 0 = none */
+    enum reason failure;          /* REASON_ok, or how it failed */
+};
+void account_left(struct account *a, const struct board_key *backend, const struct account_left *l);
+
+/* What it failed is repeated, there or at another. */
+void account_retried(struct account *a, const struct board_key *backend);
+
+/* For account/board.c and tests. */
+const struct tally *account_tally(const struct account *a);
 
 /* What happened so far, summed by the caller over workers. */
 struct account_totals {
