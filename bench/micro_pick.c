@@ -68,7 +68,7 @@ static void row(enum balance balance, const char *name, bool weighted, uint64_t 
         struct pool_conf conf = {
             .name = "bench", .balance = balance, .backends = backends, .backend_count = counts[i]};
         struct snapshot snapshot = {.pools = &conf, .pool_count = 1};
-        struct pool *pool = pool_new(&snapshot, 0, 1);
+        struct pool *pool = pool_new(&snapshot, 0, NULL);
         if (!pool)
             abort();
         (void)measure(pool, picks / 10); /* warms up */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who owns whom: the engine owns pools, fronts, listeners and workers; workers own connections;
- * health writes states of backends and asks the engine to publish views. Views that were replaced
- * are freed when every worker has passed through its mailbox once (struct grace).
+ * health writes states of backends and asks for new views (app/rotation.h).
  */
 #include "app/engine.h"
 
 #include "account/account.h"
+#include "app/grace.h"
 #include "app/relief.h"
+#include "app/rotation.h"
 #include "app/worker.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -17,7 +18,6 @@
 #include "health/health.h"
 #include "io/signals.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,10 +34,6 @@
 
 /* Per worker: fewer deserve a warning. */
 #define CLIENTS_FEW 100
-
-/* Hash pools with more backends than this have their changes gathered for so long. */
-#define REBUILD_AT_ONCE_MAX 500
-#define REBUILD_DELAY_MS    100
 
 /* What a worker tells the control loop. */
 struct news {
@@ -62,107 +58,18 @@ struct engine {
     struct health *health;
     struct relief *relief;
     struct timer deadline;
-    struct timer rebuilds; /* of the pools marked stale */
-    bool *stale;           /* by pool */
     bool draining;
     bool patient; /* … without a deadline so far */
     uint64_t seed;
-    pthread_mutex_t graces_lock;
-    struct list graces;
+    struct ids backend_ids;
+    struct graces *graces;
+    struct rotation *rotation;
 };
 
-/* ---- views: replaced now, freed when no worker can be inside a pick with them ---- */
-
-struct grace_message {
-    struct message message;
-    struct grace *grace;
-};
-
-struct grace {
-    struct list link;
-    struct engine *engine;
-    struct view *view;
-    _Atomic uint32_t left;
-    struct grace_message messages[];
-};
-
-static void grace_free(struct grace *g)
-{
-    view_free(&g->view);
-    free(g);
-}
-
-static void on_grace(struct loop *loop, struct message *m)
-{
-    (void)loop;
-    struct grace *g = container_of(m, struct grace_message, message)->grace;
-    if (atomic_fetch_sub(&g->left, 1) != 1)
-        return;
-    pthread_mutex_lock(&g->engine->graces_lock);
-    list_del(&g->link);
-    pthread_mutex_unlock(&g->engine->graces_lock);
-    grace_free(g);
-}
-
-static void retire_view(struct engine *e, struct view *view)
-{
-    size_t messages = e->worker_count * sizeof(struct grace_message);
-    struct grace *g = calloc(1, sizeof(*g) + messages);
-    if (!g) {
-        log_warn("pool", "out of memory: an old view is kept until the end");
-        return;
-    }
-    g->engine = e;
-    g->view = view;
-    atomic_init(&g->left, e->worker_count);
-    list_init(&g->link);
-    pthread_mutex_lock(&e->graces_lock);
-    list_add_tail(&e->graces, &g->link);
-    pthread_mutex_unlock(&e->graces_lock);
-    for (uint32_t i = 0; i < e->worker_count; i++) {
-        g->messages[i].grace = g;
-        g->messages[i].message.fn = on_grace;
-        loop_post(worker_loop(e->workers[i]), &g->messages[i].message);
-    }
-}
-
-static void rebuild(struct engine *e, struct pool *pool)
-{
-    struct view *old = pool_rebuild(pool);
-    if (old)
-        retire_view(e, old);
-    if (pool->queue)
-        queue_kick(pool);
-}
-
-static void on_rebuilds_due(struct timer *t)
-{
-    struct engine *e = container_of(t, struct engine, rebuilds);
-    for (uint32_t i = 0; i < e->pool_count; i++) {
-        if (e->stale[i]) {
-            e->stale[i] = false;
-            rebuild(e, e->pools[i]);
-        }
-    }
-}
-
-/*
- * Health says that the rotation of a pool changed. Most views cost microseconds and are made at
- * once; a large hash table takes tens of milliseconds, so changes that come together share one.
- * Until then workers pass over a backend that left by its state alone.
- */
 static void on_rotation_changed(void *user, struct pool *pool)
 {
     struct engine *e = user;
-    bool costly =
-        pool->conf->balance == BALANCE_SOURCE_HASH && pool->backend_count > REBUILD_AT_ONCE_MAX;
-    if (!costly) {
-        rebuild(e, pool);
-        return;
-    }
-    e->stale[pool->index] = true;
-    if (!timer_armed(&e->rebuilds))
-        loop_timer_set(e->loop, &e->rebuilds, REBUILD_DELAY_MS);
+    rotation_changed(e->rotation, pool);
 }
 
 static void on_report(void *user, struct backend *b, enum reason result, uint64_t now_ms)
@@ -230,7 +137,9 @@ static void on_signal(struct signals *signals, int number, void *user)
 
 static void on_worker_ended(struct loop *loop, struct message *m)
 {
-    struct engine *e = container_of(m, struct news, message)->engine;
+    const struct news *news = container_of(m, struct news, message);
+    struct engine *e = news->engine;
+    graces_worker_ended(e->graces, (uint32_t)(news - e->ended));
     if (--e->workers_alive == 0)
         loop_stop(loop);
 }
@@ -307,11 +216,10 @@ static bool make_pools(struct engine *e)
 {
     const struct snapshot *s = e->snapshot;
     e->pools = calloc(s->pool_count ? s->pool_count : 1, sizeof(e->pools[0]));
-    e->stale = calloc(s->pool_count ? s->pool_count : 1, sizeof(e->stale[0]));
-    if (!e->pools || !e->stale)
+    if (!e->pools)
         return false;
     for (size_t i = 0; i < s->pool_count; i++) {
-        e->pools[i] = pool_new(s, (uint32_t)i, e->seed + i);
+        e->pools[i] = pool_new(s, (uint32_t)i, &e->backend_ids);
         if (!e->pools[i])
             return false;
         e->pool_count++;
@@ -408,8 +316,6 @@ static int make_workers(struct engine *e, uint32_t clients_max)
             .engine = (enum loop_engine)e->snapshot->engine,
             .clients_max = clients_max,
             .seed = e->seed ^ (0x9e3779b97f4a7c15u * (i + 1)),
-            .pools = e->pools,
-            .pool_count = e->pool_count,
             .access_log = e->access_log,
             .report = on_report,
             .report_user = e,
@@ -474,6 +380,10 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size)
     int r = open_control(e);
     if (r == 0)
         r = make_workers(e, clients_max);
+    if (r == 0)
+        r = graces_new(e->loop, e->workers, e->worker_count, &e->graces);
+    if (r == 0)
+        r = rotation_new(e->loop, e->graces, &e->rotation);
     return r < 0 ? fail(why, why_size, "workers", r) : ENGINE_OK;
 }
 
@@ -485,10 +395,8 @@ enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_eng
         return fail(ret_why, why_size, "engine", -(int)REASON_overload);
     e->snapshot = snapshot_ref(s);
     e->worker_count = s->workers ? s->workers : cpus_allowed();
-    pthread_mutex_init(&e->graces_lock, NULL);
-    list_init(&e->graces);
+    ids_init(&e->backend_ids);
     timer_init(&e->deadline, on_deadline);
-    timer_init(&e->rebuilds, on_rebuilds_due);
     if (getrandom(&e->seed, sizeof(e->seed), 0) != (ssize_t)sizeof(e->seed))
         e->seed = 1;
     enum engine_failure failure = build(e, ret_why, why_size);
@@ -545,23 +453,18 @@ bool engine_run(struct engine *e)
     return r == 0;
 }
 
-static void free_graces(struct engine *e)
-{
-    while (!list_empty(&e->graces))
-        grace_free(container_of(list_pop(&e->graces), struct grace, link));
-}
-
 void engine_free(struct engine **engine)
 {
     struct engine *e = *engine;
     if (!e)
         return;
+    graces_free(&e->graces);
     if (e->health)
         health_stop(&e->health);
+    rotation_free(&e->rotation);
     relief_stop(&e->relief);
     for (uint32_t i = 0; e->workers && i < e->worker_count; i++)
         worker_free(&e->workers[i]);
-    free_graces(e);
     close_listeners(e);
     for (uint32_t i = 0; i < e->pool_count; i++) {
         queue_detach(e->pools[i]);
@@ -570,7 +473,6 @@ void engine_free(struct engine **engine)
     signals_close(&e->signals);
     if (e->loop) {
         loop_timer_stop(e->loop, &e->deadline);
-        loop_timer_stop(e->loop, &e->rebuilds);
         loop_free(&e->loop);
     }
     access_log_close(&e->access_log);
@@ -579,14 +481,13 @@ void engine_free(struct engine **engine)
         logwriter_stop(&e->logs);
     }
     free(e->pools);
-    free(e->stale);
     free(e->fronts);
     free(e->listeners);
     free(e->workers);
     free(e->shut);
     free(e->ended);
     snapshot_unref(&e->snapshot);
-    pthread_mutex_destroy(&e->graces_lock);
+    ids_fini(&e->backend_ids);
     free(e);
     *engine = NULL;
 }

@@ -214,8 +214,6 @@ static int make_forwarder(struct worker *w, const struct worker_options *o)
         .account = account,
         .report = o->report,
         .report_user = o->report_user,
-        .pools = o->pools,
-        .pool_count = o->pool_count,
         .clients_max = o->clients_max,
         .log_fields = o->access_log != NULL,
         .seed = o->seed,
@@ -331,6 +329,11 @@ void worker_free(struct worker **worker)
 struct loop *worker_loop(struct worker *w)
 {
     return w->loop;
+}
+
+struct forwarder *worker_forwarder(struct worker *w)
+{
+    return &w->forwarder;
 }
 
 const struct account *worker_account(const struct worker *w)

@@ -26,8 +26,6 @@ struct worker_options {
     enum loop_engine engine;
     uint32_t clients_max;
     uint64_t seed;
-    struct pool *const *pools;
-    uint32_t pool_count;
     struct access_log *access_log; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
@@ -73,4 +71,6 @@ uint64_t worker_accepted(const struct worker *w);
 uint64_t worker_relieved(const struct worker *w);
 
 struct loop *worker_loop(struct worker *w);
+/* On the worker's thread. */
+struct forwarder *worker_forwarder(struct worker *w);
 const struct account *worker_account(const struct worker *w);

@@ -84,7 +84,7 @@ static void write_record(const struct exchange *x, enum reason why)
         .client = x->peer,
         .listener = span_cstr(x->front->conf->name),
         .route = span_cstr(x->route ? x->route->name : NULL),
-        .pool = span_cstr(x->pool ? x->pool->conf->name : NULL),
+        .pool = span_cstr(x->pool ? pool_conf(x->pool)->name : NULL),
         .backend = span_cstr(x->last ? x->last->conf->name : NULL),
         .http = x->http,
         .method = text(x, x->method_at),
@@ -138,7 +138,7 @@ static void leave_target(struct exchange *x, enum reason how, bool counts)
     if (counts && x->f->report)
         x->f->report(x->f->report_user, b, how, now_ns(x) / 1000000);
     pick_done(b);
-    if (b->pool->queue)
+    if (queue_of(b->pool))
         queue_release(b->pool, b);
 }
 
@@ -307,7 +307,7 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
     }
     set_state(x, EXCHANGE_QUEUED);
     timer_init(&x->timer, queue_timeout);
-    loop_timer_set(x->f->loop, &x->timer, x->pool->conf->queue_ms);
+    loop_timer_set(x->f->loop, &x->timer, pool_conf(x->pool)->queue_ms);
     /* A place may have become free between the pick and the wait (queue.c): it goes to the first in
      * line, which may be this exchange. */
     struct backend *b;
@@ -342,7 +342,7 @@ void exchange_granted_entry(struct queue_entry *e, struct backend *b)
 static void pick(struct exchange *x, enum reason fallback)
 {
     struct backend *b;
-    if (x->pool->queue && atomic_load(&x->pool->waiting) > 0) {
+    if (queue_of(x->pool) && atomic_load(&x->pool->waiting) > 0) {
         wait_in_queue(x, fallback); /* behind those who came before */
         return;
     }
@@ -378,7 +378,7 @@ bool exchange_begin_http(struct forwarder *f, const struct front *front, struct 
     } else if (request_build(x, h, peer) < 0) {
         answer(x, REASON_overload);
     } else {
-        if (x->pool->conf->balance == BALANCE_SOURCE_HASH)
+        if (pool_conf(x->pool)->balance == BALANCE_SOURCE_HASH)
             x->tried.key = source_key(peer);
         pick(x, REASON_no_backend);
     }
@@ -625,7 +625,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
     };
     bulk_backend_gone(x);
     bool out = response_out(x);
-    bool again = !out && retry_allowed(x->pool->conf, &facts, why);
+    bool again = !out && retry_allowed(pool_conf(x->pool), &facts, why);
     if (again) {
         x->retries++;
         x->backend_waits = false;

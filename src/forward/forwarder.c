@@ -23,13 +23,11 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->account = o->account;
     f->report = o->report;
     f->report_user = o->report_user;
-    f->pools = o->pools;
-    f->pool_count = o->pool_count;
     f->log_fields = o->log_fields;
     f->clients_max = o->clients_max;
     f->rng = rng_seed(o->seed);
     list_init(&f->client_list);
-    f->idle = idle_set_new(o->pools, o->pool_count);
+    f->idle = idle_set_new();
     if (!f->idle)
         return -(int)REASON_overload;
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
@@ -105,6 +103,11 @@ void forwarder_close_all(struct forwarder *f)
     while (!list_empty(&f->client_list))
         client_close_now(container_of(list_first(&f->client_list), struct client, link));
     idle_close_all(f->idle);
+}
+
+void forwarder_forget_backend(struct forwarder *f, const struct backend *b)
+{
+    idle_close_backend(f->idle, b);
 }
 
 /* ---- outbox ---- */

@@ -69,8 +69,6 @@ struct forwarder {
     struct account *account;
     forwarder_report_fn *report;
     void *report_user;
-    struct pool *const *pools;
-    uint32_t pool_count;
     bool log_fields; /* the access log wants user agent and referer */
 
     /* this worker only */
@@ -100,8 +98,6 @@ struct forwarder_options {
     struct account *account;
     forwarder_report_fn *report;
     void *report_user;
-    struct pool *const *pools;
-    uint32_t pool_count;
     uint32_t clients_max;
     bool log_fields;
     uint64_t seed;
@@ -123,6 +119,9 @@ void forwarder_drain(struct forwarder *f, uint64_t quiet_ms, void (*drained)(voi
 
 /* Ends every exchange and connection now (REASON_shutting_down). */
 void forwarder_close_all(struct forwarder *f);
+
+/* Closes the idle connections to a backend that takes nothing new any more. */
+void forwarder_forget_backend(struct forwarder *f, const struct backend *b);
 
 /* Bookkeeping of client connections, used by the client sides. The link is taken off the list. */
 void forwarder_client_opened(struct forwarder *f, struct list *link);

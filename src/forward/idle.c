@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Stacks of idle upstream connections, one per backend, in one array per pool. */
+/* Stacks of idle upstream connections, one per backend, in chunks that never move: connections are
+ * linked into their stack. */
 #include "forward/idle.h"
 
 #include "base/check.h"
@@ -7,6 +8,9 @@
 #include "forward/upstream.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_STACKS 64u
 
 struct idle_stack {
     struct list connections; /* the one used last first */
@@ -14,82 +18,105 @@ struct idle_stack {
 };
 
 struct idle_set {
-    struct pool *const *pools;
-    uint32_t pool_count;
-    struct idle_stack *stacks[]; /* by pool index; each by slot */
+    struct idle_stack **chunks; /* by id / CHUNK_STACKS; NULL: none of them has kept one yet */
+    uint32_t chunk_count;
 };
 
-struct idle_set *idle_set_new(struct pool *const *pools, uint32_t pool_count)
+struct idle_set *idle_set_new(void)
 {
-    struct idle_set *set = calloc(1, sizeof(*set) + pool_count * sizeof(set->stacks[0]));
-    if (!set)
-        return NULL;
-    set->pools = pools;
-    set->pool_count = pool_count;
-    for (uint32_t i = 0; i < pool_count; i++) {
-        uint32_t n = pools[i]->backend_count;
-        set->stacks[i] = calloc(n ? n : 1, sizeof(struct idle_stack));
-        if (!set->stacks[i]) {
-            idle_set_free(&set);
-            return NULL;
-        }
-        for (uint32_t k = 0; k < n; k++)
-            list_init(&set->stacks[i][k].connections);
-    }
-    return set;
+    return calloc(1, sizeof(struct idle_set));
 }
 
 void idle_set_free(struct idle_set **set)
 {
     if (!*set)
         return;
-    for (uint32_t i = 0; i < (*set)->pool_count; i++)
-        free((*set)->stacks[i]);
+    for (uint32_t i = 0; i < (*set)->chunk_count; i++)
+        free((*set)->chunks[i]);
+    free((*set)->chunks);
     free(*set);
     *set = NULL;
 }
 
-static struct idle_stack *stack_of(struct idle_set *set, const struct backend *b)
+/* NULL: it has never kept a connection. */
+static struct idle_stack *stack_of(const struct idle_set *set, const struct backend *b)
 {
-    return &set->stacks[b->pool->index][b->slot];
+    uint32_t chunk = b->id / CHUNK_STACKS;
+    if (UNLIKELY(chunk >= set->chunk_count || !set->chunks[chunk]))
+        return NULL;
+    return &set->chunks[chunk][b->id % CHUNK_STACKS];
 }
 
-struct upstream *idle_take(struct idle_set *set, struct backend *b)
+static COLD bool make_room(struct idle_set *set, uint32_t chunk)
+{
+    if (chunk >= set->chunk_count) {
+        uint32_t count = MAX(chunk + 1, 2 * set->chunk_count);
+        struct idle_stack **larger = realloc(set->chunks, count * sizeof(struct idle_stack *));
+        if (!larger)
+            return false;
+        memset(&larger[set->chunk_count], 0,
+               (count - set->chunk_count) * sizeof(struct idle_stack *));
+        set->chunks = larger;
+        set->chunk_count = count;
+    }
+    struct idle_stack *stacks = calloc(CHUNK_STACKS, sizeof(*stacks));
+    for (uint32_t i = 0; stacks && i < CHUNK_STACKS; i++)
+        list_init(&stacks[i].connections);
+    set->chunks[chunk] = stacks;
+    return stacks != NULL;
+}
+
+struct upstream *idle_take(struct idle_set *set, const struct backend *b)
 {
     struct idle_stack *s = stack_of(set, b);
-    struct list *link = list_pop(&s->connections);
+    struct list *link = s ? list_pop(&s->connections) : NULL;
     if (!link)
         return NULL;
     s->count--;
     return container_of(link, struct upstream, link);
 }
 
-bool idle_put(struct idle_set *set, struct backend *b, struct upstream *u)
+bool idle_put(struct idle_set *set, const struct backend *b, struct upstream *u)
 {
     struct idle_stack *s = stack_of(set, b);
-    if (s->count >= b->pool->conf->keepalive_max_idle)
+    if (UNLIKELY(!s)) {
+        if (!make_room(set, b->id / CHUNK_STACKS))
+            return false;
+        s = &set->chunks[b->id / CHUNK_STACKS][b->id % CHUNK_STACKS];
+    }
+    if (s->count >= pool_conf(b->pool)->keepalive_max_idle)
         return false;
     list_add_head(&s->connections, &u->link);
     s->count++;
     return true;
 }
 
-void idle_remove(struct idle_set *set, struct backend *b, struct upstream *u)
+void idle_remove(struct idle_set *set, const struct backend *b, struct upstream *u)
 {
     struct idle_stack *s = stack_of(set, b);
+    CHECK(s != NULL);
     CHECK(s->count > 0 && list_linked(&u->link));
     list_del(&u->link);
     s->count--;
 }
 
+static void close_stack(struct idle_stack *s)
+{
+    while (!list_empty(&s->connections))
+        upstream_close_idle(container_of(list_first(&s->connections), struct upstream, link));
+}
+
+void idle_close_backend(struct idle_set *set, const struct backend *b)
+{
+    struct idle_stack *s = stack_of(set, b);
+    if (s)
+        close_stack(s);
+}
+
 void idle_close_all(struct idle_set *set)
 {
-    for (uint32_t i = 0; i < set->pool_count; i++) {
-        for (uint32_t k = 0; k < set->pools[i]->backend_count; k++) {
-            struct idle_stack *s = &set->stacks[i][k];
-            while (!list_empty(&s->connections))
-                upstream_close_idle(
-                    container_of(list_first(&s->connections), struct upstream, link));
-        }
+    for (uint32_t i = 0; i < set->chunk_count; i++) {
+        for (uint32_t k = 0; set->chunks[i] && k < CHUNK_STACKS; k++)
+            close_stack(&set->chunks[i][k]);
     }
 }

@@ -5,6 +5,9 @@
  * Idle upstream connections of one worker: per backend a stack, the one used last on top, so that
  * the warm socket is used first and surplus ones time out at the bottom. Bounded per backend by
  * keepalive.max_idle. Not shared between workers.
+ *
+ * Backends come and go: stacks are found by backend->id, and room for a stretch of ids is made when
+ * the first of them keeps a connection.
  */
 
 #include "pick/pool.h"
@@ -15,17 +18,20 @@
 struct idle_set;
 struct upstream;
 
-struct idle_set *idle_set_new(struct pool *const *pools, uint32_t pool_count);
+struct idle_set *idle_set_new(void);
 /* All connections must be closed. Leaves NULL. */
 void idle_set_free(struct idle_set **set);
 
 /* The connection used last, or NULL. It is taken off. */
-struct upstream *idle_take(struct idle_set *set, struct backend *b);
+struct upstream *idle_take(struct idle_set *set, const struct backend *b);
 
 /* Keeps u; false when the backend already has as many as allowed (then the caller closes it). */
-bool idle_put(struct idle_set *set, struct backend *b, struct upstream *u);
+bool idle_put(struct idle_set *set, const struct backend *b, struct upstream *u);
 
 /* Takes off a connection that ended by itself. */
-void idle_remove(struct idle_set *set, struct backend *b, struct upstream *u);
+void idle_remove(struct idle_set *set, const struct backend *b, struct upstream *u);
+
+/* Closes those of one backend. */
+void idle_close_backend(struct idle_set *set, const struct backend *b);
 
 void idle_close_all(struct idle_set *set);

@@ -20,24 +20,26 @@ struct queue {
 
 bool queue_attach(struct pool *pool)
 {
+    if (queue_of(pool))
+        return true;
     struct queue *q = calloc(1, sizeof(*q));
     if (!q)
         return false;
     pthread_mutex_init(&q->lock, NULL);
     list_init(&q->waiting);
-    pool->queue = q;
+    atomic_store_explicit(&pool->queue, q, memory_order_release);
     return true;
 }
 
 void queue_detach(struct pool *pool)
 {
-    struct queue *q = pool->queue;
+    struct queue *q = queue_of(pool);
     if (!q)
         return;
     CHECK(list_empty(&q->waiting));
     pthread_mutex_destroy(&q->lock);
     free(q);
-    pool->queue = NULL;
+    atomic_store_explicit(&pool->queue, NULL, memory_order_relaxed);
 }
 
 static void deliver(struct loop *loop, struct message *m)
@@ -50,11 +52,12 @@ static void deliver(struct loop *loop, struct message *m)
 int queue_wait(struct pool *pool, struct queue_entry *e, struct loop *loop,
                queue_granted_fn *granted)
 {
-    struct queue *q = pool->queue;
+    atomic_thread_fence(memory_order_acquire); /* who saw the limit sees the queue */
+    struct queue *q = queue_of(pool);
     *e = (struct queue_entry){.loop = loop, .pool = pool, .granted = granted};
     list_init(&e->link);
     pthread_mutex_lock(&q->lock);
-    bool full = atomic_load(&pool->waiting) >= pool->conf->queue_max;
+    bool full = atomic_load(&pool->waiting) >= pool_conf(pool)->queue_max;
     if (!full) {
         list_add_tail(&q->waiting, &e->link);
         atomic_fetch_add(&pool->waiting, 1);
@@ -66,7 +69,7 @@ int queue_wait(struct pool *pool, struct queue_entry *e, struct loop *loop,
 
 bool queue_cancel(struct queue_entry *e)
 {
-    struct queue *q = e->pool->queue;
+    struct queue *q = queue_of(e->pool);
     pthread_mutex_lock(&q->lock);
     bool waiting = list_linked(&e->link);
     if (waiting) {
@@ -80,7 +83,7 @@ bool queue_cancel(struct queue_entry *e)
 /* Gives a place of b to the first in line; false when there is no place or nobody. */
 static bool grant_one(struct pool *pool, struct backend *b)
 {
-    struct queue *q = pool->queue;
+    struct queue *q = queue_of(pool);
     pthread_mutex_lock(&q->lock);
     struct list *first = list_first(&q->waiting);
     bool granted = first && pick_this(b);
@@ -106,7 +109,9 @@ void queue_release(struct pool *pool, struct backend *b)
 
 void queue_kick(struct pool *pool)
 {
-    for (uint32_t i = 0; i < pool->backend_count && atomic_load(&pool->waiting) > 0; i++) {
+    if (!queue_of(pool))
+        return;
+    for (uint32_t i = 0; i < pool_backend_count(pool) && atomic_load(&pool->waiting) > 0; i++) {
         while (grant_one(pool, &pool->backends[i]))
             ;
     }

@@ -36,8 +36,10 @@ struct queue_entry {
     struct message message;
 };
 
-/* Gives the pool its queue, before the workers start; false when out of memory. */
-bool queue_attach(struct pool *pool);
+/* Gives the pool its queue unless it has one; false when out of memory. Control thread, before the
+ * pool's limit is set. */
+NODISCARD bool queue_attach(struct pool *pool);
+/* Accepts a pool without one. */
 void queue_detach(struct pool *pool);
 
 /* Puts the entry at the end. 0, or -REASON_queue_full. */
@@ -51,5 +53,11 @@ NODISCARD bool queue_cancel(struct queue_entry *e);
 /* After pick_done(b): hands the free place to whoever waits. Cheap when nobody does. */
 void queue_release(struct pool *pool, struct backend *b);
 
-/* After backends came into rotation: fills their places from the queue. */
+static inline struct queue *queue_of(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->queue, memory_order_acquire);
+}
+
+/* After backends came into rotation, or the limit was raised: fills their places from the queue.
+ * Control thread. */
 void queue_kick(struct pool *pool);

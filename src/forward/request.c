@@ -91,7 +91,7 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
         x->upgrade_at = here(w, f->value_len);
         w_span(w, field_value(h, f));
         w_span(w, span_str("\r\n"));
-    } else if (x->pool->conf->keepalive_max_idle == 0) {
+    } else if (pool_conf(x->pool)->keepalive_max_idle == 0) {
         w_span(w, span_str("Connection: close\r\n"));
     }
 }
@@ -104,7 +104,7 @@ static void write_missing_host(struct exchange *x, struct writer *w, const struc
     if (h->authority.len > 0)
         h1_write_field(w, span_str("Host"), head_span(h, h->authority));
     else
-        h1_write_field(w, span_str("Host"), span_cstr(x->pool->conf->name));
+        h1_write_field(w, span_str("Host"), span_cstr(pool_conf(x->pool)->name));
 }
 
 static struct text_at keep_text(struct writer *w, struct span text)

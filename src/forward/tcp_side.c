@@ -444,7 +444,7 @@ bool tcp_backend_begin(struct exchange *x, struct backend *backend)
     }
     b->side.x = x;
     x->backend = &b->side;
-    loop_timer_set(f->loop, &b->timer, backend->pool->conf->connect_ms);
+    loop_timer_set(f->loop, &b->timer, pool_conf(backend->pool)->connect_ms);
     return true;
 }
 

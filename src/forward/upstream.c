@@ -96,7 +96,7 @@ static void set_timer(struct upstream *u, uint64_t ms)
 static void arm(struct upstream *u)
 {
     const struct exchange *x = u->side.x;
-    const struct pool_conf *conf = u->backend->pool->conf;
+    const struct pool_conf *conf = pool_conf(u->backend->pool);
     if (x->tunnel)
         set_timer(u, x->front->conf->tunnel_ms);
     else if (u->state == UPSTREAM_CONNECTING)
@@ -420,7 +420,7 @@ static void side_release(struct side *s, bool clean)
     u->idle_since_ns = loop_now(f->loop);
     u->h1.paused = u->h1.deaf = false;
     h1_conn_next(&u->h1);
-    set_timer(u, u->backend->pool->conf->keepalive_idle_ms);
+    set_timer(u, pool_conf(u->backend->pool)->keepalive_idle_ms);
     stream_read(u->h1.stream, true);
 }
 

@@ -26,11 +26,6 @@ uint64_t health_now_ms(const struct health *h)
     return loop_now(h->loop) / NS_PER_MS;
 }
 
-struct target *target_of(const struct health *h, const struct backend *b)
-{
-    return &h->targets[h->first[b->pool->index] + b->slot];
-}
-
 void target_state(struct target *t, uint32_t set, uint32_t clear)
 {
     if (backend_state_change(t->backend, set, clear))
@@ -42,7 +37,7 @@ const char *target_text(const struct target *t, char text[TARGET_TEXT_MAX])
     char pool[TARGET_TEXT_MAX / 2 - 16], backend[TARGET_TEXT_MAX / 2 - 16];
     const struct backend *b = t->backend;
     (void)snprintf(text, TARGET_TEXT_MAX, "pool=%s backend=%s",
-                   log_value(pool, sizeof(pool), span_cstr(b->pool->conf->name)),
+                   log_value(pool, sizeof(pool), span_cstr(pool_conf(b->pool)->name)),
                    log_value(backend, sizeof(backend), span_cstr(b->conf->name)));
     return text;
 }
@@ -142,46 +137,152 @@ static void on_probe_done(struct probe *p, enum reason result)
 
 /* ---- start and stop ---- */
 
-static void target_init(struct target *t, struct health *h, struct backend *b)
+static void set_checks(struct target *t)
 {
-    const struct health_conf *conf = &b->pool->conf->health;
+    const struct backend *b = t->backend;
+    const struct health_conf *conf = &pool_conf(b->pool)->health;
+    t->verdict.rise = MAX(conf->rise, 1u);
+    t->verdict.fall = MAX(conf->fall, 1u);
+    probe_init(&t->probe, t->health->loop, conf, b->conf, on_probe_done);
+}
+
+static struct target *target_new(struct health *h, struct backend *b)
+{
+    struct target *t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
     t->health = h;
     t->backend = b;
     t->since_ms = health_now_ms(h);
+    list_init(&t->link);
     list_init(&t->waiting);
     timer_init(&t->due, on_due);
-    verdict_init(&t->verdict, MAX(conf->rise, 1u), MAX(conf->fall, 1u));
-    probe_init(&t->probe, h->loop, conf, b->conf, on_probe_done);
+    verdict_init(&t->verdict, 1, 1);
+    set_checks(t);
     passive_init(t);
-    if (!t->probe.kind)
-        return;
-    uint64_t spread = MIN(conf->interval_ms, (uint32_t)FIRST_PROBE_MS_MAX);
-    loop_timer_set(h->loop, &t->due, rng_below(&h->rng, spread + 1));
+    return t;
 }
 
-static size_t layout(struct health *h)
+/* Adds it with the first probe within so many milliseconds. */
+static int add(struct health *h, struct backend *b, uint32_t within_ms)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < h->pool_count; i++) {
-        h->first[h->pools[i]->index] = count;
-        count += h->pools[i]->backend_count;
+    CHECK(!b->health);
+    struct target *t = target_new(h, b);
+    if (!t)
+        return -(int)REASON_overload;
+    int rc = name_add(t);
+    if (rc < 0) {
+        free(t);
+        return rc;
     }
-    return count;
+    list_add_tail(&h->targets, &t->link);
+    b->health = t;
+    if (t->probe.kind)
+        loop_timer_set(h->loop, &t->due, rng_below(&h->rng, (uint64_t)within_ms + 1));
+    return 0;
 }
 
-static size_t index_max(struct pool *const *pools, size_t pool_count)
+int health_add(struct health *h, struct backend *b)
 {
-    size_t max = 0;
-    for (size_t i = 0; i < pool_count; i++)
-        max = MAX(max, (size_t)pools[i]->index);
-    return max;
+    return add(h, b, 0);
 }
 
+static int add_pool(struct health *h, struct pool *pool, uint32_t within_ms)
+{
+    int rc = 0;
+    uint32_t slot = 0;
+    within_ms = MIN(within_ms, pool_conf(pool)->health.interval_ms);
+    for (; slot < pool_backend_count(pool) && rc == 0; slot++)
+        if (backend_exists(&pool->backends[slot]))
+            rc = add(h, &pool->backends[slot], within_ms);
+    for (; rc < 0 && slot-- > 0;)
+        if (backend_exists(&pool->backends[slot]))
+            CHECK(health_forget(h, &pool->backends[slot]));
+    return rc;
+}
+
+int health_add_pool(struct health *h, struct pool *pool)
+{
+    return add_pool(h, pool, 0);
+}
+
+/* Ends a probe under way or waiting, without a result. */
+static void probe_stop(struct target *t)
+{
+    struct health *h = t->health;
+    loop_timer_stop(h->loop, &t->due);
+    list_del(&t->waiting);
+    if (!probe_running(&t->probe))
+        return;
+    probe_cancel(&t->probe);
+    h->running--;
+}
+
+static void target_stop(struct target *t)
+{
+    t->removed = true;
+    probe_stop(t);
+    passive_stop(t);
+    name_remove(t);
+}
+
+void health_remove(struct health *h, struct backend *b)
+{
+    struct target *t = b->health;
+    if (!t || t->removed)
+        return;
+    target_stop(t);
+    begin_waiting(h);
+}
+
+static void target_free(struct target *t)
+{
+    name_free(t);
+    list_del(&t->link);
+    free(t);
+}
+
+bool health_forget(struct health *h, struct backend *b)
+{
+    struct target *t = b->health;
+    if (!t)
+        return true;
+    health_remove(h, b);
+    if (atomic_load_explicit(&t->reported, memory_order_acquire))
+        return false;
+    b->health = NULL;
+    target_free(t);
+    return true;
+}
+
+static void checks_changed(struct target *t)
+{
+    probe_stop(t);
+    set_checks(t);
+    if (t->probe.kind) {
+        loop_timer_set(t->health->loop, &t->due, 0);
+    } else {
+        verdict_init(&t->verdict, t->verdict.rise, t->verdict.fall);
+        target_state(t, 0, BACKEND_DOWN);
+    }
+}
+
+void health_pool_changed(struct health *h, struct pool *pool)
+{
+    for (uint32_t slot = 0; slot < pool_backend_count(pool); slot++) {
+        const struct backend *b = &pool->backends[slot];
+        if (backend_exists(b) && b->health && !b->health->removed)
+            checks_changed(b->health);
+    }
+    begin_waiting(h);
+}
+
+/* Its targets have been stopped; backends may be gone already. */
 static void health_free(struct health *h)
 {
-    free(h->targets);
-    free(h->first);
-    free(h->kept);
+    struct target *t;
+    list_each_safe(t, &h->targets, link)
+        target_free(t);
     free(h);
 }
 
@@ -191,28 +292,15 @@ int health_start(struct loop *loop, struct pool *const *pools, size_t pool_count
     struct health *h = calloc(1, sizeof(*h));
     if (!h)
         return -(int)REASON_overload;
-    size_t indices = index_max(pools, pool_count) + 1;
     h->loop = loop;
-    h->pools = pools;
-    h->pool_count = pool_count;
     h->changed = changed;
     h->user = user;
     h->rng = rng_seed(seed);
     list_init(&h->waiting);
-    h->first = calloc(indices, sizeof(*h->first));
-    h->kept = calloc(indices, sizeof(*h->kept));
-    h->target_count = h->first ? layout(h) : 0;
-    h->targets = calloc(h->target_count + 1, sizeof(*h->targets));
-    if (!h->first || !h->kept || !h->targets) {
-        health_free(h);
-        return -(int)REASON_overload;
-    }
-    for (size_t i = 0; i < pool_count; i++)
-        for (uint32_t slot = 0; slot < pools[i]->backend_count; slot++) {
-            struct backend *b = &pools[i]->backends[slot];
-            target_init(target_of(h, b), h, b);
-        }
-    int rc = names_start(h);
+    list_init(&h->targets);
+    int rc = 0;
+    for (size_t i = 0; i < pool_count && rc == 0; i++)
+        rc = add_pool(h, pools[i], FIRST_PROBE_MS_MAX);
     if (rc < 0) {
         health_stop(&h);
         return rc;
@@ -223,8 +311,9 @@ int health_start(struct loop *loop, struct pool *const *pools, size_t pool_count
 
 void health_free_if_quiet(struct health *h)
 {
-    for (size_t i = 0; i < h->target_count; i++)
-        if (atomic_load_explicit(&h->targets[i].reported, memory_order_acquire))
+    const struct target *t;
+    list_each(t, &h->targets, link)
+        if (atomic_load_explicit(&t->reported, memory_order_acquire))
             return;
     health_free(h);
 }
@@ -234,22 +323,24 @@ void health_stop(struct health **health)
     struct health *h = *health;
     if (!h)
         return;
-    for (size_t i = 0; i < h->target_count; i++) {
-        struct target *t = &h->targets[i];
-        probe_cancel(&t->probe);
-        loop_timer_stop(h->loop, &t->due);
-        passive_stop(t);
+    struct target *t;
+    h->stopped = true;
+    list_each(t, &h->targets, link) {
+        target_stop(t);
+        if (t->name)
+            atomic_store_explicit(&t->backend->address, NULL, memory_order_release);
+        name_free(t);
+        t->backend->health = NULL;
     }
     names_stop(h);
-    h->stopped = true;
     health_free_if_quiet(h);
     *health = NULL;
 }
 
-void health_status(const struct health *health, const struct backend *b,
+void health_status(const struct health *health UNUSED, const struct backend *b,
                    struct health_status *ret_status)
 {
-    const struct target *t = target_of(health, b);
+    const struct target *t = b->health;
     uint32_t state = atomic_load_explicit(&b->state, memory_order_relaxed);
     *ret_status = (struct health_status){
         .up = t->verdict.state == VERDICT_UP,

@@ -35,11 +35,13 @@
 
 struct health;
 
-/* Called on the control thread whenever a pool's rotation changed: rebuild and publish its view. */
+/* Called on the control thread, perhaps from inside a call of health/'s, whenever a pool's rotation
+ * changed: rebuild and publish its view. */
 typedef void health_changed_fn(void *user, struct pool *pool);
 
-/* `pools` must outlive it. Starts probing at once (the first probes of all go out within one
- * interval's jitter, at most 200 ms, so that a dead backend is known soon after start). */
+/* Takes all backends of these pools in. Starts probing at once (the first probes of all go out
+ * within one interval's jitter, at most 200 ms, so that a dead backend is known soon after start).
+ */
 NODISCARD int health_start(struct loop *loop, struct pool *const *pools, size_t pool_count,
                            uint64_t seed, health_changed_fn *changed, void *user,
                            struct health **ret_health);
@@ -48,6 +50,27 @@ NODISCARD int health_start(struct loop *loop, struct pool *const *pools, size_t 
  * any more. Accepts NULL, leaves NULL. No worker may report to it after this; a report still on its
  * way to the control loop does no harm (it frees what is left). */
 void health_stop(struct health **health);
+
+/*
+ * Backends that come and go while it runs. A new one begins like those at the start (in rotation,
+ * and its first probe decides) and is probed at once. It must be taken in before it is first
+ * picked. 0, or a negative reason with nothing taken in.
+ */
+NODISCARD int health_add(struct health *h, struct backend *b);
+NODISCARD int health_add_pool(struct health *h, struct pool *pool);
+
+/* Ends probes, lookups and ejections of a backend that is being removed; reports about it are
+ * listened to no more. */
+void health_remove(struct health *h, struct backend *b);
+
+/* Before pool_forget, when nobody can report about it any more: frees what is left. False: a report
+ * is still on its way to the control loop; try again in a later turn. Accepts a backend that was
+ * never taken in, and one that was not health_remove'd. */
+NODISCARD bool health_forget(struct health *h, struct backend *b);
+
+/* After pool_reconfigure: its checks go on by the new settings. States are kept, but where there
+ * are no checks any more: those backends are up. */
+void health_pool_changed(struct health *h, struct pool *pool);
 
 /*
  * A worker tells the outcome of an exchange with a backend: REASON_ok or the backend's fault

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Private to health/: one target per backend, and what its three concerns share.
+ * Private to health/: one target per backend (backend->health), and what its three concerns share.
  *
  *   health.c   starts and stops, spaces the probes, feeds the verdict       BACKEND_DOWN
  *   passive.c  failures reported by workers, ejection, return               BACKEND_EJECTED
@@ -34,8 +34,13 @@ struct target {
     uint64_t started_ms; /* the last one */
     struct list waiting; /* for a place among PROBES_MAX */
     struct timer ejected_until;
+    struct name *name; /* names.c; NULL: its address is known */
+    struct list link;  /* among h->targets */
+    bool removed;      /* the backend goes: nothing is probed or decided any more */
 
     /* shared: written by workers */
+    _Atomic uint32_t failures;    /* in the current window */
+    _Atomic uint32_t window_ms;   /* when that window began (low bits) */
     _Atomic uint32_t failed_with; /* enum reason of the last failure reported */
     _Atomic bool reported;        /* `report` is on its way */
     struct message report;
@@ -44,29 +49,21 @@ struct target {
 struct health {
     /* set at creation */
     struct loop *loop;
-    struct pool *const *pools;
-    size_t pool_count;
-    size_t *first; /* by pool index: its first target */
-    struct target *targets;
-    size_t target_count;
     health_changed_fn *changed;
     void *user;
 
     /* control thread only */
     struct rng rng;
+    struct list targets; /* one per backend */
     uint32_t running;    /* probes under way */
     struct list waiting; /* targets */
     bool starved;        /* our own lack of descriptors has been logged */
-    bool *kept;          /* by pool index: that its last backend was kept has been logged */
-    struct names *names; /* names.c; NULL when no backend has a name */
+    struct names *names; /* names.c; NULL until a backend has a name */
     bool stopped;        /* freed when no report is on its way any more */
 };
 
 /* Now, on the control loop. */
 uint64_t health_now_ms(const struct health *h);
-
-/* The target of a backend. Any thread. */
-struct target *target_of(const struct health *h, const struct backend *b);
 
 /* Changes the backend's state and has a new view made if that changed its rotation. */
 void target_state(struct target *t, uint32_t set, uint32_t clear);
@@ -84,13 +81,16 @@ void passive_stop(struct target *t);
 /* The checks found it down: from now on they decide when it returns, not the ejection's clock. */
 void passive_superseded(struct target *t);
 
-/* names.c. Begins to look up all that have a name; 0 or a negative reason. */
-NODISCARD int names_start(struct health *h);
-void names_stop(struct health *h);
+/* names.c. Begins to look up the name of a backend that has one; 0 or a negative reason. */
+NODISCARD int name_add(struct target *t);
+/* Ends that; workers may go on using the address until name_free. Both accept a target without. */
+void name_remove(struct target *t);
+void name_free(struct target *t);
+void names_stop(struct health *h); /* of no target any more */
 
 /* What a lookup of a backend's name found, with count > 0 if `why` is REASON_ok: the name of that
  * backend, and the answer to take in. Apart for tests. */
-struct name *name_of(const struct health *h, const struct backend *b);
+struct name *name_of(const struct backend *b);
 void name_answered(struct name *n, enum reason why, const struct address *addresses, size_t count);
 
 /* Frees a stopped prober unless a report is still on its way to it. */

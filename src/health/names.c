@@ -42,8 +42,6 @@ struct name {
 struct names {
     struct health *health;
     struct resolver *resolver;
-    struct name *all;
-    size_t count;
     uint32_t running;
     struct list waiting; /* for a place among LOOKUPS_MAX */
     struct list retired; /* published objects, oldest first */
@@ -182,67 +180,66 @@ static void on_due(struct timer *t)
 
 /* ---- start and stop ---- */
 
-static bool is_name(const struct target *t)
+static int names_new(struct health *h)
 {
-    return t->backend->conf->address.kind == ADDRESS_NAME;
+    struct names *all = calloc(1, sizeof(*all));
+    int rc = all ? resolver_new(h->loop, NULL, &all->resolver) : -(int)REASON_overload;
+    if (rc < 0) {
+        free(all);
+        return rc;
+    }
+    all->health = h;
+    list_init(&all->waiting);
+    list_init(&all->retired);
+    timer_init(&all->reap, on_reap);
+    h->names = all;
+    return 0;
 }
 
-static void name_init(struct name *n, struct target *t)
+int name_add(struct target *t)
 {
+    struct health *h = t->health;
+    if (t->backend->conf->address.kind != ADDRESS_NAME)
+        return 0;
+    int rc = h->names ? 0 : names_new(h);
+    struct name *n = rc == 0 ? calloc(1, sizeof(*n)) : NULL;
+    if (!n)
+        return rc < 0 ? rc : -(int)REASON_overload;
     n->target = t;
     n->retry_ms = RETRY_MS_MIN;
     list_init(&n->waiting);
     timer_init(&n->due, on_due);
-    loop_timer_set(t->health->loop, &n->due, 0);
-}
-
-static struct names *names_new(struct health *h, size_t count)
-{
-    struct names *all = calloc(1, sizeof(*all));
-    if (!all)
-        return NULL;
-    all->health = h;
-    all->all = calloc(count, sizeof(*all->all));
-    list_init(&all->waiting);
-    list_init(&all->retired);
-    timer_init(&all->reap, on_reap);
-    if (!all->all) {
-        free(all);
-        return NULL;
-    }
-    return all;
-}
-
-int names_start(struct health *h)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < h->target_count; i++)
-        count += is_name(&h->targets[i]);
-    if (count == 0)
-        return 0;
-    struct names *all = names_new(h, count);
-    int rc = all ? resolver_new(h->loop, NULL, &all->resolver) : -(int)REASON_overload;
-    if (rc < 0) {
-        if (all)
-            free(all->all);
-        free(all);
-        return rc;
-    }
-    h->names = all;
-    for (size_t i = 0; i < h->target_count; i++)
-        if (is_name(&h->targets[i]))
-            name_init(&all->all[all->count++], &h->targets[i]);
+    loop_timer_set(h->loop, &n->due, 0);
+    t->name = n;
     return 0;
 }
 
-static void name_stop(struct name *n)
+void name_remove(struct target *t)
 {
-    loop_timer_stop(n->target->health->loop, &n->due);
-    if (n->query)
-        resolver_cancel(n->query);
+    struct name *n = t->name;
+    if (!n)
+        return;
+    loop_timer_stop(t->health->loop, &n->due);
+    list_del(&n->waiting);
+    if (!n->query)
+        return;
+    struct names *all = names_of(n);
+    resolver_cancel(n->query);
     free(n->query);
-    atomic_store_explicit(&n->target->backend->address, NULL, memory_order_release);
+    n->query = NULL;
+    all->running--;
+    if (!t->health->stopped)
+        begin_waiting(all);
+}
+
+void name_free(struct target *t)
+{
+    struct name *n = t->name;
+    if (!n)
+        return;
     free(n->now);
+    free(n);
+    t->name = NULL;
 }
 
 void names_stop(struct health *h)
@@ -250,22 +247,16 @@ void names_stop(struct health *h)
     struct names *all = h->names;
     if (!all)
         return;
-    for (size_t i = 0; i < all->count; i++)
-        name_stop(&all->all[i]);
     resolver_free(&all->resolver);
     loop_timer_stop(h->loop, &all->reap);
     struct published *p;
     list_each_safe(p, &all->retired, link)
         free(p);
-    free(all->all);
     free(all);
     h->names = NULL;
 }
 
-struct name *name_of(const struct health *h, const struct backend *b)
+struct name *name_of(const struct backend *b)
 {
-    for (size_t i = 0; h->names && i < h->names->count; i++)
-        if (h->names->all[i].target->backend == b)
-            return &h->names->all[i];
-    return NULL;
+    return b->health->name;
 }

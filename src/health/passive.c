@@ -24,43 +24,43 @@ static bool is_failure(enum reason result)
 
 /* One more failure; how many the present window has now. Two workers' clocks may differ by a turn,
  * so a time a little before the window's beginning belongs to it. */
-static uint32_t count_failure(struct backend *b, uint32_t window_ms, uint32_t now)
+static uint32_t count_failure(struct target *t, uint32_t window_ms, uint32_t now)
 {
-    uint32_t began = atomic_load_explicit(&b->window_ms, memory_order_relaxed);
+    uint32_t began = atomic_load_explicit(&t->window_ms, memory_order_relaxed);
     bool over = (int32_t)(now - began) >= (int32_t)window_ms ||
-                atomic_load_explicit(&b->failures, memory_order_relaxed) == 0;
+                atomic_load_explicit(&t->failures, memory_order_relaxed) == 0;
     if (over && atomic_compare_exchange_strong_explicit(
-                    &b->window_ms, &began, now, memory_order_relaxed, memory_order_relaxed)) {
-        atomic_store_explicit(&b->failures, 1, memory_order_relaxed);
+                    &t->window_ms, &began, now, memory_order_relaxed, memory_order_relaxed)) {
+        atomic_store_explicit(&t->failures, 1, memory_order_relaxed);
         return 1;
     }
-    return atomic_fetch_add_explicit(&b->failures, 1, memory_order_relaxed) + 1;
+    return atomic_fetch_add_explicit(&t->failures, 1, memory_order_relaxed) + 1;
 }
 
 void health_report(struct health *health, struct backend *b, enum reason result, uint64_t now_ms)
 {
-    const struct passive_conf *conf = &b->pool->conf->passive;
+    const struct passive_conf *conf = &pool_conf(b->pool)->passive;
     if (LIKELY(!is_failure(result)) || conf->failures == 0)
         return;
-    if (count_failure(b, conf->window_ms, (uint32_t)now_ms) < conf->failures)
+    struct target *t = b->health;
+    if (count_failure(t, conf->window_ms, (uint32_t)now_ms) < conf->failures)
         return;
-    struct target *t = target_of(health, b);
     atomic_store_explicit(&t->failed_with, (uint32_t)result, memory_order_relaxed);
     if (!atomic_exchange_explicit(&t->reported, true, memory_order_acq_rel))
         loop_post(health->loop, &t->report);
 }
 
-static void forget_failures(struct backend *b)
+static void forget_failures(struct target *t)
 {
-    atomic_store_explicit(&b->failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->failures, 0, memory_order_relaxed);
 }
 
 static bool last_in_rotation(const struct backend *b)
 {
     const struct pool *pool = b->pool;
-    for (uint32_t i = 0; i < pool->backend_count; i++) {
+    for (uint32_t i = 0; i < pool_backend_count(pool); i++) {
         const struct backend *other = &pool->backends[i];
-        if (other != b && other->weight > 0 && backend_in_rotation(other))
+        if (other != b && backend_weight(other) > 0 && backend_in_rotation(other))
             return false;
     }
     return true;
@@ -69,8 +69,8 @@ static bool last_in_rotation(const struct backend *b)
 static void eject(struct target *t)
 {
     struct health *h = t->health;
-    const struct passive_conf *conf = &t->backend->pool->conf->passive;
-    bool *kept = &h->kept[t->backend->pool->index];
+    const struct passive_conf *conf = &pool_conf(t->backend->pool)->passive;
+    bool *kept = &t->backend->pool->kept_logged;
     char who[TARGET_TEXT_MAX], time[FORMAT_SHORT_MAX];
     target_text(t, who);
     uint32_t last = atomic_load_explicit(&t->failed_with, memory_order_relaxed);
@@ -98,7 +98,7 @@ static void eject(struct target *t)
 void passive_superseded(struct target *t)
 {
     loop_timer_stop(t->health->loop, &t->ejected_until);
-    forget_failures(t->backend);
+    forget_failures(t);
     target_state(t, 0, BACKEND_EJECTED);
 }
 
@@ -107,11 +107,11 @@ static void on_report(struct loop *loop, struct message *m)
     (void)loop;
     struct target *t = container_of(m, struct target, report);
     struct health *h = t->health;
-    forget_failures(t->backend);
+    forget_failures(t);
     atomic_store_explicit(&t->reported, false, memory_order_release);
     if (h->stopped)
         health_free_if_quiet(h);
-    else if (backend_in_rotation(t->backend))
+    else if (!t->removed && backend_in_rotation(t->backend))
         eject(t);
 }
 
@@ -119,7 +119,7 @@ static void on_return(struct timer *timer)
 {
     struct target *t = container_of(timer, struct target, ejected_until);
     char who[TARGET_TEXT_MAX];
-    forget_failures(t->backend);
+    forget_failures(t);
     log_info("health", "%s state=returned", target_text(t, who));
     target_state(t, 0, BACKEND_EJECTED);
 }

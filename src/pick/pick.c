@@ -7,20 +7,19 @@
 
 static_assert(PICK_TRIED_MAX > RETRY_ATTEMPTS_MAX, "every attempt can be remembered");
 
-static void plain_done(struct backend *b)
-{
-    uint32_t before = atomic_fetch_sub_explicit(&b->in_flight, 1, memory_order_relaxed);
-    CHECK(before > 0);
-}
-
 static const struct policy policies[] = {
-    [BALANCE_ROUND_ROBIN] = {"round_robin", round_robin_build, pick_round_robin, pick_take,
-                             plain_done},
-    [BALANCE_LEAST_CONNECTIONS] = {"least_connections", NULL, pick_least, least_take, least_done},
-    [BALANCE_RANDOM] = {"random", alias_build, pick_random, pick_take, plain_done},
-    [BALANCE_P2C] = {"p2c", alias_build, pick_p2c, pick_take, plain_done},
-    [BALANCE_SOURCE_HASH] = {"source_hash", hash_build, pick_hash, pick_take, plain_done},
+    [BALANCE_ROUND_ROBIN] = {"round_robin", round_robin_build, pick_round_robin},
+    [BALANCE_LEAST_CONNECTIONS] = {"least_connections", NULL, pick_least},
+    [BALANCE_RANDOM] = {"random", alias_build, pick_random},
+    [BALANCE_P2C] = {"p2c", alias_build, pick_p2c},
+    [BALANCE_SOURCE_HASH] = {"source_hash", hash_build, pick_hash},
 };
+
+/* How a backend's in_flight moves: by plain atomics, or under the lock of least_connections. */
+static bool is_locked(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->locked, memory_order_relaxed);
+}
 
 const struct policy *policy_of(enum balance balance)
 {
@@ -32,7 +31,10 @@ const struct policy *policy_of(enum balance balance)
  * would have fitted, see a full backend. */
 bool pick_take(struct backend *b)
 {
-    uint32_t limit = b->pool->conf->max_connections;
+    const struct pool *pool = b->pool;
+    if (UNLIKELY(is_locked(pool)))
+        return least_take(b);
+    uint32_t limit = atomic_load_explicit(&pool->max_connections, memory_order_relaxed);
     if (limit == 0) {
         atomic_fetch_add_explicit(&b->in_flight, 1, memory_order_relaxed);
         return true;
@@ -76,10 +78,15 @@ enum pick_answer pick_backend(struct pool *pool, const struct pick_request *requ
 
 bool pick_this(struct backend *b)
 {
-    return backend_in_rotation(b) && policy_of(b->pool->conf->balance)->take(b);
+    return backend_in_rotation(b) && pick_take(b);
 }
 
 void pick_done(struct backend *b)
 {
-    policy_of(b->pool->conf->balance)->done(b);
+    if (UNLIKELY(is_locked(b->pool))) {
+        least_done(b);
+        return;
+    }
+    uint32_t before = atomic_fetch_sub_explicit(&b->in_flight, 1, memory_order_relaxed);
+    CHECK(before > 0);
 }

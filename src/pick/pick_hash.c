@@ -12,7 +12,7 @@
 int hash_build(const struct pool *pool, struct view *v)
 {
     struct maglev_member *members = calloc(v->count, sizeof(*members));
-    v->table_length = maglev_size(pool->backend_count);
+    v->table_length = maglev_size(pool->member_count);
     v->table = calloc(v->table_length, sizeof(*v->table));
     int rc = -1;
     if (members && v->table) {
@@ -20,7 +20,7 @@ int hash_build(const struct pool *pool, struct view *v)
             const struct backend *b = &pool->backends[v->members[i]];
             members[i] = (struct maglev_member){
                 .name = span_cstr(b->conf->name),
-                .weight = b->weight,
+                .weight = backend_weight(b),
                 .value = b->slot,
             };
         }

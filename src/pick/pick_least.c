@@ -5,7 +5,7 @@
  * needs one order of all picks. The lock is held for some tens of nanoseconds and spins before it
  * sleeps. Under it, and only under it, in_flight of this policy's backends moves.
  *
- *   class (one per distinct weight)
+ *   class (one per weight in use)
  *     └─ first ─▶ bucket load 2 ─▶ bucket load 3 ─▶ bucket load 7      ascending, none empty
  *                   └─ B4 ─ B1       └─ B2            └─ B5            longest waiting first
  *
@@ -15,7 +15,8 @@
  *
  * Listed are the members of the last view. in_flight is authoritative: a backend that leaves the
  * rotation is taken out of the lists and goes on counting down; when it returns it is filed by
- * what is still under way.
+ * what is still under way. A backend stays in the class it was filed under until the next view,
+ * even if its weight has changed meanwhile.
  */
 #include "base/check.h"
 #include "base/limits.h"
@@ -23,11 +24,13 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define NONE UINT32_MAX
 
 struct bucket {
     uint32_t load;
+    uint32_t weight; /* its class */
     uint32_t count;
     uint32_t prev, next; /* buckets of the class; next also links the free list */
     uint32_t head, tail; /* slots */
@@ -36,30 +39,30 @@ struct bucket {
 struct class
 {
     uint32_t weight;
-    uint32_t first; /* bucket of the lowest load, or NONE */
+    uint32_t first; /* bucket of the lowest load, or NONE: then it is not in `used` */
     int64_t turn;   /* smooth weighted round robin among tied classes */
 };
 
 struct least {
     pthread_mutex_t lock;
     struct backend *backends;
-    struct bucket *buckets; /* one per backend and one to move into: more can never be in use */
+    struct bucket *buckets; /* one per slot and one to move into: more can never be in use */
+    uint32_t slots;
     uint32_t free_bucket;
-    uint32_t class_count;
-    struct class classes[BACKEND_WEIGHT_MAX];
-    uint8_t class_of[BACKEND_WEIGHT_MAX + 1];
+    uint32_t used_count;
+    uint16_t used[BACKEND_WEIGHT_MAX];            /* weights with backends, the largest first */
+    struct class classes[BACKEND_WEIGHT_MAX + 1]; /* by weight */
 };
 
-static_assert(BACKEND_WEIGHT_MAX <= 256, "class numbers fit 8 bits");
-
-static struct least *least_of(const struct backend *b)
+static struct least *least_of(const struct pool *pool)
 {
-    return b->pool->least;
+    return atomic_load_explicit(&pool->least, memory_order_acquire);
 }
 
+/* The class a listed backend is in. */
 static struct class *class_of(struct least *l, const struct backend *b)
 {
-    return &l->classes[l->class_of[b->weight]];
+    return &l->classes[l->buckets[b->least_bucket].weight];
 }
 
 static void lock(struct least *l)
@@ -84,7 +87,14 @@ static uint32_t bucket_new(struct least *l, struct class *c, uint32_t prev, uint
     struct bucket *k = &l->buckets[at];
     l->free_bucket = k->next;
     uint32_t next = prev == NONE ? c->first : l->buckets[prev].next;
-    *k = (struct bucket){.load = load, .prev = prev, .next = next, .head = NONE, .tail = NONE};
+    *k = (struct bucket){
+        .load = load,
+        .weight = c->weight,
+        .prev = prev,
+        .next = next,
+        .head = NONE,
+        .tail = NONE,
+    };
     if (prev == NONE)
         c->first = at;
     else
@@ -142,7 +152,7 @@ static void bucket_del(struct least *l, struct backend *b)
 /* Files an unlisted backend; walks the loads of its class, for changes of the rotation only. */
 static void enlist(struct least *l, struct backend *b)
 {
-    struct class *c = class_of(l, b);
+    struct class *c = &l->classes[backend_weight(b)];
     uint32_t load = atomic_load_explicit(&b->in_flight, memory_order_relaxed);
     uint32_t prev = NONE, at = c->first;
     while (at != NONE && l->buckets[at].load < load) {
@@ -157,9 +167,10 @@ static void enlist(struct least *l, struct backend *b)
 static void delist(struct least *l, struct backend *b)
 {
     uint32_t at = b->least_bucket;
+    struct class *c = class_of(l, b);
     bucket_del(l, b);
     if (l->buckets[at].count == 0)
-        bucket_free(l, class_of(l, b), at);
+        bucket_free(l, c, at);
 }
 
 /* To the bucket of one more or one less. */
@@ -261,8 +272,8 @@ static struct backend *choose(struct least *l, uint32_t limit, const struct pick
 {
     struct candidate all[BACKEND_WEIGHT_MAX];
     uint32_t count = 0, best = 0;
-    for (uint32_t i = 0; i < l->class_count; i++)
-        if (class_least(l, &l->classes[i], limit, request, &all[count], full)) {
+    for (uint32_t i = 0; i < l->used_count; i++)
+        if (class_least(l, &l->classes[l->used[i]], limit, request, &all[count], full)) {
             if (compare(&all[count], &all[best]) < 0)
                 best = count;
             count++;
@@ -276,10 +287,11 @@ enum pick_answer pick_least(struct pool *pool, const struct view *v UNUSED,
                             const struct pick_request *request, struct rng *rng UNUSED,
                             struct backend **ret_backend)
 {
-    struct least *l = pool->least;
+    struct least *l = least_of(pool);
+    uint32_t limit = atomic_load_explicit(&pool->max_connections, memory_order_relaxed);
     bool full = false;
     lock(l);
-    struct backend *b = choose(l, pool->conf->max_connections, request, &full);
+    struct backend *b = choose(l, limit, request, &full);
     if (b)
         count_up(l, b);
     unlock(l);
@@ -291,8 +303,8 @@ enum pick_answer pick_least(struct pool *pool, const struct view *v UNUSED,
 
 bool least_take(struct backend *b)
 {
-    struct least *l = least_of(b);
-    uint32_t limit = b->pool->conf->max_connections;
+    struct least *l = least_of(b->pool);
+    uint32_t limit = atomic_load_explicit(&b->pool->max_connections, memory_order_relaxed);
     lock(l);
     bool fits = limit == 0 || atomic_load_explicit(&b->in_flight, memory_order_relaxed) < limit;
     if (fits)
@@ -303,31 +315,47 @@ bool least_take(struct backend *b)
 
 void least_done(struct backend *b)
 {
-    struct least *l = least_of(b);
+    struct least *l = least_of(b->pool);
     lock(l);
     count_down(l, b);
     unlock(l);
 }
 
-/* ---- set-up ---- */
+/* ---- members: the control thread ---- */
 
-static void classes_init(struct least *l, const struct pool *pool)
+static void free_buckets(struct least *l, struct bucket *buckets, uint32_t from, uint32_t to)
 {
-    bool used[BACKEND_WEIGHT_MAX + 1] = {false};
-    for (uint32_t i = 0; i < pool->backend_count; i++)
-        used[pool->backends[i].weight] = true;
-    for (uint32_t w = BACKEND_WEIGHT_MAX; w > 0; w--)
-        if (used[w]) {
-            l->class_of[w] = (uint8_t)l->class_count;
-            l->classes[l->class_count++] = (struct class){.weight = w, .first = NONE};
-        }
+    for (uint32_t i = from; i < to; i++) {
+        buckets[i].next = l->free_bucket;
+        l->free_bucket = i;
+    }
 }
 
-struct least *least_new(struct pool *pool)
+bool least_reserve(struct pool *pool, uint32_t slots)
 {
-    uint32_t bucket_count = pool->backend_count + 1;
+    struct least *l = least_of(pool);
+    if (!l || slots <= l->slots)
+        return true;
+    uint32_t count = MIN(MAX(slots, 2 * l->slots), (uint32_t)BACKENDS_MAX);
+    struct bucket *larger = calloc((size_t)count + 1, sizeof(*larger));
+    if (!larger)
+        return false;
+    struct bucket *old = l->buckets;
+    lock(l);
+    memcpy(larger, old, ((size_t)l->slots + 1) * sizeof(*old));
+    free_buckets(l, larger, l->slots + 1, count + 1);
+    l->buckets = larger;
+    l->slots = count;
+    unlock(l);
+    free(old);
+    return true;
+}
+
+static struct least *least_new(struct pool *pool)
+{
+    uint32_t slots = pool_backend_count(pool);
     struct least *l = calloc(1, sizeof(*l));
-    struct bucket *buckets = calloc(bucket_count, sizeof(*buckets));
+    struct bucket *buckets = calloc((size_t)slots + 1, sizeof(*buckets));
     if (!l || !buckets) {
         free(l);
         free(buckets);
@@ -340,37 +368,78 @@ struct least *least_new(struct pool *pool)
     pthread_mutexattr_destroy(&kind);
     l->backends = pool->backends;
     l->buckets = buckets;
-    for (uint32_t i = 0; i < bucket_count; i++)
-        buckets[i].next = i + 1 < bucket_count ? i + 1 : NONE;
-    for (uint32_t i = 0; i < pool->backend_count; i++)
-        pool->backends[i].least_bucket = NONE;
-    classes_init(l, pool);
+    l->slots = slots;
+    l->free_bucket = NONE;
+    free_buckets(l, buckets, 0, slots + 1);
+    for (uint32_t w = 0; w <= BACKEND_WEIGHT_MAX; w++)
+        l->classes[w] = (struct class){.weight = w, .first = NONE};
     return l;
 }
 
-void least_free(struct least **least)
+bool least_begin(struct pool *pool)
 {
-    if (!*least)
+    struct least *l = least_of(pool);
+    if (!l) {
+        l = least_new(pool);
+        if (!l)
+            return false;
+        atomic_store_explicit(&pool->least, l, memory_order_release);
+    }
+    atomic_store(&pool->locked, true);
+    return true;
+}
+
+void least_free(struct pool *pool)
+{
+    struct least *l = least_of(pool);
+    if (!l)
         return;
-    pthread_mutex_destroy(&(*least)->lock);
-    free((*least)->buckets);
-    free(*least);
-    *least = NULL;
+    pthread_mutex_destroy(&l->lock);
+    free(l->buckets);
+    free(l);
+    atomic_store_explicit(&pool->least, NULL, memory_order_relaxed);
+}
+
+/* Which classes have somebody now. One that empties keeps its turn for when it returns. */
+static void find_used(struct least *l)
+{
+    l->used_count = 0;
+    for (uint32_t w = BACKEND_WEIGHT_MAX; w > 0; w--)
+        if (l->classes[w].first != NONE)
+            l->used[l->used_count++] = (uint16_t)w;
+}
+
+static void update(struct least *l, const struct pool *pool, const struct view *v)
+{
+    uint32_t count = v ? v->count : 0;
+    for (uint32_t slot = 0, m = 0; slot < pool_backend_count(pool); slot++) {
+        struct backend *b = &l->backends[slot];
+        bool member = m < count && v->members[m] == slot;
+        bool listed = b->least_bucket != NONE;
+        m += member;
+        if (listed && (!member || class_of(l, b)->weight != backend_weight(b))) {
+            delist(l, b);
+            listed = false;
+        }
+        if (member && !listed)
+            enlist(l, b);
+    }
+    find_used(l);
 }
 
 void least_update(struct pool *pool, const struct view *v)
 {
-    struct least *l = pool->least;
+    struct least *l = least_of(pool);
     lock(l);
-    for (uint32_t slot = 0, m = 0; slot < pool->backend_count; slot++) {
-        struct backend *b = &pool->backends[slot];
-        bool member = m < v->count && v->members[m] == slot;
-        bool listed = b->least_bucket != NONE;
-        m += member;
-        if (member && !listed)
-            enlist(l, b);
-        else if (!member && listed)
-            delist(l, b);
-    }
+    update(l, pool, v);
     unlock(l);
+}
+
+void least_end(struct pool *pool)
+{
+    struct least *l = least_of(pool);
+    lock(l);
+    update(l, pool, NULL);
+    unlock(l);
+    atomic_store(&pool->locked, false);
 }

@@ -23,8 +23,8 @@ static bool lighter(const struct backend *a, const struct backend *b, struct rng
 {
     uint64_t load_a = atomic_load_explicit(&a->in_flight, memory_order_relaxed) + UINT64_C(1);
     uint64_t load_b = atomic_load_explicit(&b->in_flight, memory_order_relaxed) + UINT64_C(1);
-    load_a *= b->weight;
-    load_b *= a->weight;
+    load_a *= backend_weight(b);
+    load_b *= backend_weight(a);
     return load_a != load_b ? load_a < load_b : (rng_u64(rng) >> 63) != 0;
 }
 

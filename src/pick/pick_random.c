@@ -11,7 +11,7 @@ int alias_build(const struct pool *pool, struct view *v)
         return -1;
     bool equal = true;
     for (uint32_t i = 0; i < v->count; i++) {
-        weights[i] = pool->backends[v->members[i]].weight;
+        weights[i] = backend_weight(&pool->backends[v->members[i]]);
         equal = equal && weights[i] == weights[0];
     }
     int rc = 0;

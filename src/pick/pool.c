@@ -1,30 +1,62 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A pool owns its backends and the published view; views own their tables. What must stay true: a
- * view is complete before it is published, and nothing but pool_rebuild publishes one.
+ * view is complete before it is published, and nothing but pool_rebuild publishes one. A backend
+ * has its own copy of its configuration (struct facts), as it may outlive a snapshot.
  */
 #include "pick/pool.h"
 
 #include "base/check.h"
+#include "base/region.h"
 #include "pick/view.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static_assert(offsetof(struct backend, address) + sizeof(((struct backend *)0)->address) <=
-                  CACHE_LINE_BYTES,
-              "the hot words of a backend share one cache line");
-static_assert(sizeof(struct backend) % CACHE_LINE_BYTES == 0, "backends do not share lines");
+#define REGION_BYTES ((size_t)BACKENDS_MAX * sizeof(struct backend))
+
+static_assert(sizeof(struct backend) == CACHE_LINE_BYTES, "a backend is one cache line");
+
+/* What of a backend is not hot. */
+struct facts {
+    _Atomic uint32_t pins;
+    uint32_t admin; /* what control wants; `state` follows with the next view */
+    struct backend_conf conf;
+    char texts[]; /* name, address text */
+};
+
+static struct facts *facts_of(const struct backend *b)
+{
+    CHECK(b->conf != NULL);
+    return container_of(b->conf, struct facts, conf);
+}
+
+static struct facts *facts_new(const struct backend_conf *conf)
+{
+    size_t name = strlen(conf->name) + 1;
+    size_t text = conf->address.text ? strlen(conf->address.text) + 1 : 0;
+    struct facts *f = calloc(1, sizeof(*f) + name + text);
+    if (!f)
+        return NULL;
+    f->conf = *conf;
+    f->conf.name = memcpy(f->texts, conf->name, name);
+    if (text)
+        f->conf.address.text = memcpy(f->texts + name, conf->address.text, text);
+    return f;
+}
+
+/* ---- views ---- */
 
 static bool counts(const struct backend *b, bool backup)
 {
-    return b->conf->backup == backup && b->weight > 0 && backend_in_rotation(b);
+    return backend_exists(b) && backend_in_rotation(b) && backend_admin(b) == 0 &&
+           b->conf->backup == backup && backend_weight(b) > 0;
 }
 
 static uint32_t collect(const struct pool *pool, bool backup, uint32_t *members)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < pool->backend_count; i++)
+    for (uint32_t i = 0; i < pool_backend_count(pool); i++)
         if (counts(&pool->backends[i], backup))
             members[n++] = i;
     return n;
@@ -33,13 +65,13 @@ static uint32_t collect(const struct pool *pool, bool backup, uint32_t *members)
 static struct view *view_new(const struct pool *pool)
 {
     struct view *v = calloc(1, sizeof(*v));
-    uint32_t *members = calloc((size_t)pool->backend_count + 1, sizeof(*members));
+    uint32_t *members = calloc((size_t)pool_backend_count(pool) + 1, sizeof(*members));
     if (!v || !members) {
         free(v);
         free(members);
         return NULL;
     }
-    v->policy = policy_of(pool->conf->balance);
+    v->policy = policy_of(pool->balance);
     v->members = members;
     v->count = collect(pool, false, members);
     if (v->count == 0)
@@ -66,73 +98,209 @@ uint32_t view_active_count(const struct view *view)
     return view->count;
 }
 
-static void backend_init(struct backend *b, struct pool *pool, uint32_t slot)
+/* The operator's bits in the state: those to be cleared before the view that needs it so, those to
+ * be set after, so that there is no moment in which a change leaves nobody to pick. */
+static void apply_admin(struct pool *pool, bool set)
 {
-    const struct backend_conf *conf = &pool->conf->backends[slot];
-    b->conf = conf;
+    for (uint32_t i = 0; pool->admin_due && i < pool_backend_count(pool); i++) {
+        struct backend *b = &pool->backends[i];
+        if (!backend_exists(b))
+            continue;
+        uint32_t wanted = backend_admin(b);
+        uint32_t now = atomic_load_explicit(&b->state, memory_order_relaxed) & BACKEND_ADMIN_BITS;
+        if (wanted != now)
+            (void)backend_state_change(b, set ? wanted : 0, set ? 0 : now & ~wanted);
+    }
+}
+
+struct view *pool_rebuild(struct pool *pool)
+{
+    apply_admin(pool, false);
+    struct view *v = view_new(pool);
+    struct view *old = NULL;
+    if (v) {
+        old = atomic_load_explicit(&pool->view, memory_order_relaxed);
+        if (pool->balance == BALANCE_ROUND_ROBIN)
+            round_robin_continue(pool, old, v);
+        atomic_store_explicit(&pool->view, v, memory_order_release);
+        struct least *l = atomic_load_explicit(&pool->least, memory_order_relaxed);
+        if (l && pool->balance == BALANCE_LEAST_CONNECTIONS)
+            least_update(pool, v);
+    }
+    apply_admin(pool, true);
+    pool->admin_due = false;
+    return old;
+}
+
+/* ---- backends ---- */
+
+static void backend_init(struct backend *b, struct pool *pool, uint32_t slot, struct facts *facts)
+{
+    const struct address *address = &facts->conf.address;
+    bool named = address->kind == ADDRESS_NAME;
     b->pool = pool;
     b->slot = slot;
-    b->weight = conf->weight;
-    if (conf->address.kind == ADDRESS_NAME)
-        atomic_init(&b->state, BACKEND_UNRESOLVED);
-    else
-        atomic_init(&b->address, &conf->address);
+    b->conf = &facts->conf;
+    b->least_bucket = b->least_prev = b->least_next = UINT32_MAX;
+    b->health = NULL;
+    atomic_store_explicit(&b->in_flight, 0, memory_order_relaxed);
+    atomic_store_explicit(&b->weight, facts->conf.weight, memory_order_relaxed);
+    atomic_store_explicit(&b->address, named ? NULL : address, memory_order_relaxed);
+    /* Last: a worker that still looks at the slot passes over it. */
+    atomic_store_explicit(&b->state, named ? BACKEND_UNRESOLVED : 0, memory_order_release);
 }
 
-static struct backend *backends_new(struct pool *pool)
+static bool take_id(struct pool *pool, struct backend *b, uint32_t slot)
 {
-    size_t bytes = pool->conf->backend_count * sizeof(struct backend);
-    struct backend *backends = aligned_alloc(CACHE_LINE_BYTES, MAX(bytes, sizeof(*backends)));
-    if (!backends)
-        return NULL;
-    memset(backends, 0, bytes);
-    for (uint32_t i = 0; i < pool->conf->backend_count; i++)
-        backend_init(&backends[i], pool, i);
-    return backends;
+    b->id = pool->ids ? ids_get(pool->ids) : slot;
+    return b->id != IDS_NONE;
 }
 
-struct pool *pool_new(const struct snapshot *s, uint32_t index, uint64_t seed UNUSED)
+/* Without memory there is no index until somebody is looked for again. */
+void pool_know(struct backend *b)
 {
-    CHECK(index < s->pool_count);
-    CHECK(s->pools[index].backend_count <= BACKENDS_MAX);
-    struct pool *pool = aligned_alloc(CACHE_LINE_BYTES, sizeof(*pool));
-    if (!pool)
-        return NULL;
-    memset(pool, 0, sizeof(*pool));
-    pool->snapshot = snapshot_ref(s);
-    pool->conf = &s->pools[index];
-    pool->index = index;
-    pool->backend_count = (uint32_t)pool->conf->backend_count;
-    pool->backends = backends_new(pool);
-    if (!pool->backends)
-        goto failed;
-    if (pool->conf->balance == BALANCE_LEAST_CONNECTIONS && !(pool->least = least_new(pool)))
-        goto failed;
-    struct view *v = view_new(pool);
-    if (!v)
-        goto failed;
-    atomic_init(&pool->view, v);
-    if (pool->least)
-        least_update(pool, v);
-    return pool;
+    struct pool *pool = b->pool;
+    if (pool->names_known && map_put(&pool->names, span_cstr(b->conf->name), b) < 0)
+        pool->names_known = false;
+}
 
-failed:
-    pool_free(&pool);
+static void forget_name(struct pool *pool, const struct backend *b)
+{
+    struct span name = span_cstr(b->conf->name);
+    if (pool->names_known && map_get(&pool->names, name) == b)
+        (void)map_del(&pool->names, name);
+}
+
+struct backend *pool_add_unnamed(struct pool *pool, const struct backend_conf *conf)
+{
+    uint32_t slot = ids_get(&pool->slots);
+    if (slot == IDS_NONE)
+        return NULL;
+    struct backend *b = slot < BACKENDS_MAX ? &pool->backends[slot] : NULL;
+    struct facts *facts = b ? facts_new(conf) : NULL;
+    if (!facts)
+        goto no_facts;
+    if (!least_reserve(pool, slot + 1) || !take_id(pool, b, slot))
+        goto no_id;
+    backend_init(b, pool, slot, facts);
+    if (slot >= pool_backend_count(pool))
+        atomic_store_explicit(&pool->backend_count, slot + 1, memory_order_release);
+    pool->member_count++;
+    return b;
+
+no_id:
+    free(facts);
+no_facts:
+    ids_put(&pool->slots, slot);
     return NULL;
 }
 
-void pool_free(struct pool **pool)
+struct backend *pool_add(struct pool *pool, const struct backend_conf *conf)
 {
-    struct pool *p = *pool;
-    if (!p)
-        return;
-    struct view *v = atomic_load_explicit(&p->view, memory_order_relaxed);
-    view_free(&v);
-    least_free(&p->least);
-    free(p->backends);
-    snapshot_unref(&p->snapshot);
-    free(p);
-    *pool = NULL;
+    struct backend *b = pool_add_unnamed(pool, conf);
+    if (b)
+        pool_know(b);
+    return b;
+}
+
+void pool_forget(struct backend *b)
+{
+    struct pool *pool = b->pool;
+    struct facts *facts = facts_of(b);
+    CHECK(backend_quiet(b));
+    CHECK(b->least_bucket == UINT32_MAX);
+    if (!(facts->admin & BACKEND_REMOVED))
+        pool->member_count--;
+    forget_name(pool, b);
+    atomic_store_explicit(&b->state, BACKEND_FREE, memory_order_relaxed);
+    atomic_store_explicit(&b->address, NULL, memory_order_relaxed);
+    b->conf = NULL;
+    b->health = NULL;
+    free(facts);
+    if (pool->ids)
+        ids_put(pool->ids, b->id);
+    ids_put(&pool->slots, b->slot);
+}
+
+/* Those being removed are not known; without memory for the index every one is looked at. */
+static struct backend *find_slowly(const struct pool *pool, struct span name)
+{
+    for (uint32_t i = 0; i < pool_backend_count(pool); i++) {
+        struct backend *b = &pool->backends[i];
+        if (backend_exists(b) && !(backend_admin(b) & BACKEND_REMOVED) &&
+            span_eq(span_cstr(b->conf->name), name))
+            return b;
+    }
+    return NULL;
+}
+
+static void know_all(struct pool *pool)
+{
+    map_clear(&pool->names);
+    pool->names_known = map_reserve(&pool->names, pool_backend_count(pool) + 1) == 0;
+    for (uint32_t i = 0; pool->names_known && i < pool_backend_count(pool); i++) {
+        struct backend *b = &pool->backends[i];
+        if (backend_exists(b) && !(backend_admin(b) & BACKEND_REMOVED))
+            pool_know(b);
+    }
+}
+
+struct backend *pool_find(struct pool *pool, struct span name)
+{
+    if (!pool->names_known)
+        know_all(pool);
+    return pool->names_known ? map_get(&pool->names, name) : find_slowly(pool, name);
+}
+
+uint32_t backend_admin(const struct backend *b)
+{
+    return facts_of(b)->admin;
+}
+
+void backend_admin_set(struct backend *b, uint32_t bits)
+{
+    struct facts *f = facts_of(b);
+    CHECK((bits & ~BACKEND_ADMIN_BITS) == 0);
+    bool was_removed = (f->admin & BACKEND_REMOVED) != 0;
+    CHECK(!was_removed || (bits & BACKEND_REMOVED));
+    f->admin = bits;
+    b->pool->admin_due = true;
+    if (!was_removed && (bits & BACKEND_REMOVED)) {
+        forget_name(b->pool, b);
+        b->pool->member_count--;
+    }
+}
+
+void backend_weight_set(struct backend *b, uint32_t weight)
+{
+    CHECK(weight <= BACKEND_WEIGHT_MAX);
+    atomic_store_explicit(&b->weight, weight, memory_order_relaxed);
+}
+
+void backend_reconfigure(struct backend *b, const struct backend_conf *conf)
+{
+    struct facts *f = facts_of(b);
+    backend_weight_set(b, conf->weight);
+    f->conf.weight = conf->weight;
+    f->conf.backup = conf->backup;
+    f->conf.origin = conf->origin;
+}
+
+void backend_pin(struct backend *b)
+{
+    atomic_fetch_add_explicit(&facts_of(b)->pins, 1, memory_order_relaxed);
+}
+
+void backend_unpin(struct backend *b)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&facts_of(b)->pins, 1, memory_order_release);
+    CHECK(before > 0);
+}
+
+bool backend_quiet(const struct backend *b)
+{
+    return atomic_load_explicit(&b->in_flight, memory_order_acquire) == 0 &&
+           atomic_load_explicit(&facts_of(b)->pins, memory_order_acquire) == 0;
 }
 
 bool backend_state_change(struct backend *b, uint32_t set, uint32_t clear)
@@ -146,13 +314,73 @@ bool backend_state_change(struct backend *b, uint32_t set, uint32_t clear)
     return (before == 0) != (after == 0);
 }
 
-struct view *pool_rebuild(struct pool *pool)
+/* ---- pools ---- */
+
+static bool add_all(struct pool *pool, const struct pool_conf *conf)
 {
+    for (size_t i = 0; i < conf->backend_count; i++)
+        if (!pool_add(pool, &conf->backends[i]))
+            return false;
+    return true;
+}
+
+struct pool *pool_new(const struct snapshot *s, uint32_t index, struct ids *ids)
+{
+    CHECK(index < s->pool_count);
+    const struct pool_conf *conf = &s->pools[index];
+    CHECK(conf->backend_count <= BACKENDS_MAX);
+    struct pool *pool = aligned_alloc(CACHE_LINE_BYTES, sizeof(*pool));
+    if (!pool)
+        return NULL;
+    memset(pool, 0, sizeof(*pool));
+    pool->snapshot = snapshot_ref(s);
+    pool->index = index;
+    pool->ids = ids;
+    pool->balance = conf->balance;
+    atomic_init(&pool->conf, conf);
+    atomic_init(&pool->max_connections, conf->max_connections);
+    list_init(&pool->stale);
+    ids_init(&pool->slots);
+    map_init(&pool->names, 0);
+    pool->backends = region_new(REGION_BYTES, conf->backend_count * sizeof(struct backend));
+    if (!pool->backends || !add_all(pool, conf))
+        goto failed;
+    if (conf->balance == BALANCE_LEAST_CONNECTIONS && !least_begin(pool))
+        goto failed;
     struct view *v = view_new(pool);
     if (!v)
-        return NULL;
-    struct view *old = atomic_exchange_explicit(&pool->view, v, memory_order_acq_rel);
-    if (pool->least)
+        goto failed;
+    atomic_init(&pool->view, v);
+    if (conf->balance == BALANCE_LEAST_CONNECTIONS)
         least_update(pool, v);
-    return old;
+    return pool;
+
+failed:
+    pool_free(&pool);
+    return NULL;
+}
+
+void pool_free(struct pool **pool)
+{
+    struct pool *p = *pool;
+    if (!p)
+        return;
+    CHECK(!list_linked(&p->stale));
+    struct view *v = atomic_load_explicit(&p->view, memory_order_relaxed);
+    view_free(&v);
+    least_free(p);
+    for (uint32_t i = 0; i < pool_backend_count(p); i++) {
+        struct backend *b = &p->backends[i];
+        if (!backend_exists(b))
+            continue;
+        free(facts_of(b));
+        if (p->ids)
+            ids_put(p->ids, b->id);
+    }
+    region_free(p->backends, REGION_BYTES);
+    ids_fini(&p->slots);
+    map_fini(&p->names);
+    snapshot_unref(&p->snapshot);
+    free(p);
+    *pool = NULL;
 }

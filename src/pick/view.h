@@ -25,6 +25,7 @@ struct view {
     const struct policy *policy;
     uint32_t count;
     uint32_t *members;
+    uint64_t base; /* round_robin: the cursor at the beginning of the table */
     uint32_t *table;
     uint32_t table_length;
     struct alias *alias; /* NULL: equal weights */
@@ -37,10 +38,13 @@ struct policy {
     enum pick_answer (*pick)(struct pool *pool, const struct view *v,
                              const struct pick_request *request, struct rng *rng,
                              struct backend **ret_backend);
-    /* How a backend's in_flight moves: the plain atomics of pick.c, or under the policy's lock. */
-    bool (*take)(struct backend *b);
-    void (*done)(struct backend *b);
 };
+
+/* For reconfigure.c: pool_add but for the name, which another may still have; pool_know when it has
+ * not; and what of a configuration a kept backend takes over. */
+struct backend *pool_add_unnamed(struct pool *pool, const struct backend_conf *conf);
+void pool_know(struct backend *b);
+void backend_reconfigure(struct backend *b, const struct backend_conf *conf);
 
 /* The row of a policy. */
 const struct policy *policy_of(enum balance balance);
@@ -79,6 +83,8 @@ enum pick_answer pick_round_robin(struct pool *pool, const struct view *v,
                                   const struct pick_request *request, struct rng *rng,
                                   struct backend **ret_backend);
 int round_robin_build(const struct pool *pool, struct view *v);
+/* Makes `v` go on where `old` will be when v is published. */
+void round_robin_continue(const struct pool *pool, const struct view *old, struct view *v);
 
 enum pick_answer pick_random(struct pool *pool, const struct view *v,
                              const struct pick_request *request, struct rng *rng,
@@ -99,11 +105,18 @@ enum pick_answer pick_least(struct pool *pool, const struct view *v,
 bool least_take(struct backend *b);
 void least_done(struct backend *b);
 
-/* The shared state of least connections for a pool whose backends are set; NULL out of memory. */
-struct least *least_new(struct pool *pool);
-void least_free(struct least **least);
+/* From now on in_flight of the pool moves under the lock of pool->least, which is made if need be;
+ * false when out of memory. Nobody is listed. Control thread. */
+NODISCARD bool least_begin(struct pool *pool);
 
-/* Takes members of `v` in and all others out. Control thread. */
+/* Nobody is listed any more, and in_flight moves without the lock. Control thread. */
+void least_end(struct pool *pool);
+void least_free(struct pool *pool);
+
+/* Room for that many slots; false when out of memory. Control thread. */
+NODISCARD bool least_reserve(struct pool *pool, uint32_t slots);
+
+/* Takes members of `v` in and all others out, and files changed weights anew. Control thread. */
 void least_update(struct pool *pool, const struct view *v);
 
 /* A member by weight: any draw is as good as another, so the generator's whole word is used once.

@@ -35,7 +35,7 @@ static struct pool *pool_from(const char *yaml, const struct snapshot **s)
     struct diagnostics d;
     assert_int_equal(config_load("test", span_cstr(yaml), no_env, &d, s), 0);
     diagnostics_fini(&d);
-    struct pool *p = pool_new(*s, 0, 7);
+    struct pool *p = pool_new(*s, 0, NULL);
     assert_non_null(p);
     assert_true(queue_attach(p));
     return p;

@@ -137,7 +137,7 @@ static bool all_down(struct rig *r)
     assert_true(r->health->running <= PROBES_MAX);
     if (r->health->running > r->running_max)
         r->running_max = r->health->running;
-    for (uint32_t i = 0; i < r->f.pool->backend_count; i++)
+    for (uint32_t i = 0; i < pool_backend_count(r->f.pool); i++)
         if ((rig_state(r, i) & BACKEND_DOWN) == 0)
             return false;
     return true;
@@ -162,7 +162,7 @@ static void test_probes_are_bounded(void **state)
 
 static bool all_proven(struct rig *r)
 {
-    for (uint32_t i = 0; i < r->f.pool->backend_count; i++)
+    for (uint32_t i = 0; i < pool_backend_count(r->f.pool); i++)
         if (!rig_status(r, i).proven)
             return false;
     return true;

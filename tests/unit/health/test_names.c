@@ -22,7 +22,7 @@ static struct address made_up(uint8_t last)
 
 static void answer(struct rig *r, enum reason why, const struct address *addresses, size_t count)
 {
-    name_answered(name_of(r->health, &r->f.pool->backends[0]), why, addresses, count);
+    name_answered(name_of(&r->f.pool->backends[0]), why, addresses, count);
 }
 
 static bool is_resolved(struct rig *r)
@@ -64,7 +64,7 @@ static void test_resolved_and_probed(void **state)
 
 static bool probe_was_due(struct rig *r)
 {
-    return r->health->targets[0].started_ms != 0;
+    return r->f.pool->backends[0].health->started_ms != 0;
 }
 
 /* A backend that is resolved late is not left unprobed until the next interval. */

@@ -52,7 +52,7 @@ static inline void fixture_init(struct fixture *f, enum balance balance, uint32_
 /* Change f->pool_conf and f->backends before this. */
 static inline struct pool *fixture_start(struct fixture *f)
 {
-    f->pool = pool_new(&f->snapshot, 0, 1);
+    f->pool = pool_new(&f->snapshot, 0, NULL);
     assert_non_null(f->pool);
     return f->pool;
 }

@@ -258,7 +258,9 @@ static void test_unresolved_names_are_out(void **state)
     fixture_start(&f);
     assert_int_equal(view_active_count(f.pool->view), 1);
     assert_null(atomic_load(&f.pool->backends[1].address));
-    assert_ptr_equal(atomic_load(&f.pool->backends[0].address), &f.backends[0].address);
+    const struct backend *known = &f.pool->backends[0];
+    assert_ptr_equal(atomic_load(&known->address), &known->conf->address);
+    assert_true(address_equal(&known->conf->address, &f.backends[0].address));
     fixture_fini(&f);
 }
 
@@ -305,15 +307,16 @@ static enum pick_answer history_answer(const struct history *h, const struct pic
     const struct pool *pool = h->f.pool;
     for (int backup = 0; backup < 2; backup++) {
         bool tier_in_use = false, eligible = false;
-        for (uint32_t i = 0; i < pool->backend_count; i++) {
+        for (uint32_t i = 0; i < pool_backend_count(pool); i++) {
             const struct backend *b = &pool->backends[i];
-            if (b->conf->backup != (bool)backup || b->weight == 0 || !backend_in_rotation(b))
+            if (b->conf->backup != (bool)backup || backend_weight(b) == 0 ||
+                !backend_in_rotation(b))
                 continue;
             tier_in_use = true;
             if (tried(r, i))
                 continue;
             eligible = true;
-            if (h->model[i] < pool->conf->max_connections)
+            if (h->model[i] < pool_conf(pool)->max_connections)
                 return PICK_OK;
         }
         if (tier_in_use)
@@ -337,7 +340,7 @@ static void history_pick(struct history *h)
         return;
     }
     assert_true(backend_in_rotation(b));
-    assert_true(b->weight > 0);
+    assert_true(backend_weight(b) > 0);
     assert_false(tried(&request, b->slot));
     h->model[b->slot]++;
     assert_true(h->model[b->slot] <= h->f.pool_conf.max_connections);

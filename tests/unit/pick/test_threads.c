@@ -24,7 +24,7 @@ struct worker {
 static void worker_init(struct worker *w, struct fixture *f, uint64_t seed, uint32_t picks)
 {
     *w = (struct worker){.f = f, .seed = seed, .picks = picks};
-    w->counts = calloc(f->pool->backend_count, sizeof(*w->counts));
+    w->counts = calloc(pool_backend_count(f->pool), sizeof(*w->counts));
     assert_non_null(w->counts);
 }
 
@@ -77,7 +77,7 @@ static void churn(struct fixture *f, struct worker workers[THREADS])
 {
     struct rng rng = rng_seed(99);
     while (!all_ended(workers)) {
-        struct backend *b = &f->pool->backends[rng_below(&rng, f->pool->backend_count)];
+        struct backend *b = &f->pool->backends[rng_below(&rng, pool_backend_count(f->pool))];
         bool down = rng_chance(&rng, .4);
         if (!backend_state_change(b, down ? BACKEND_DOWN : 0, down ? 0 : BACKEND_DOWN))
             continue;

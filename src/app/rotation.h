@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Views kept up to date: whoever changed a pool (health, the operator, a reload) says so, and all
+ * changes of a turn share one new view, published at its end. The old one is freed after a grace
+ * round. Large pools, whose views take milliseconds to build, have their changes gathered longer;
+ * until then workers pass over a backend that left by its state alone.
+ *
+ * Thread rule: control thread.
+ */
+
+#include "app/grace.h"
+#include "base/compiler.h"
+#include "io/loop.h"
+#include "pick/pool.h"
+
+struct rotation;
+
+NODISCARD int rotation_new(struct loop *loop, struct graces *graces,
+                           struct rotation **ret_rotation);
+
+/* After graces_free. Leaves NULL; accepts NULL. */
+void rotation_free(struct rotation **r);
+
+/* Members, weights or states of the pool have changed. */
+void rotation_changed(struct rotation *r, struct pool *pool);
+
+/* Publishes what has changed in this pool now, before the end of the turn. */
+void rotation_now(struct rotation *r, struct pool *pool);
+
+/* The pool will be freed: takes it off the list. A view of it may still wait for its grace round;
+ * a round begun from now on ends after that. */
+void rotation_forget(struct rotation *r, struct pool *pool);
