@@ -23,6 +23,7 @@ static void on_accepted(struct acceptor *a, struct stream *s)
     struct gate *g = a->user;
     uint64_t taken = atomic_load_explicit(g->taken, memory_order_relaxed) + 1;
     atomic_store_explicit(g->taken, taken, memory_order_relaxed);
+    account_connection(g->f->account, &g->front->key);
     bool http = g->front->conf->protocol == PROTOCOL_HTTP;
     if (is_full(g->front)) {
         if (http)

@@ -6,6 +6,7 @@
 #include "app/engine.h"
 
 #include "account/account.h"
+#include "account/board.h"
 #include "app/grace.h"
 #include "app/relief.h"
 #include "app/rotation.h"
@@ -53,7 +54,8 @@ struct engine {
     struct worker_listener *listeners; /* by address */
     size_t listener_count;
     struct worker **workers;
-    struct news *shut, *ended; /* by worker */
+    struct account_board *board; /* their counters */
+    struct news *shut, *ended;   /* by worker */
     uint32_t worker_count, workers_alive, workers_shut;
     struct health *health;
     struct relief *relief;
@@ -222,6 +224,7 @@ static bool make_pools(struct engine *e)
         e->pools[i] = pool_new(s, (uint32_t)i, &e->backend_ids);
         if (!e->pools[i])
             return false;
+        e->pools[i]->key = board_key((uint32_t)i);
         e->pool_count++;
         if (s->pools[i].max_connections && !queue_attach(e->pools[i]))
             return false;
@@ -242,6 +245,7 @@ static bool make_fronts(struct engine *e)
         e->fronts[i].snapshot = s;
         e->fronts[i].conf = conf;
         e->fronts[i].pools = e->pools;
+        e->fronts[i].key = board_key((uint32_t)i);
         e->fronts[i].limits = (struct h1_limits){
             .line_bytes = conf->line_bytes_max,
             .head_bytes = conf->head_bytes_max,
@@ -307,7 +311,8 @@ static int make_workers(struct engine *e, uint32_t clients_max)
     e->workers = calloc(e->worker_count, sizeof(e->workers[0]));
     e->ended = calloc(e->worker_count, sizeof(e->ended[0]));
     e->shut = calloc(e->worker_count, sizeof(e->shut[0]));
-    if (!e->workers || !e->ended || !e->shut)
+    e->board = board_new(e->worker_count);
+    if (!e->workers || !e->ended || !e->shut || !e->board)
         return -(int)REASON_overload;
     for (uint32_t i = 0; i < e->worker_count; i++) {
         struct worker_options o = {
@@ -328,6 +333,7 @@ static int make_workers(struct engine *e, uint32_t clients_max)
         int r = worker_new(&o, e->listeners, e->listener_count, &e->workers[i]);
         if (r < 0)
             return r;
+        board_add(e->board, worker_account(e->workers[i]));
     }
     return 0;
 }
@@ -465,6 +471,7 @@ void engine_free(struct engine **engine)
     relief_stop(&e->relief);
     for (uint32_t i = 0; e->workers && i < e->worker_count; i++)
         worker_free(&e->workers[i]);
+    board_free(&e->board);
     close_listeners(e);
     for (uint32_t i = 0; i < e->pool_count; i++) {
         queue_detach(e->pools[i]);

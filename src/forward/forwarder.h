@@ -11,6 +11,7 @@
  */
 
 #include "account/account.h"
+#include "account/board.h"
 #include "base/list.h"
 #include "base/rng.h"
 #include "base/slab.h"
@@ -31,6 +32,7 @@ struct front {
     const struct listener_conf *conf;
     struct pool *const *pools; /* by index of the snapshot */
     struct h1_limits limits;   /* of the requests here */
+    struct board_key key;      /* of its counters */
     /* shared: relaxed counts over all workers */
     ALIGNED(64) _Atomic uint32_t connections;
 };
