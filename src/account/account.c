@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define ACCOUNT_MAGIC 0xacc0a701u
-#define CLASSES       6
 
 struct account {
     /* set at creation */
@@ -22,9 +21,6 @@ struct account {
     struct tally *tally;
     /* shared: written by the worker, read relaxed by any thread */
     _Atomic uint64_t by_reason[REASON_COUNT];
-    _Atomic uint64_t by_class[CLASSES];
-    _Atomic uint64_t bytes_in, bytes_out, retries;
-    struct histogram latency_us;
 };
 
 struct account *account_new(struct access_log *log)
@@ -65,14 +61,7 @@ static void count(struct account *a, const struct account_count *c)
 {
     CHECK(c->reason < REASON_COUNT);
     bump(&a->by_reason[c->reason], 1);
-    bump(&a->by_class[MIN(c->status / 100, CLASSES - 1)], 1); /* 6xx and up are like 5xx */
-    bump(&a->bytes_in, c->bytes_in);
-    bump(&a->bytes_out, c->bytes_out);
-    if (c->retries)
-        bump(&a->retries, c->retries);
-    histogram_add(&a->latency_us, c->total_us);
-    if (c->listener)
-        tally_exchange(a->tally, c);
+    tally_exchange(a->tally, c);
 }
 
 void account_connection(struct account *a, const struct board_key *listener)
@@ -116,7 +105,7 @@ void account_exchange(struct account *a, const struct record *r)
     count(a, &(struct account_count){
                  .bytes_in = r->bytes_in,
                  .bytes_out = r->bytes_out,
-                 .total_us = r->total_us,
+                 .total_ns = r->total_us * 1000,
                  .retries = r->retries,
                  .status = r->status,
                  .method = r->method_number,
@@ -138,6 +127,13 @@ static uint64_t read_counter(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+static void add_counts(const struct tally_counts *c, struct account_totals *add_to)
+{
+    add_to->bytes_in += read_counter(&c->bytes_in);
+    add_to->bytes_out += read_counter(&c->bytes_out);
+    add_to->retries += read_counter(&c->retries);
+}
+
 void account_totals(const struct account *a, struct account_totals *add_to)
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
@@ -146,17 +142,24 @@ void account_totals(const struct account *a, struct account_totals *add_to)
         add_to->by_reason[i] += n;
         add_to->exchanges += n;
     }
-    for (size_t i = 0; i < CLASSES; i++)
-        add_to->by_class[i] += read_counter(&a->by_class[i]);
-    add_to->bytes_in += read_counter(&a->bytes_in);
-    add_to->bytes_out += read_counter(&a->bytes_out);
-    add_to->retries += read_counter(&a->retries);
+    const struct tally *t = a->tally;
+    for (size_t i = 0; i < BOARD_CLASSES; i++)
+        add_to->by_class[i] += read_counter(&t->gone_by_class[i]);
+    add_counts(&t->gone, add_to);
+    struct tally_at at = {0};
+    for (const struct tally_pair *p; (p = tally_next_pair(t, &at));) {
+        tally_classes(p, add_to->by_class);
+        add_counts(&p->counts, add_to);
+    }
     if (a->ring)
         add_to->records_dropped += logring_dropped(a->ring);
 }
 
-void account_latency(const struct account *a, struct histogram *merge_into)
+void account_latency(const struct account *a, struct latency_sum *add_to)
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
-    histogram_merge(merge_into, &a->latency_us);
+    latency_read(&a->tally->gone.latency, add_to);
+    struct tally_at at = {0};
+    for (const struct tally_pair *p; (p = tally_next_pair(a->tally, &at));)
+        latency_read(&p->counts.latency, add_to);
 }

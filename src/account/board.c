@@ -79,12 +79,12 @@ uint64_t board_untold(const struct account_board *b)
 
 static void add_counts(const struct tally_counts *c, struct board_sum *add_to)
 {
-    add_to->requests += histogram_load(&c->requests);
     add_to->failures += histogram_load(&c->failures);
     add_to->retries += histogram_load(&c->retries);
     add_to->bytes_in += histogram_load(&c->bytes_in);
     add_to->bytes_out += histogram_load(&c->bytes_out);
     latency_read(&c->latency, &add_to->latency);
+    add_to->requests = add_to->latency.count;
 }
 
 /* ---- by listener and pool ---- */
@@ -183,8 +183,8 @@ void board_pair_codes(const struct account_board *b, struct board_key listener,
         for (size_t k = 0; p && k < PAIR_CODES; k++) {
             uint32_t code = atomic_load_explicit(&p->codes[k], memory_order_relaxed);
             if (code > 0)
-                add_code(add_to, (uint16_t)((code - 1) / BOARD_METHODS),
-                         (uint8_t)((code - 1) % BOARD_METHODS), histogram_load(&p->by_code[k]));
+                add_code(add_to, tally_status(code - 1), tally_method(code - 1),
+                         histogram_load(&p->by_code[k]));
         }
         for (size_t k = 0; p && k < ARRAY_LEN(p->by_class); k++)
             add_to->by_class[k / BOARD_METHODS][k % BOARD_METHODS] +=
@@ -197,13 +197,8 @@ void board_pair_classes(const struct account_board *b, struct board_key listener
 {
     for (uint32_t i = 0; i < b->count; i++) {
         const struct tally_pair *p = pair_in(b, i, listener, pool);
-        for (size_t k = 0; p && k < PAIR_CODES; k++) {
-            uint32_t code = atomic_load_explicit(&p->codes[k], memory_order_relaxed);
-            if (code > 0)
-                add_to[class_of((code - 1) / BOARD_METHODS)] += histogram_load(&p->by_code[k]);
-        }
-        for (size_t k = 0; p && k < ARRAY_LEN(p->by_class); k++)
-            add_to[k / BOARD_METHODS] += histogram_load(&p->by_class[k]);
+        if (p)
+            tally_classes(p, add_to);
     }
 }
 
@@ -215,7 +210,7 @@ uint64_t board_backend_requests(const struct account_board *b, struct board_key 
     for (uint32_t i = 0; i < b->count; i++) {
         const struct tally_backend *row = tally_find_backend(tally_of(b, i), backend);
         if (row)
-            sum += histogram_load(&row->counts.requests);
+            sum += latency_count(&row->counts.latency);
     }
     return sum;
 }

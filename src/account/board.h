@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct account;
+struct account; /* account/account.h */
 struct account_board;
 
 struct board_key {
@@ -55,7 +55,7 @@ void board_free(struct account_board **b);
 
 /* What is kept of exchanges, of whatever they have in common. */
 struct board_sum {
-    uint64_t requests;
+    uint64_t requests; /* = latency.count */
     uint64_t failures; /* ended by the backend's fault */
     uint64_t retries;
     uint64_t bytes_in, bytes_out;

@@ -12,7 +12,8 @@
 
 static_assert(sizeof(struct tally_backend) <= 1088, "the memory that limits.h promises");
 static_assert(sizeof(struct tally_pair) <= 2048, "the memory that limits.h promises");
-static_assert(BOARD_STATUSES * BOARD_METHODS < 65535, "a status and a method fit 16 bits");
+static_assert(BOARD_STATUSES <= 1 << TALLY_STATUS_BITS, "a status fits its part of a code");
+static_assert(BOARD_METHODS << TALLY_STATUS_BITS < 65535, "a status and a method fit 16 bits");
 
 struct tally *tally_new(void)
 {
@@ -38,7 +39,7 @@ void tally_free(struct tally **t)
     *t = NULL;
     for (size_t i = 0; i < ARRAY_LEN(gone->fronts); i++)
         free_front(atomic_load_explicit(&gone->fronts[i], memory_order_relaxed));
-    for (size_t i = 0; i < TALLY_CHUNKS; i++)
+    for (size_t i = 0; i < ARRAY_LEN(gone->backends); i++)
         free(atomic_load_explicit(&gone->backends[i], memory_order_relaxed));
     free(gone);
 }
@@ -55,7 +56,6 @@ static void *zeroed(size_t bytes)
 
 static void reset_counts(struct tally_counts *c)
 {
-    atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&c->failures, 0, memory_order_relaxed);
     atomic_store_explicit(&c->retries, 0, memory_order_relaxed);
     atomic_store_explicit(&c->bytes_in, 0, memory_order_relaxed);
@@ -77,8 +77,27 @@ static void reset_numbers(_Atomic uint64_t *numbers, size_t n)
         atomic_store_explicit(&numbers[i], 0, memory_order_relaxed);
 }
 
-static void own_pair(struct tally_pair *p, uint32_t birth)
+/* Readers of totals see the counts twice for a moment, never less than before. */
+static void keep_counts(struct tally *t, const struct tally_pair *p)
 {
+    uint64_t classes[BOARD_CLASSES] = {0};
+    tally_classes(p, classes);
+    for (size_t i = 0; i < BOARD_CLASSES; i++)
+        histogram_bump(&t->gone_by_class[i], classes[i]);
+    const struct tally_counts *c = &p->counts;
+    histogram_bump(&t->gone.failures, histogram_load(&c->failures));
+    histogram_bump(&t->gone.retries, histogram_load(&c->retries));
+    histogram_bump(&t->gone.bytes_in, histogram_load(&c->bytes_in));
+    histogram_bump(&t->gone.bytes_out, histogram_load(&c->bytes_out));
+    histogram_bump(&t->gone.latency.sum, histogram_load(&c->latency.sum));
+    for (size_t i = 0; i < LATENCY_BUCKETS; i++)
+        histogram_bump(&t->gone.latency.buckets[i], histogram_load(&c->latency.buckets[i]));
+}
+
+static void own_pair(struct tally *t, struct tally_pair *p, uint32_t birth)
+{
+    if (atomic_load_explicit(&p->birth, memory_order_relaxed) != 0)
+        keep_counts(t, p);
     reset_counts(&p->counts);
     reset_codes(p->codes, p->by_code, PAIR_CODES);
     reset_numbers(p->by_class, ARRAY_LEN(p->by_class));
@@ -96,37 +115,37 @@ static void own_backend(struct tally_backend *b, uint32_t birth)
 }
 
 /* Its pairs are those of another listener: none of their births may be taken for one of ours. */
-static void own_front(struct tally_front *f, uint32_t birth)
+static void own_front(struct tally *t, struct tally_front *f, uint32_t birth)
 {
     for (size_t i = 0; i < TALLY_POOL_CHUNKS; i++) {
         struct tally_pairs *chunk = atomic_load_explicit(&f->chunks[i], memory_order_relaxed);
         for (size_t k = 0; chunk && k < TALLY_CHUNK; k++) {
             struct tally_pair *p = atomic_load_explicit(&chunk->pairs[k], memory_order_relaxed);
             if (p)
-                atomic_store_explicit(&p->birth, 0, memory_order_relaxed);
+                own_pair(t, p, 0);
         }
     }
     atomic_store_explicit(&f->connections, 0, memory_order_relaxed);
     atomic_store_explicit(&f->birth, birth, memory_order_release);
 }
 
-static COLD NOINLINE struct tally_front *take_front(struct tally *t, struct board_key key)
+static COLD NOINLINE struct tally_front *take_front(struct tally *t, const struct board_key *key)
 {
-    if (key.birth == 0 || key.number >= BOARD_LISTENERS_MAX)
+    if (key->birth == 0 || key->number >= BOARD_LISTENERS_MAX)
         return NULL;
-    struct tally_front *f = atomic_load_explicit(&t->fronts[key.number], memory_order_relaxed);
+    struct tally_front *f = atomic_load_explicit(&t->fronts[key->number], memory_order_relaxed);
     if (!f) {
         f = zeroed(sizeof(*f));
         if (!f)
             return NULL;
-        atomic_store_explicit(&t->fronts[key.number], f, memory_order_release);
+        atomic_store_explicit(&t->fronts[key->number], f, memory_order_release);
     }
-    own_front(f, key.birth);
+    own_front(t, f, key->birth);
     return f;
 }
 
-static COLD NOINLINE struct tally_pair *take_pair(struct tally_front *f, uint32_t at,
-                                                  uint32_t birth)
+static COLD NOINLINE struct tally_pair *take_pair(struct tally *t, struct tally_front *f,
+                                                  uint32_t at, uint32_t birth)
 {
     if (birth == 0 || at >= BOARD_POOLS_MAX)
         return NULL;
@@ -146,24 +165,23 @@ static COLD NOINLINE struct tally_pair *take_pair(struct tally_front *f, uint32_
             return NULL;
         atomic_store_explicit(&chunk->pairs[at % TALLY_CHUNK], p, memory_order_release);
     }
-    own_pair(p, birth);
+    own_pair(t, p, birth);
     return p;
 }
 
-static COLD NOINLINE struct tally_backend *take_backend(struct tally *t, struct board_key key)
+static COLD NOINLINE struct tally_backend *take_backend(struct tally *t,
+                                                        const struct board_key *key)
 {
-    if (key.birth == 0 || key.number >= BOARD_BACKENDS_MAX)
+    if (key->birth == 0 || key->number >= BOARD_BACKENDS_MAX)
         return NULL;
-    _Atomic(struct tally_backend *) *place = &t->backends[key.number / TALLY_CHUNK];
-    struct tally_backend *chunk = atomic_load_explicit(place, memory_order_relaxed);
-    if (!chunk) {
-        chunk = zeroed(TALLY_CHUNK * sizeof(*chunk));
-        if (!chunk)
+    struct tally_backend *b = atomic_load_explicit(&t->backends[key->number], memory_order_relaxed);
+    if (!b) {
+        b = zeroed(sizeof(*b));
+        if (!b)
             return NULL;
-        atomic_store_explicit(place, chunk, memory_order_release);
+        atomic_store_explicit(&t->backends[key->number], b, memory_order_release);
     }
-    struct tally_backend *b = &chunk[key.number % TALLY_CHUNK];
-    own_backend(b, key.birth);
+    own_backend(b, key->birth);
     return b;
 }
 
@@ -197,24 +215,60 @@ const struct tally_backend *tally_find_backend(const struct tally *t, struct boa
     if (key.number >= BOARD_BACKENDS_MAX)
         return NULL;
     const struct tally_backend *b =
-        atomic_load_explicit(&t->backends[key.number / TALLY_CHUNK], memory_order_acquire);
+        atomic_load_explicit(&t->backends[key.number], memory_order_acquire);
     if (!b || key.birth == 0)
         return NULL;
-    b += key.number % TALLY_CHUNK;
     return atomic_load_explicit(&b->birth, memory_order_acquire) == key.birth ? b : NULL;
 }
 
-static inline struct tally_front *front_of(struct tally *t, struct board_key key)
+const struct tally_pair *tally_next_pair(const struct tally *t, struct tally_at *at)
+{
+    if (!at->begun) {
+        at->begun = true;
+        return &t->nowhere;
+    }
+    for (; at->front < BOARD_LISTENERS_MAX; at->front++, at->pool = 0) {
+        const struct tally_front *f =
+            atomic_load_explicit(&t->fronts[at->front], memory_order_acquire);
+        while (f && at->pool < BOARD_POOLS_MAX) {
+            const struct tally_pairs *chunk =
+                atomic_load_explicit(&f->chunks[at->pool / TALLY_CHUNK], memory_order_acquire);
+            const struct tally_pair *p = NULL;
+            if (chunk)
+                p = atomic_load_explicit(&chunk->pairs[at->pool % TALLY_CHUNK],
+                                         memory_order_acquire);
+            at->pool += chunk ? 1 : TALLY_CHUNK;
+            if (p)
+                return p;
+        }
+    }
+    return NULL;
+}
+
+void tally_classes(const struct tally_pair *p, uint64_t add_to[BOARD_CLASSES])
+{
+    for (size_t i = 0; i < PAIR_CODES; i++) {
+        uint32_t code = atomic_load_explicit(&p->codes[i], memory_order_relaxed);
+        if (code > 0)
+            add_to[MIN(tally_status(code - 1) / 100u, BOARD_CLASSES - 1u)] +=
+                histogram_load(&p->by_code[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(p->by_class); i++)
+        add_to[i / BOARD_METHODS] += histogram_load(&p->by_class[i]);
+}
+
+static inline struct tally_front *front_of(struct tally *t, const struct board_key *key)
 {
     struct tally_front *f = NULL;
-    if (LIKELY(key.number < BOARD_LISTENERS_MAX))
-        f = atomic_load_explicit(&t->fronts[key.number], memory_order_relaxed);
-    if (LIKELY(f && atomic_load_explicit(&f->birth, memory_order_relaxed) == key.birth))
+    if (LIKELY(key->number < BOARD_LISTENERS_MAX))
+        f = atomic_load_explicit(&t->fronts[key->number], memory_order_relaxed);
+    if (LIKELY(f) && LIKELY(atomic_load_explicit(&f->birth, memory_order_relaxed) == key->birth))
         return f;
     return take_front(t, key);
 }
 
-static inline struct tally_pair *pair_of(struct tally_front *f, uint32_t at, uint32_t birth)
+static inline struct tally_pair *pair_of(struct tally *t, struct tally_front *f, uint32_t at,
+                                         uint32_t birth)
 {
     const struct tally_pairs *chunk = NULL;
     if (LIKELY(at < BOARD_POOLS_MAX))
@@ -222,92 +276,113 @@ static inline struct tally_pair *pair_of(struct tally_front *f, uint32_t at, uin
     struct tally_pair *p = NULL;
     if (LIKELY(chunk))
         p = atomic_load_explicit(&chunk->pairs[at % TALLY_CHUNK], memory_order_relaxed);
-    if (LIKELY(p && atomic_load_explicit(&p->birth, memory_order_relaxed) == birth))
+    if (LIKELY(p) && LIKELY(atomic_load_explicit(&p->birth, memory_order_relaxed) == birth))
         return p;
-    return take_pair(f, at, birth);
+    return take_pair(t, f, at, birth);
 }
 
-static inline struct tally_backend *backend_of(struct tally *t, struct board_key key)
+static inline struct tally_backend *backend_of(struct tally *t, const struct board_key *key)
 {
     struct tally_backend *b = NULL;
-    if (LIKELY(key.number < BOARD_BACKENDS_MAX))
-        b = atomic_load_explicit(&t->backends[key.number / TALLY_CHUNK], memory_order_relaxed);
-    if (LIKELY(b)) {
-        b += key.number % TALLY_CHUNK;
-        if (LIKELY(atomic_load_explicit(&b->birth, memory_order_relaxed) == key.birth))
-            return b;
-    }
+    if (LIKELY(key->number < BOARD_BACKENDS_MAX))
+        b = atomic_load_explicit(&t->backends[key->number], memory_order_relaxed);
+    if (LIKELY(b) && LIKELY(atomic_load_explicit(&b->birth, memory_order_relaxed) == key->birth))
+        return b;
     return take_backend(t, key);
 }
 
 /* ---- counting ---- */
 
-/* The place of a code, or -1: there are too many. Few codes are in use, and the usual one was the
- * first in its place. */
-static inline int code_place(_Atomic uint16_t *codes, uint32_t mask, uint16_t code)
+#define NO_PLACE INT32_MIN
+
+/* The place of a code; ~place where it could be put; or NO_PLACE. */
+static inline int32_t code_place(const _Atomic uint16_t *codes, uint32_t mask, uint32_t code)
 {
-    uint32_t at = (code * 0x9e3779b1u >> 16) & mask;
+    uint32_t at = (code ^ code >> 7) & mask;
     for (uint32_t n = 0; n <= mask; n++, at = (at + 1) & mask) {
-        uint16_t found = atomic_load_explicit(&codes[at], memory_order_relaxed);
+        uint32_t found = atomic_load_explicit(&codes[at], memory_order_relaxed);
         if (LIKELY(found == code + 1))
-            return (int)at;
+            return (int32_t)at;
         if (found == 0)
-            return ~(int)at; /* free */
+            return ~(int32_t)at;
     }
-    return INT32_MIN;
+    return NO_PLACE;
 }
 
-static COLD NOINLINE void count_pair_first(struct tally_pair *p, int place,
-                                           const struct account_count *c)
+static size_t class_of(uint32_t status)
 {
-    uint16_t status = MIN(c->status, (uint16_t)(BOARD_STATUSES - 1));
-    if (place == INT32_MIN || p->distinct >= PAIR_CODES_MAX) {
-        uint32_t class = MIN(status / 100u, BOARD_CLASSES - 1u);
-        histogram_bump(&p->by_class[class * BOARD_METHODS + c->method], 1);
+    return MIN(status / 100, BOARD_CLASSES - 1u);
+}
+
+/* A code that is seen for the first time, or one too many. */
+static COLD NOINLINE void count_pair_code(struct tally_pair *p, int32_t place, uint32_t status,
+                                          uint32_t method)
+{
+    if (status >= BOARD_STATUSES || place == NO_PLACE || p->distinct == PAIR_CODES_MAX) {
+        histogram_bump(&p->by_class[class_of(status) * BOARD_METHODS + method], 1);
         return;
     }
     p->distinct++;
-    atomic_store_explicit(&p->codes[~place], tally_code(status, c->method) + 1,
+    atomic_store_explicit(&p->codes[~place], (uint16_t)(tally_code(status, method) + 1),
                           memory_order_relaxed);
     histogram_bump(&p->by_code[~place], 1);
 }
 
-static COLD NOINLINE void count_backend_first(struct tally_backend *b, int place, uint16_t status)
+static COLD NOINLINE void count_backend_code(struct tally_backend *b, int32_t place,
+                                             uint32_t status)
 {
-    if (place == INT32_MIN) {
-        histogram_bump(&b->by_class[MIN(status / 100u, BOARD_CLASSES - 1u)], 1);
+    if (status >= BOARD_STATUSES || place == NO_PLACE) {
+        histogram_bump(&b->by_class[class_of(status)], 1);
         return;
     }
-    atomic_store_explicit(&b->codes[~place], status + 1, memory_order_relaxed);
+    atomic_store_explicit(&b->codes[~place], (uint16_t)(status + 1), memory_order_relaxed);
     histogram_bump(&b->by_code[~place], 1);
+}
+
+static inline void count_common(struct tally_counts *c, uint64_t bytes_in, uint64_t bytes_out,
+                                uint64_t ns)
+{
+    histogram_bump(&c->bytes_in, bytes_in);
+    histogram_bump(&c->bytes_out, bytes_out);
+    latency_add(&c->latency, ns);
+}
+
+static COLD NOINLINE struct tally_pair *no_pair(struct tally *t, bool of_a_listener)
+{
+    if (of_a_listener)
+        histogram_bump(&t->untold, 1);
+    return &t->nowhere;
+}
+
+static inline struct tally_pair *pair_for(struct tally *t, const struct account_count *c)
+{
+    struct tally_front *f = LIKELY(c->listener) ? front_of(t, c->listener) : NULL;
+    struct tally_pair *p = NULL;
+    if (LIKELY(f))
+        p = c->pool ? pair_of(t, f, c->pool->number + 1, c->pool->birth)
+                    : pair_of(t, f, 0, c->listener->birth);
+    return LIKELY(p) ? p : no_pair(t, c->listener);
+}
+
+static COLD NOINLINE void count_bad_end(struct tally_counts *c, enum reason why)
+{
+    if (reason_fault(why) == REASON_FAULT_BACKEND)
+        histogram_bump(&c->failures, 1);
 }
 
 void tally_exchange(struct tally *t, const struct account_count *c)
 {
-    CHECK(c->method < BOARD_METHODS);
-    struct tally_front *f = front_of(t, *c->listener);
-    struct tally_pair *p = NULL;
-    if (LIKELY(f))
-        p = pair_of(f, c->pool ? c->pool->number + 1 : 0,
-                    c->pool ? c->pool->birth : c->listener->birth);
-    if (UNLIKELY(!p)) {
-        histogram_bump(&t->untold, 1);
-        return;
-    }
-    histogram_bump(&p->counts.requests, 1);
-    histogram_bump(&p->counts.bytes_in, c->bytes_in);
-    histogram_bump(&p->counts.bytes_out, c->bytes_out);
-    latency_add(&p->counts.latency, c->total_us);
+    struct tally_pair *p = pair_for(t, c);
+    count_common(&p->counts, c->bytes_in, c->bytes_out, c->total_ns);
     if (UNLIKELY(c->retries))
         histogram_bump(&p->counts.retries, c->retries);
-    if (UNLIKELY(c->reason != REASON_ok) && reason_fault(c->reason) == REASON_FAULT_BACKEND)
-        histogram_bump(&p->counts.failures, 1);
-    uint16_t status = MIN(c->status, (uint16_t)(BOARD_STATUSES - 1));
-    int place = code_place(p->codes, PAIR_CODES - 1, tally_code(status, c->method));
+    if (UNLIKELY(c->reason != REASON_ok))
+        count_bad_end(&p->counts, c->reason);
+    int32_t place = code_place(p->codes, PAIR_CODES - 1, tally_code(c->status, c->method));
     if (LIKELY(place >= 0))
         histogram_bump(&p->by_code[place], 1);
     else
-        count_pair_first(p, place, c);
+        count_pair_code(p, place, c->status, c->method);
 }
 
 static COLD NOINLINE void count_failure(struct tally_backend *b, enum reason why)
@@ -321,35 +396,31 @@ static COLD NOINLINE void count_failure(struct tally_backend *b, enum reason why
 
 void tally_left(struct tally *t, const struct board_key *backend, const struct account_left *l)
 {
-    struct tally_backend *b = backend_of(t, *backend);
+    struct tally_backend *b = backend_of(t, backend);
     if (UNLIKELY(!b)) {
         histogram_bump(&t->untold, 1);
         return;
     }
-    histogram_bump(&b->counts.requests, 1);
-    histogram_bump(&b->counts.bytes_in, l->bytes_in);
-    histogram_bump(&b->counts.bytes_out, l->bytes_out);
-    latency_add(&b->counts.latency, l->us);
+    count_common(&b->counts, l->bytes_in, l->bytes_out, l->ns);
     if (UNLIKELY(l->failure != REASON_ok))
         count_failure(b, l->failure);
-    uint16_t status = MIN(l->status, (uint16_t)(BOARD_STATUSES - 1));
-    int place = code_place(b->codes, BACKEND_CODES - 1, status);
+    int32_t place = code_place(b->codes, BACKEND_CODES - 1, l->status);
     if (LIKELY(place >= 0))
         histogram_bump(&b->by_code[place], 1);
     else
-        count_backend_first(b, place, status);
+        count_backend_code(b, place, l->status);
 }
 
 void tally_retried(struct tally *t, const struct board_key *backend)
 {
-    struct tally_backend *b = backend_of(t, *backend);
+    struct tally_backend *b = backend_of(t, backend);
     if (b)
         histogram_bump(&b->counts.retries, 1);
 }
 
 void tally_connection(struct tally *t, const struct board_key *listener)
 {
-    struct tally_front *f = front_of(t, *listener);
+    struct tally_front *f = front_of(t, listener);
     if (f)
         histogram_bump(&f->connections, 1);
 }

@@ -4,11 +4,11 @@
 /*
  * A tally: the counters of one worker, by listener and pool, and by backend (see board.h).
  *
- *   fronts ─▶ chunk ─▶ row of a listener ─▶ chunk ─▶ pair: listener and pool
- *   backends ─▶ chunk ─▶ row of a backend
+ *   fronts[number] ─▶ row of a listener ─▶ chunk of pools ─▶ pair: listener and pool
+ *   backends[number] ─▶ row of a backend
  *
- * Rows are found by number with three loads. Chunks are made when a number in them first occurs and
- * never move, so a reader may be anywhere while the worker goes on. A row says by its birth whose
+ * Rows are made when a number first occurs and never move, so a reader may be anywhere while the
+ * worker goes on. A row says by its birth whose
  * it is; the worker begins it anew when that differs (board.h).
  *
  * Memory of one worker: 1 KiB a backend that was used, 2 KiB a pair.
@@ -25,16 +25,14 @@
 
 /* Statuses and methods are told apart in a small table of open addressing that is never more than
  * two thirds full; entry 0 is empty, others are tally_code + 1. */
-#define PAIR_CODES         64
-#define PAIR_CODES_MAX     40
-#define BACKEND_CODES      16
-#define TALLY_CHUNK        64
-#define TALLY_FRONT_CHUNKS (BOARD_LISTENERS_MAX / TALLY_CHUNK)
-#define TALLY_POOL_CHUNKS  (BOARD_POOLS_MAX / TALLY_CHUNK)
-#define TALLY_CHUNKS       (BOARD_BACKENDS_MAX / TALLY_CHUNK)
+#define PAIR_CODES        64
+#define PAIR_CODES_MAX    40
+#define BACKEND_CODES     16
+#define TALLY_CHUNK       64
+#define TALLY_POOL_CHUNKS (BOARD_POOLS_MAX / TALLY_CHUNK)
 
 struct tally_counts {
-    _Atomic uint64_t requests, failures, retries, bytes_in, bytes_out;
+    _Atomic uint64_t failures, retries, bytes_in, bytes_out;
     struct latency latency;
 };
 
@@ -67,10 +65,15 @@ struct tally_front {
     _Atomic(struct tally_pairs *) chunks[TALLY_POOL_CHUNKS];
 };
 
+/* Most of it is never touched: pages of pointers to rows that there are not. */
 struct tally {
-    _Atomic(struct tally_front *) fronts[TALLY_FRONT_CHUNKS * TALLY_CHUNK];
-    _Atomic(struct tally_backend *) backends[TALLY_CHUNKS]; /* chunks */
-    _Atomic uint64_t untold;                                /* no room for a row */
+    struct tally_pair nowhere; /* exchanges of no listener, or without room for a row */
+    _Atomic uint64_t untold;   /* how often there was none */
+    /* what rows held that have a new owner, for the totals */
+    struct tally_counts gone;
+    _Atomic uint64_t gone_by_class[BOARD_CLASSES];
+    _Atomic(struct tally_front *) fronts[BOARD_LISTENERS_MAX];
+    _Atomic(struct tally_backend *) backends[BOARD_BACKENDS_MAX];
 };
 
 /* NULL without memory. */
@@ -88,8 +91,29 @@ const struct tally_pair *tally_find_pair(const struct tally_front *f, struct boa
                                          const struct board_key *pool);
 const struct tally_backend *tally_find_backend(const struct tally *t, struct board_key key);
 
-/* Status and method in one number, and back. */
-static inline uint16_t tally_code(uint16_t status, uint8_t method)
+/* All pairs of a tally, `nowhere` first, moving *at; NULL at the end. Begin with {0}. */
+struct tally_at {
+    uint32_t front, pool;
+    bool begun;
+};
+const struct tally_pair *tally_next_pair(const struct tally *t, struct tally_at *at);
+
+/* Adds the counts of a pair by status / 100. */
+void tally_classes(const struct tally_pair *p, uint64_t add_to[BOARD_CLASSES]);
+
+/* Status and method in one number. */
+#define TALLY_STATUS_BITS 10
+static inline uint32_t tally_code(uint32_t status, uint32_t method)
 {
-    return (uint16_t)(status * BOARD_METHODS + method);
+    return method << TALLY_STATUS_BITS | status;
+}
+
+static inline uint16_t tally_status(uint32_t code)
+{
+    return code & ((1u << TALLY_STATUS_BITS) - 1);
+}
+
+static inline uint8_t tally_method(uint32_t code)
+{
+    return (uint8_t)(code >> TALLY_STATUS_BITS);
 }

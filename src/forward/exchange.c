@@ -129,7 +129,7 @@ static void write_account(const struct exchange *x, enum reason why)
     account_count(x->f->account, &(struct account_count){
                                      .bytes_in = x->bytes_in,
                                      .bytes_out = x->bytes_out,
-                                     .total_us = us_between(x->begun_ns, now_ns(x)),
+                                     .total_ns = now_ns(x) - x->begun_ns,
                                      .retries = x->retries,
                                      .status = x->status,
                                      .method = method_number(x),
@@ -152,7 +152,7 @@ static void leave_target(struct exchange *x, enum reason how, bool counts)
                  &(struct account_left){
                      .bytes_in = x->bytes_in,
                      .bytes_out = x->bytes_out,
-                     .us = us_between(x->given_ns, now_ns(x)),
+                     .ns = now_ns(x) - x->given_ns,
                      .status = x->response_begun ? x->status : 0,
                      .failure = how,
                  });
