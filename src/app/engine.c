@@ -8,6 +8,7 @@
 #include "account/account.h"
 #include "account/board.h"
 #include "app/grace.h"
+#include "app/membership.h"
 #include "app/relief.h"
 #include "app/rotation.h"
 #include "app/worker.h"
@@ -66,6 +67,7 @@ struct engine {
     struct ids backend_ids;
     struct graces *graces;
     struct rotation *rotation;
+    struct membership *membership;
 };
 
 static void on_rotation_changed(void *user, struct pool *pool)
@@ -419,6 +421,21 @@ const struct address *engine_address(const struct engine *e, size_t index)
     return index < e->listener_count ? listener_address(e->listeners[index].listener) : NULL;
 }
 
+struct loop *engine_loop(struct engine *e)
+{
+    return e->loop;
+}
+
+struct membership *engine_membership(struct engine *e)
+{
+    return e->membership;
+}
+
+struct pool *engine_pool(struct engine *e, size_t index)
+{
+    return index < e->pool_count ? e->pools[index] : NULL;
+}
+
 static void join(struct engine *e, uint32_t index)
 {
     const struct worker *w = e->workers[index];
@@ -435,6 +452,9 @@ bool engine_run(struct engine *e)
         log_error("engine", "health checks cannot start reason=%s", reason_name((enum reason) - r));
         return false;
     }
+    struct membership_options members = {
+        .loop = e->loop, .graces = e->graces, .rotation = e->rotation, .health = e->health};
+    r = membership_new(&members, &e->membership);
     for (uint32_t i = 0; i < e->worker_count && r == 0; i++) {
         r = worker_start(e->workers[i]);
         if (r == 0)
@@ -465,6 +485,7 @@ void engine_free(struct engine **engine)
     if (!e)
         return;
     graces_free(&e->graces);
+    membership_free(&e->membership);
     if (e->health)
         health_stop(&e->health);
     rotation_free(&e->rotation);

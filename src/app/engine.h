@@ -21,6 +21,9 @@
 #include <stddef.h>
 
 struct engine;
+struct loop;
+struct membership;
+struct pool;
 
 enum engine_failure {
     ENGINE_OK,
@@ -36,6 +39,12 @@ NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct engine
 /* The addresses really bound, in the order of the configuration; NULL when index is past the end.
  */
 const struct address *engine_address(const struct engine *e, size_t index);
+
+/* For operations while it serves, from its control loop. The membership exists while engine_run is
+ * under way. */
+struct loop *engine_loop(struct engine *e);
+struct membership *engine_membership(struct engine *e);
+struct pool *engine_pool(struct engine *e, size_t index);
 
 /* Serves until told to stop. False when the workers could not be started. */
 NODISCARD bool engine_run(struct engine *e);

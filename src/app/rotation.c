@@ -17,15 +17,19 @@
 struct rotation {
     struct loop *loop;
     struct graces *graces;
-    struct list stale; /* pools */
+    struct list stale;   /* pools */
+    struct list retired; /* views */
+    void (*published)(void *user, struct pool *pool);
+    void *published_user;
     struct timer due, due_large;
 };
 
 /* A view that was replaced. */
 struct retired {
     struct grace grace;
+    struct list link;
     struct rotation *rotation;
-    struct pool *pool;
+    struct pool *pool; /* NULL: has been freed meanwhile */
     struct view *view;
     bool settle;
 };
@@ -46,7 +50,8 @@ static void on_retired(struct grace *g)
 {
     struct retired *old = container_of(g, struct retired, grace);
     view_free(&old->view);
-    if (old->settle && pool_settle(old->pool))
+    list_del(&old->link);
+    if (old->pool && old->settle && pool_settle(old->pool))
         rotation_changed(old->rotation, old->pool);
     free(old);
 }
@@ -70,8 +75,12 @@ void rotation_now(struct rotation *r, struct pool *pool)
     old->settle = settle;
     old->grace.visit = NULL;
     old->grace.done = on_retired;
+    list_init(&old->link);
+    list_add_tail(&r->retired, &old->link);
     grace_begin(r->graces, &old->grace);
     queue_kick(pool);
+    if (r->published)
+        r->published(r->published_user, pool);
 }
 
 void rotation_changed(struct rotation *r, struct pool *pool)
@@ -117,6 +126,7 @@ int rotation_new(struct loop *loop, struct graces *graces, struct rotation **ret
     r->loop = loop;
     r->graces = graces;
     list_init(&r->stale);
+    list_init(&r->retired);
     timer_init(&r->due, on_due);
     timer_init(&r->due_large, on_due_large);
     *ret_rotation = r;
@@ -136,7 +146,18 @@ void rotation_free(struct rotation **rotation)
     *rotation = NULL;
 }
 
-void rotation_forget(struct rotation *r UNUSED, struct pool *pool)
+void rotation_on_published(struct rotation *r, void (*published)(void *user, struct pool *pool),
+                           void *user)
 {
+    r->published = published;
+    r->published_user = user;
+}
+
+void rotation_forget(struct rotation *r, struct pool *pool)
+{
+    struct retired *old;
     list_del(&pool->stale);
+    list_each(old, &r->retired, link)
+        if (old->pool == pool)
+            old->pool = NULL;
 }

@@ -23,12 +23,16 @@ NODISCARD int rotation_new(struct loop *loop, struct graces *graces,
 /* After graces_free. Leaves NULL; accepts NULL. */
 void rotation_free(struct rotation **r);
 
+/* Called after each new view; one such, NULL ends it. */
+void rotation_on_published(struct rotation *r, void (*published)(void *user, struct pool *pool),
+                           void *user);
+
 /* Members, weights or states of the pool have changed. */
 void rotation_changed(struct rotation *r, struct pool *pool);
 
 /* Publishes what has changed in this pool now, before the end of the turn. */
 void rotation_now(struct rotation *r, struct pool *pool);
 
-/* The pool will be freed: takes it off the list. A view of it may still wait for its grace round;
- * a round begun from now on ends after that. */
+/* The pool is about to be freed. (Views of it that wait for their grace round are not its own any
+ * more.) */
 void rotation_forget(struct rotation *r, struct pool *pool);

@@ -163,6 +163,23 @@ static void leave_target(struct exchange *x, enum reason how, bool counts)
         queue_release(b->pool, b);
 }
 
+/* The exchange outlives the turn in which it left its backend, and will name it in the log. */
+static void pin_last(struct exchange *x)
+{
+    if (x->last && !x->pinned) {
+        x->pinned = true;
+        backend_pin(x->last);
+    }
+}
+
+static void unpin_last(struct exchange *x)
+{
+    if (UNLIKELY(x->pinned)) {
+        x->pinned = false;
+        backend_unpin(x->last);
+    }
+}
+
 /* Accounts and frees. The sides must have let go. */
 static void exchange_over(struct exchange *x, enum reason why)
 {
@@ -170,6 +187,7 @@ static void exchange_over(struct exchange *x, enum reason why)
     CHECK(!x->backend && !x->client);
     leave_target(x, REASON_ok, false);
     write_account(x, why);
+    unpin_last(x);
     slice_put(&x->request);
     if (x->grant_due) {
         x->gone = true; /* freed when the grant arrives: its message lies in here */
@@ -227,6 +245,8 @@ static void finish_when_sent(struct exchange *x)
 {
     if (x->client->ops->flush(x->client))
         finish(x);
+    else
+        pin_last(x);
 }
 
 /* Answers ourselves. Nothing of a response may have been sent. */
@@ -312,6 +332,7 @@ static bool connect_target(struct exchange *x)
 
 static void take_target(struct exchange *x, struct backend *b)
 {
+    unpin_last(x);
     x->target = x->last = b;
     x->given_ns = now_ns(x);
     if (!x->picked_ns)
@@ -328,6 +349,7 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
         return;
     }
     set_state(x, EXCHANGE_QUEUED);
+    pin_last(x);
     timer_init(&x->timer, queue_timeout);
     loop_timer_set(x->f->loop, &x->timer, pool_conf(x->pool)->queue_ms);
     /* A place may have become free between the pick and the wait (queue.c): it goes to the first in
@@ -500,6 +522,8 @@ static void settle(struct exchange *x)
             release_backend(x);
         if (!x->backend_waits)
             finish(x);
+        else
+            pin_last(x);
         return;
     }
     if (x->request_done && x->response_done && !x->client_waits && !x->backend_waits) {

@@ -82,6 +82,7 @@ struct exchange {
     bool no_reuse;  /* only a new connection will do */
     bool grant_due; /* over, but a place given to it is still on its way */
     bool gone;      /* … and nothing else of it is left */
+    bool pinned;    /* `last` is kept for the log, though nothing of ours runs there any more */
 
     bool body_begun;   /* a byte of its body was taken: it cannot be repeated */
     bool heard;        /* a byte came from the backend: the request cannot be repeated */

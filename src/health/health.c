@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "config/compare.h"
 #include "health/health_priv.h"
 
 #include <stdio.h>
@@ -257,6 +258,11 @@ bool health_forget(struct health *h, struct backend *b)
 
 static void checks_changed(struct target *t)
 {
+    const struct health_conf *conf = &pool_conf(t->backend->pool)->health;
+    if (health_conf_equal(conf, t->probe.conf)) {
+        t->probe.conf = conf;
+        return;
+    }
     probe_stop(t);
     set_checks(t);
     if (t->probe.kind) {

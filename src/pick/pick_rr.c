@@ -14,9 +14,6 @@
 
 #include <stdlib.h>
 
-/* Turns behind the present one that a new view looks for before it goes by the share alone. */
-#define SEARCH_MAX 32u
-
 int round_robin_build(const struct pool *pool, struct view *v)
 {
     uint32_t *weights = calloc(v->count, sizeof(*weights));
@@ -33,24 +30,30 @@ int round_robin_build(const struct pool *pool, struct view *v)
     return 0;
 }
 
-/* The place of `slot` that is nearest to `target`, or the length of the table. */
-static uint32_t nearest(const struct view *v, uint32_t slot, uint32_t target)
+/* Whether every member has one turn in a round: then the table is the members, ascending. */
+static bool is_plain(const struct view *v)
 {
-    uint32_t n = v->table_length;
-    for (uint32_t away = 0; away <= n / 2; away++) {
-        uint32_t after = (target + away) % n, before = (target + n - away) % n;
-        if (v->table[after] == slot)
-            return after;
-        if (v->table[before] == slot)
-            return before;
+    return v->table_length == v->count;
+}
+
+/* The turn of the first slot from `slot` on, or the first turn of all. */
+static uint32_t turn_from(const struct view *v, uint32_t slot)
+{
+    uint32_t low = 0, high = v->table_length;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (v->table[middle] < slot)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return n;
+    return low < v->table_length ? low : 0;
 }
 
 /*
- * The turn of the old round that was next is sought in the new round, near the same share of it;
- * where its backend is gone, that of the turn behind it. So with equal weights, whose tables are in
- * the order of slots, whoever stays gets neither two turns nor none because of a change.
+ * With equal weights the new round goes on with the backend whose turn it was, or with the next one
+ * there is: so whoever stays gets neither two turns nor none because of a change. With weights it
+ * goes on after the same share of the round.
  */
 void round_robin_continue(const struct pool *pool, const struct view *old, struct view *v)
 {
@@ -58,17 +61,12 @@ void round_robin_continue(const struct pool *pool, const struct view *old, struc
     v->base = cursor;
     if (v->table_length == 0 || old->table_length == 0 || old->policy != v->policy)
         return;
-    uint32_t at = (uint32_t)((cursor - old->base) % old->table_length);
-    for (uint32_t i = 0; i < MIN(old->table_length, SEARCH_MAX); i++) {
-        uint32_t turn = (at + i) % old->table_length;
-        uint32_t target = (uint32_t)((uint64_t)turn * v->table_length / old->table_length);
-        uint32_t place = nearest(v, old->table[turn], target);
-        if (place < v->table_length) {
-            v->base = cursor - place;
-            return;
-        }
-    }
-    v->base = cursor - (uint64_t)at * v->table_length / old->table_length;
+    uint64_t turn = (cursor - old->base) % old->table_length;
+    if (is_plain(old) && is_plain(v))
+        turn = turn_from(v, old->table[turn]);
+    else
+        turn = (turn * v->table_length + old->table_length - 1) / old->table_length;
+    v->base = cursor - turn;
 }
 
 enum pick_answer pick_round_robin(struct pool *pool, const struct view *v,

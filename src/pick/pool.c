@@ -21,6 +21,7 @@ static_assert(sizeof(struct backend) == CACHE_LINE_BYTES, "a backend is one cach
 struct facts {
     _Atomic uint32_t pins;
     uint32_t admin; /* what control wants; `state` follows with the next view */
+    void *user;
     struct backend_conf conf;
     char texts[]; /* name, address text */
 };
@@ -122,10 +123,9 @@ struct view *pool_rebuild(struct pool *pool)
         old = atomic_load_explicit(&pool->view, memory_order_relaxed);
         if (pool->balance == BALANCE_ROUND_ROBIN)
             round_robin_continue(pool, old, v);
+        if (pool->balance == BALANCE_LEAST_CONNECTIONS)
+            least_update(pool, v); /* before anybody picks by it */
         atomic_store_explicit(&pool->view, v, memory_order_release);
-        struct least *l = atomic_load_explicit(&pool->least, memory_order_relaxed);
-        if (l && pool->balance == BALANCE_LEAST_CONNECTIONS)
-            least_update(pool, v);
     }
     apply_admin(pool, true);
     pool->admin_due = false;
@@ -269,6 +269,11 @@ void backend_admin_set(struct backend *b, uint32_t bits)
         forget_name(b->pool, b);
         b->pool->member_count--;
     }
+}
+
+void **backend_user(struct backend *b)
+{
+    return &facts_of(b)->user;
 }
 
 void backend_weight_set(struct backend *b, uint32_t weight)

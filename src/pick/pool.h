@@ -163,6 +163,9 @@ static inline uint32_t backend_weight(const struct backend *b)
     return atomic_load_explicit(&b->weight, memory_order_relaxed);
 }
 
+/* A place for who manages members (app/membership.c) to keep something of its own. */
+void **backend_user(struct backend *b);
+
 /*
  * A pin keeps a backend from being forgotten while something points at it that is not in flight
  * there (the log's line of an exchange whose client is slow). Taken in a turn in which the backend

@@ -5,11 +5,11 @@
  * time each of them may still hold the former configuration or view.
  */
 #include "base/check.h"
+#include "config/compare.h"
 #include "pick/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define DETAIL_MAX 1024
 
@@ -103,29 +103,6 @@ static void say_number(const struct change *c, const char *name, uint64_t from, 
     note(c, "changed", name, detail);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool same_health(const struct health_conf *a, const struct health_conf *b)
-{
-    if (a->type != b->type || a->interval_ms != b->interval_ms || a->timeout_ms != b->timeout_ms ||
-        a->rise != b->rise || a->fall != b->fall || a->port != b->port ||
-        a->expect_count != b->expect_count)
-        return false;
-    for (size_t i = 0; i < a->expect_count; i++)
-        if (a->expect[i].low != b->expect[i].low || a->expect[i].high != b->expect[i].high)
-            return false;
-    return same_text(a->path, b->path) && same_text(a->host, b->host);
-}
-
-static bool same_passive(const struct passive_conf *a, const struct passive_conf *b)
-{
-    return a->failures == b->failures && a->window_ms == b->window_ms &&
-           a->eject_for_ms == b->eject_for_ms;
-}
-
 static void say_settings(const struct change *c)
 {
     const struct pool_conf *from = pool_conf(c->pool), *to = c->to;
@@ -140,9 +117,9 @@ static void say_settings(const struct change *c)
                        protocol_name(to->protocol));
         note(c, "changed", "protocol", detail);
     }
-    if (!same_health(&from->health, &to->health))
+    if (!health_conf_equal(&from->health, &to->health))
         note(c, "changed", "health", "health checks");
-    if (!same_passive(&from->passive, &to->passive))
+    if (!passive_conf_equal(&from->passive, &to->passive))
         note(c, "changed", "passive_health", "passive health");
     say_number(c, "retries.attempts", from->retry_attempts, to->retry_attempts);
     if (from->retry_on != to->retry_on)

@@ -102,5 +102,26 @@ static inline uint32_t picked_done(struct fixture *f, struct rng *rng, uint64_t 
     return slot;
 }
 
+/* ---- members ---- */
+
+static inline struct backend *fixture_add(struct fixture *f, const char *name, uint32_t weight)
+{
+    struct backend_conf conf = {
+        .name = name,
+        .address = {.kind = ADDRESS_V4, .port = 80, .ip = {127, 0, 0, 1}},
+        .weight = weight,
+    };
+    struct backend *b = pool_add(f->pool, &conf);
+    assert_non_null(b);
+    return b;
+}
+
+/* Out of the view; nothing must be in flight there when it is forgotten. */
+static inline void fixture_remove(struct fixture *f, struct backend *b)
+{
+    backend_admin_set(b, BACKEND_REMOVED);
+    fixture_rebuild(f);
+}
+
 static const enum balance all_policies[] = {BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS,
                                             BALANCE_RANDOM, BALANCE_P2C, BALANCE_SOURCE_HASH};
