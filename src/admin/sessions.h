@@ -5,8 +5,8 @@
  * Sessions: exchanges under way, and the last that ended, as GET /api/v1/sessions shows them.
  *
  * Who gathers them must ask each worker, so the answer comes later: a sessions_fn is called with a
- * query and calls `done` exactly once, from a later turn of the control loop or at once. Rows and
- * their texts are the caller's until `done` returns.
+ * query and calls `done` exactly once, from the loop's turn and never inside the call. Rows and
+ * their texts stay valid until `done` returns.
  *
  * Thread rule: the control thread.
  */

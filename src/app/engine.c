@@ -7,10 +7,12 @@
 
 #include "account/account.h"
 #include "account/board.h"
+#include "admin/steer.h"
 #include "app/grace.h"
 #include "app/membership.h"
 #include "app/relief.h"
 #include "app/rotation.h"
+#include "app/steer.h"
 #include "app/worker.h"
 #include "base/check.h"
 #include "base/limits.h"
@@ -52,6 +54,7 @@ struct engine {
     struct pool **pools;
     uint32_t pool_count;
     struct front *fronts;              /* by listener of the snapshot */
+    struct front **front_list;         /* the same, for those who look */
     struct worker_listener *listeners; /* by address */
     size_t listener_count;
     struct worker **workers;
@@ -60,6 +63,8 @@ struct engine {
     uint32_t worker_count, workers_alive, workers_shut;
     struct health *health;
     struct relief *relief;
+    struct steer *steer; /* the admin server, or NULL */
+    uint64_t started_wall_ms;
     struct timer deadline;
     bool draining;
     bool patient; /* … without a deadline so far */
@@ -73,6 +78,7 @@ struct engine {
 static void on_rotation_changed(void *user, struct pool *pool)
 {
     struct engine *e = user;
+    steer_rotation_changed(e->steer);
     rotation_changed(e->rotation, pool);
 }
 
@@ -239,11 +245,13 @@ static bool make_fronts(struct engine *e)
     const struct snapshot *s = e->snapshot;
     size_t n = s->listener_count ? s->listener_count : 1;
     e->fronts = aligned_alloc(64, n * sizeof(e->fronts[0]));
-    if (!e->fronts)
+    e->front_list = calloc(n, sizeof(e->front_list[0]));
+    if (!e->fronts || !e->front_list)
         return false;
     memset(e->fronts, 0, n * sizeof(e->fronts[0]));
     for (size_t i = 0; i < s->listener_count; i++) {
         const struct listener_conf *conf = &s->listeners[i];
+        e->front_list[i] = &e->fronts[i];
         e->fronts[i].snapshot = s;
         e->fronts[i].conf = conf;
         e->fronts[i].pools = e->pools;
@@ -373,6 +381,7 @@ static int open_control(struct engine *e)
 
 static enum engine_failure build(struct engine *e, char *why, size_t why_size)
 {
+    const struct snapshot *s = e->snapshot;
     uint32_t clients_max = clients_per_worker(e->worker_count);
     enum engine_failure failure = open_logs(e, why, why_size);
     if (failure != ENGINE_OK)
@@ -392,7 +401,10 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size)
         r = graces_new(e->loop, e->workers, e->worker_count, &e->graces);
     if (r == 0)
         r = rotation_new(e->loop, e->graces, &e->rotation);
-    return r < 0 ? fail(why, why_size, "workers", r) : ENGINE_OK;
+    if (r < 0)
+        return fail(why, why_size, "workers", r);
+    e->started_wall_ms = loop_wall_ms(e->loop);
+    return steer_open(e, e->loop, &s->admin, &e->steer, why, why_size);
 }
 
 enum engine_failure engine_new(const struct snapshot *s, struct engine **ret_engine, char *ret_why,
@@ -434,6 +446,40 @@ struct membership *engine_membership(struct engine *e)
 struct pool *engine_pool(struct engine *e, size_t index)
 {
     return index < e->pool_count ? e->pools[index] : NULL;
+}
+
+const struct address *engine_admin_address(const struct engine *e)
+{
+    return steer_address(e->steer);
+}
+
+void engine_view(const struct engine *e, struct steer_view *ret_view)
+{
+    *ret_view = (struct steer_view){
+        .snapshot = e->snapshot,
+        .generation = 1,
+        .pools = e->pools,
+        .pool_count = e->pool_count,
+        .fronts = e->front_list,
+        .front_count = e->snapshot->listener_count,
+        .health = e->health,
+        .board = e->board,
+        .config_path = e->snapshot->source,
+        .engine_name = loop_engine_name(e->loop),
+        .worker_count = e->worker_count,
+        .started_wall_ms = e->started_wall_ms,
+        .draining = e->draining,
+        .reload_ok = true,
+        .reload_wall_ms = e->started_wall_ms,
+    };
+}
+
+void engine_stop(struct engine *e, bool now)
+{
+    if (!e->draining)
+        drain(e, "admin", true);
+    if (now)
+        kill_workers(e);
 }
 
 static void join(struct engine *e, uint32_t index)
@@ -484,6 +530,7 @@ void engine_free(struct engine **engine)
     struct engine *e = *engine;
     if (!e)
         return;
+    steer_close(&e->steer);
     graces_free(&e->graces);
     membership_free(&e->membership);
     if (e->health)
@@ -510,6 +557,7 @@ void engine_free(struct engine **engine)
     }
     free(e->pools);
     free(e->fronts);
+    free(e->front_list);
     free(e->listeners);
     free(e->workers);
     free(e->shut);

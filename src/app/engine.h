@@ -18,6 +18,7 @@
 #include "base/compiler.h"
 #include "config/snapshot.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct engine;
@@ -45,6 +46,16 @@ const struct address *engine_address(const struct engine *e, size_t index);
 struct loop *engine_loop(struct engine *e);
 struct membership *engine_membership(struct engine *e);
 struct pool *engine_pool(struct engine *e, size_t index);
+
+/* The address of the admin server, or NULL. */
+const struct address *engine_admin_address(const struct engine *e);
+
+/* What there is now, for the admin server. Control thread. */
+struct steer_view;
+void engine_view(const struct engine *e, struct steer_view *ret_view);
+
+/* As TERM does, or as a second TERM: `now` ends what runs. Control thread. */
+void engine_stop(struct engine *e, bool now);
 
 /* Serves until told to stop. False when the workers could not be started. */
 NODISCARD bool engine_run(struct engine *e);

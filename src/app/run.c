@@ -177,6 +177,12 @@ static void announce(const struct engine *e)
             address_format(a, text);
         printf("Load Balancer listening on %s\n", text);
     }
+    a = engine_admin_address(e);
+    if (a) {
+        char text[ADDRESS_TEXT_MAX];
+        address_format(a, text);
+        printf("Admin at http://%s/\n", text);
+    }
     fflush(stdout);
 }
 

@@ -9,7 +9,7 @@
  *        └───── does not ────────────── greeting ─────────────────▲
  */
 
-#include "app/feed.h"
+#include "admin/feed.h"
 #include "app/test_server.h"
 #include "base/list.h"
 #include "base/rng.h"

@@ -7,7 +7,7 @@
  * stays while connections come and go.
  */
 
-#include "app/feed.h"
+#include "admin/feed.h"
 #include "app/traffic.h"
 #include "base/list.h"
 #include "io/loop.h"

@@ -91,6 +91,20 @@
 #define BOARD_LISTENERS_MAX 2048   /* with those that leave after a reload: dropped, counted */
 #define BOARD_POOLS_MAX     16384  /* the same: dropped, counted */
 
+/* Admin server: looked at by people and scripts, and never in the way of traffic. */
+#define ADMIN_HEAD_MAX        8192         /* bytes: head_too_large */
+#define ADMIN_BODY_MAX        65536        /* bytes: 413 */
+#define ADMIN_ANSWER_MAX      (64u << 20)  /* 100,000 backends: 503 */
+#define ADMIN_PENDING_MAX     (128u << 20) /* answers that slow readers leave unsent: 503 */
+#define ADMIN_CONNECTIONS_MAX 64           /* the quietest gives way, else closed */
+#define ADMIN_SOCKET_KEPT     16           /* of these only for the unix socket */
+#define ADMIN_STREAMS_MAX     16           /* readers of events: 429 */
+#define ADMIN_EVENTS_MAX      256          /* waiting for one reader; beyond: closed */
+#define ADMIN_EVENT_BYTES_MAX (4u << 20)   /* the same in bytes */
+#define ADMIN_TICK_BACKENDS   1000         /* of each pool, in what is sent each second: cut */
+#define ADMIN_UNITS_PER_S     4096 /* requests and 4 KiB of answers, over the address: they wait */
+#define ADMIN_LOG_LINES       256  /* waiting for the control thread: dropped, counted */
+
 /* Ground. */
 #define MAP_ENTRIES_MAX  (1u << 30) /* slot numbers fit 32 bits at 7/8 full: put fails */
 #define SUGGEST_WORD_MAX 64         /* longer words get no did-you-mean */

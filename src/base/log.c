@@ -32,6 +32,11 @@ static struct logsink *sink;
 static struct logring *ring;
 static uint64_t dropped_total;
 static uint64_t dropped_unsaid;
+static log_tap_fn *tap_fn;
+static void *tap_user;
+
+/* Whether there is a tap: the lock is not taken for nothing. */
+static _Atomic bool tapped;
 
 static const char *const level_names[] = {
     [LOG_LEVEL_ERROR] = "error",
@@ -161,12 +166,6 @@ static void w_text_line(struct writer *w, int64_t wall_ms, enum log_level level,
     w_u8(w, '\n');
 }
 
-/* One piece of a message: a bare word has an empty key. */
-struct piece {
-    struct span key;
-    struct span value; /* without quotes, still escaped */
-};
-
 static bool is_key(struct span s)
 {
     if (s.n == 0 || !ascii_is_alpha(s.p[0]))
@@ -188,7 +187,7 @@ static struct span cut_quoted(struct span *rest)
     return span_sub(s, 0, n);
 }
 
-static bool next_piece(struct span *rest, struct piece *ret_piece)
+bool log_piece_next(struct span *rest, struct log_piece *ret_piece)
 {
     while (rest->n > 0 && rest->p[0] == ' ')
         *rest = span_from(*rest, 1);
@@ -198,7 +197,7 @@ static bool next_piece(struct span *rest, struct piece *ret_piece)
     struct span word = span_cut(&after, ' ');
     size_t eq = span_find(word, '=');
     if (eq == SPAN_NOT_FOUND || !is_key(span_sub(word, 0, eq))) {
-        *ret_piece = (struct piece){.value = word};
+        *ret_piece = (struct log_piece){.value = word};
         *rest = after;
         return true;
     }
@@ -207,7 +206,7 @@ static bool next_piece(struct span *rest, struct piece *ret_piece)
         after = span_from(*rest, eq + 1);
         value = cut_quoted(&after);
     }
-    *ret_piece = (struct piece){.key = span_sub(word, 0, eq), .value = value};
+    *ret_piece = (struct log_piece){.key = span_sub(word, 0, eq), .value = value};
     *rest = after;
     return true;
 }
@@ -227,21 +226,26 @@ static size_t unescape_one(struct span s, uint8_t *ret_byte)
     return 2;
 }
 
+size_t log_unescape(struct span value, uint8_t *buf, size_t size)
+{
+    size_t n = 0;
+    while (value.n > 0 && n < size)
+        value = span_from(value, unescape_one(value, &buf[n++]));
+    return n;
+}
+
 static void w_json_value(struct writer *w, struct span escaped)
 {
     uint8_t plain[LOG_LINE_MAX];
-    size_t n = 0;
-    while (escaped.n > 0 && n < sizeof(plain))
-        escaped = span_from(escaped, unescape_one(escaped, &plain[n++]));
-    w_json_escaped(w, span_of(plain, n));
+    w_json_escaped(w, span_of(plain, log_unescape(escaped, plain, sizeof(plain))));
 }
 
 /* The bare words with single spaces between them. */
 static void w_json_words(struct writer *w, struct span message)
 {
-    struct piece piece;
+    struct log_piece piece;
     bool first = true;
-    while (w_ok(w) && next_piece(&message, &piece)) {
+    while (w_ok(w) && log_piece_next(&message, &piece)) {
         if (!span_empty(piece.key))
             continue;
         if (!first)
@@ -253,8 +257,8 @@ static void w_json_words(struct writer *w, struct span message)
 
 static void w_json_fields(struct writer *w, struct span message)
 {
-    struct piece piece;
-    while (next_piece(&message, &piece)) {
+    struct log_piece piece;
+    while (log_piece_next(&message, &piece)) {
         if (span_empty(piece.key))
             continue;
         uint8_t *before = w->at;
@@ -307,12 +311,12 @@ size_t log_format_line(char *buf, size_t buf_size, enum log_format format, int64
 
 /* ---- where lines go ---- */
 
-static size_t make_line(char line[LOG_LINE_MAX], enum log_level level, const char *area,
-                        struct span message)
+static size_t make_line(char line[LOG_LINE_MAX], int64_t wall_ms, enum log_level level,
+                        const char *area, struct span message)
 {
     enum log_format format =
         (enum log_format)atomic_load_explicit(&format_now, memory_order_relaxed);
-    return log_format_line(line, LOG_LINE_MAX, format, clock_wall_ms(), level, area, message);
+    return log_format_line(line, LOG_LINE_MAX, format, wall_ms, level, area, message);
 }
 
 /* Under the lock. Says how many lines are missing before the first that fits again. */
@@ -323,7 +327,7 @@ static void say_dropped(void)
     struct writer w = writer_of(text, sizeof(text));
     w_str(&w, "lines dropped, ring full count=");
     w_u64_dec(&w, dropped_unsaid);
-    size_t n = make_line(line, LOG_LEVEL_WARN, "log", w_span_of_result(&w));
+    size_t n = make_line(line, clock_wall_ms(), LOG_LEVEL_WARN, "log", w_span_of_result(&w));
     if (logring_write(ring, line, n))
         dropped_unsaid = 0;
 }
@@ -346,6 +350,14 @@ static void emit(const char *line, size_t n)
     (void)pthread_mutex_unlock(&lock);
 }
 
+static void tap_line(int64_t wall_ms, enum log_level level, const char *area, struct span message)
+{
+    (void)pthread_mutex_lock(&lock);
+    if (tap_fn)
+        tap_fn(tap_user, wall_ms, level, area, message);
+    (void)pthread_mutex_unlock(&lock);
+}
+
 void log_event(enum log_level level, const char *area, const char *format, ...)
 {
     if (!log_enabled(level))
@@ -358,8 +370,20 @@ void log_event(enum log_level level, const char *area, const char *format, ...)
     if (n < 0)
         return;
     char line[LOG_LINE_MAX];
-    size_t message_len = MIN((size_t)n, sizeof(message) - 1);
-    emit(line, make_line(line, level, area, span_of(message, message_len)));
+    struct span text = span_of(message, MIN((size_t)n, sizeof(message) - 1));
+    int64_t wall_ms = clock_wall_ms();
+    emit(line, make_line(line, wall_ms, level, area, text));
+    if (atomic_load_explicit(&tapped, memory_order_relaxed))
+        tap_line(wall_ms, level, area, text);
+}
+
+void log_tap(log_tap_fn *tap, void *user)
+{
+    (void)pthread_mutex_lock(&lock);
+    tap_fn = tap;
+    tap_user = user;
+    atomic_store_explicit(&tapped, tap != NULL, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&lock);
 }
 
 int log_start(struct logwriter *new_writer, const char *path, enum log_format format)

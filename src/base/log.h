@@ -73,6 +73,26 @@ uint64_t log_dropped(void);
 const char *log_level_name(enum log_level level);
 NODISCARD bool log_level_parse(struct span name, enum log_level *ret_level);
 
+/*
+ * A tap: sees each line that is logged, before its text is made. One at a time; NULL ends it. It is
+ * called on the thread that logs, under the log's lock: it copies, does not wait and does not log.
+ */
+typedef void log_tap_fn(void *user, int64_t wall_ms, enum log_level level, const char *area,
+                        struct span message);
+void log_tap(log_tap_fn *tap, void *user);
+
+/*
+ * The pieces of a message, one after the other: bare words have an empty key; a value is without
+ * its quotes and still escaped, see log_unescape. False at the end.
+ */
+struct log_piece {
+    struct span key, value;
+};
+NODISCARD bool log_piece_next(struct span *rest, struct log_piece *ret_piece);
+
+/* What a value was before log_value(); cut at `size`. Returns its length, at most value.n. */
+size_t log_unescape(struct span value, uint8_t *buf, size_t size);
+
 /* One line as log_event() makes it, newline included, for any stamp: pure, for tests and for tools
  * that print the same way. Returns bytes written, at most buf_size; buf_size at least 256. */
 size_t log_format_line(char *buf, size_t buf_size, enum log_format format, int64_t wall_ms,

@@ -136,11 +136,14 @@ struct listener_conf {
     struct origin origin;
 };
 
+/* Where the admin server listens when nothing is said. */
+#define ADMIN_PORT 9900
+
 struct admin_conf {
     bool enabled;
-    struct address address;
-    const char *socket; /* path or NULL */
-    const char *token;  /* NULL = changes only over the socket */
+    struct address address; /* ADDRESS_NONE: only the socket */
+    const char *socket;     /* path or NULL */
+    const char *token;      /* NULL = changes only over the socket */
 };
 
 struct snapshot {

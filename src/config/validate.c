@@ -338,19 +338,31 @@ static void check_pool(struct load *l, const struct block *b, bool used)
 
 /* ---- the rest ---- */
 
+/* Whether what listens there is reached from this machine alone. */
+static bool is_loopback(const struct address *a)
+{
+    static const uint8_t v6[16] = {[15] = 1};
+    return a->kind == ADDRESS_V4 ? a->ip[0] == 127 : memcmp(a->ip, v6, sizeof(v6)) == 0;
+}
+
 static void check_admin(struct load *l)
 {
     struct snapshot *s = &l->config->snapshot;
     size_t count;
     const struct block *b = blocks(l, "admin", &count);
+    struct address *a = &s->admin.address;
     s->admin.enabled = b->at.line != 0;
-    if (!s->admin.enabled)
+    if (!s->admin.enabled || !l->whole)
         return;
-    diagnose_warning(
-        l->d, b->at,
-        "the admin server is not part of this version; its settings are checked and not used");
-    if (s->admin.address.kind == ADDRESS_NONE && s->admin.socket == NULL && l->whole)
-        diagnose_error(l->d, b->at, "admin needs 'listen' or 'socket'");
+    if (a->kind == ADDRESS_NONE && s->admin.socket == NULL)
+        *a = (struct address){.kind = ADDRESS_V4, .ip = {127, 0, 0, 1}, .port = ADMIN_PORT};
+    if (a->kind == ADDRESS_UNIX)
+        diagnose_error(l->d, block_place(b, "listen"),
+                       "a unix socket of the admin server is named by 'socket'");
+    else if (a->kind != ADDRESS_NONE && !is_loopback(a))
+        diagnose_warning(
+            l->d, block_place(b, "listen"),
+            "whoever reaches this address may look at everything; keep it on loopback");
 }
 
 static void complete_access_log(struct load *l)

@@ -66,6 +66,8 @@ static bool put_backend(FILE *out, const char *word, char *ret_why, size_t why_s
     return true;
 }
 
+static const char unix_prefix[] = "unix:";
+
 static void put_head(FILE *out, const struct config_words *words)
 {
     (void)fputs(
@@ -80,7 +82,10 @@ static void put_head(FILE *out, const struct config_words *words)
     put_line(out, "  file: ", words->log_file);
     if (words->admin)
         (void)fputs("admin:\n", out);
-    put_line(out, "  listen: ", words->admin);
+    if (words->admin && strncmp(words->admin, unix_prefix, strlen(unix_prefix)) == 0)
+        put_line(out, "  socket: ", words->admin + strlen(unix_prefix));
+    else
+        put_line(out, "  listen: ", words->admin);
 }
 
 static void put_listener(FILE *out, const struct config_words *words, const char *mode)

@@ -183,6 +183,9 @@ static int open_unix(struct listener *l, const struct listener_options *options)
     if (fd < 0)
         return errno;
     l->shards[l->fd_count++].fd = fd;
+    /* Before there is a file: at no moment may anybody else open it. */
+    if (options->mode && fchmod(fd, options->mode) != 0)
+        return errno;
     struct sockaddr_storage sa;
     socklen_t len = socket_sockaddr(&l->address, &sa);
     if (bind(fd, (const struct sockaddr *)&sa, len) != 0)

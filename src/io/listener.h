@@ -30,6 +30,7 @@ struct listener_options {
     uint32_t shards;        /* >= 1 */
     uint32_t backlog;       /* 0 = the system's maximum */
     bool defer_accept;      /* HTTP: wake only when the first bytes are there */
+    uint32_t mode;          /* of a unix socket's file, less the umask; 0 = 0777 */
 };
 
 #define LISTENER_WHY_MAX 256

@@ -25,6 +25,9 @@
 /* Connections taken per turn and acceptor while more wait. */
 #define ACCEPTS_PER_TURN 8u
 
+/* Times that a turn asks for completions that were due already, some twenty each. */
+#define LOOKS_PER_TURN 32
+
 /* ---- entering the kernel ---- */
 
 static void note(struct uring_loop *l, const struct io_uring_cqe *cqe);
@@ -317,7 +320,7 @@ static void note(struct uring_loop *l, const struct io_uring_cqe *cqe)
 }
 
 /* Takes all completions, those too that the kernel keeps for want of room. */
-static void reap_all(struct uring_loop *l)
+static void reap_ready(struct uring_loop *l)
 {
     reap(l);
     if (LIKELY(!uring_overflowed(&l->ring)))
@@ -327,6 +330,20 @@ static void reap_all(struct uring_loop *l)
         enter(l, 0);
         reap(l);
     } while (uring_overflowed(&l->ring));
+}
+
+/* What has happened until now is noted before anything is served: who finds a stream without input
+ * may rely on it. The limits are for a flood: one turn is not to use up the buffers of all. */
+static void reap_all(struct uring_loop *l)
+{
+    reap_ready(l);
+    for (int i = 0; UNLIKELY(uring_has_work(&l->ring)) && i < LOOKS_PER_TURN; i++) {
+        if (l->free_count > l->buffers_count / 2 && l->multishot)
+            return;
+        l->counters.looks++;
+        enter(l, 0);
+        reap_ready(l);
+    }
 }
 
 static uint64_t patience_ms(const struct loop *loop)

@@ -16,11 +16,12 @@
 static const uint32_t wishes[] = {
     IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | URING_SETUP_NO_SQARRAY,
     IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+    IORING_SETUP_COOP_TASKRUN,
 };
 
-#define SETUP_ALWAYS \
-    (IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED)
+#define SETUP_ALWAYS                                                      \
+    (IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | \
+     IORING_SETUP_R_DISABLED | IORING_SETUP_TASKRUN_FLAG)
 
 /* 5.17: sleeping with a limit, no completion is ever lost, success may be silent. */
 #define FEATURES_NEEDED                                                                           \

@@ -127,3 +127,10 @@ static inline bool uring_overflowed(const struct uring *u)
 {
     return (__atomic_load_n(u->sq_flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW) != 0;
 }
+
+/* Something has happened of which there is no completion yet: the next uring_enter makes it. One
+ * that slept stops at the first it was asked to wait for, and each at some twenty. */
+static inline bool uring_has_work(const struct uring *u)
+{
+    return (__atomic_load_n(u->sq_flags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
+}

@@ -78,6 +78,7 @@ struct uring_counters {
     uint64_t sends_failed; /* of those: short or refused, and sent again or told */
     uint64_t no_buffers;   /* multishot receives that ended for want of a buffer */
     uint64_t overflows;    /* turns in which the completion queue was full */
+    uint64_t looks;        /* system calls for completions that the one of the turn left behind */
     uint64_t parked;
     uint64_t late; /* completions of streams closed meanwhile */
 };

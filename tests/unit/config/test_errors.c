@@ -175,7 +175,7 @@ static const struct mistake mistakes[] = {
      1, 99, 3, "listener 'db' speaks tcp but pool 'app' is http", NULL},
     {L "pools: [{name: app, health: {path: /x}, backends: ['127.0.0.1:1']}]\n", 2, 36, 2,
      "'path' is for health checks of type http", "add 'type: http'"},
-    {L P "admin: {token: 12345678}\n", 3, 1, 5, "admin needs 'listen' or 'socket'", NULL},
+    {L P "admin: {listen: 'unix:/s'}\n", 3, 17, 9, "is named by 'socket'", NULL},
 
     /* missing */
     {L, 1, 1, 1, "the configuration has no 'pools'", NULL},
@@ -284,8 +284,7 @@ static const struct mistake warnings[] = {
     {L "pools: [{name: app, health: {type: none}, passive_health: {failures: 0}, backends: "
        "['127.0.0.1:1']}]\n",
      2, 36, 4, "a dead backend keeps its share", NULL},
-    {L P "admin: {listen: '127.0.0.1:9900'}\n", 3, 1, 5,
-     "the admin server is not part of this version", NULL},
+    {L P "admin: {listen: ':9900'}\n", 3, 17, 7, "keep it on loopback", NULL},
     {L P "access_log: {file: x, format: none}\n", 3, 20, 1, "nothing is written to this file",
      NULL},
     {"listeners: [{name: web, listen: ':80', routes: [{pool: app}, {pool: app, match: {path: "

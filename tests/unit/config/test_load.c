@@ -410,9 +410,40 @@ static void test_summary(void **state)
     loaded_fini(&l);
 }
 
+static void test_admin_where_nothing_is_said(void **state)
+{
+    static const struct {
+        const char *text;
+        uint16_t port; /* 0 = no address */
+        const char *socket;
+    } cases[] = {
+        {"admin: {}", ADMIN_PORT, NULL},
+        {"admin: {token: 12345678}", ADMIN_PORT, NULL},
+        {"admin: {socket: /s}", 0, "/s"},
+        {"admin: {listen: '[::1]:7', socket: /s}", 7, "/s"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[512];
+        snprintf(text, sizeof(text),
+                 "listeners: [{name: web, listen: ':80', pool: app}]\n"
+                 "pools: [{name: app, backends: [127.0.0.1:8881]}]\n%s\n",
+                 cases[i].text);
+        struct loaded l = loaded_good(text);
+        const struct admin_conf *a = &l.s->admin;
+        assert_true(a->enabled);
+        assert_int_equal(l.d.count, 0);
+        assert_int_equal(a->address.port, cases[i].port);
+        assert_int_equal(a->address.kind == ADDRESS_NONE, cases[i].port == 0);
+        assert_int_equal(a->socket != NULL, cases[i].socket != NULL);
+        loaded_fini(&l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_admin_where_nothing_is_said),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_minimal),
         cmocka_unit_test(test_json),

@@ -72,6 +72,29 @@ static void test_all(void **state)
     free(text);
 }
 
+static void test_admin_words(void **state)
+{
+    const char *listen[] = {":80"};
+    const char *backends[] = {"127.0.0.1:1"};
+    struct config_words words = {
+        .listen = listen, .listen_count = 1, .backends = backends, .backend_count = 1};
+    (void)state;
+    words.admin = "unix:/run/p.sock";
+    char *text = text_of(&words);
+    struct loaded l = loaded_good(text);
+    assert_string_equal(l.s->admin.socket, "/run/p.sock");
+    assert_int_equal(l.s->admin.address.kind, ADDRESS_NONE);
+    loaded_fini(&l);
+    free(text);
+    words.admin = "127.0.0.1:77";
+    text = text_of(&words);
+    l = loaded_good(text);
+    assert_null(l.s->admin.socket);
+    assert_int_equal(l.s->admin.address.port, 77);
+    loaded_fini(&l);
+    free(text);
+}
+
 static void test_wrong_words(void **state)
 {
     static const struct {
@@ -116,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_least),
         cmocka_unit_test(test_all),
+        cmocka_unit_test(test_admin_words),
         cmocka_unit_test(test_wrong_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,10 +161,17 @@ static void poll_done(struct timer *t)
 void rig_open(struct rig *rig, void **state, const char *listen_on)
 {
     const struct engine_row *row = *state;
-    memset(rig, 0, sizeof *rig);
-    (void)signal(SIGPIPE, SIG_IGN); /* as stream_bulk asks for */
     const struct loop_options options = {.engine = row->engine};
-    assert_int_equal(loop_new(&options, &rig->loop), 0);
+    struct loop *loop;
+    assert_int_equal(loop_new(&options, &loop), 0);
+    rig_open_on(rig, loop, listen_on);
+}
+
+void rig_open_on(struct rig *rig, struct loop *loop, const char *listen_on)
+{
+    memset(rig, 0, sizeof *rig);
+    rig->loop = loop;
+    (void)signal(SIGPIPE, SIG_IGN); /* as stream_bulk asks for */
     timer_init(&rig->poll, poll_done);
     timer_init(&rig->guard, guard);
     end_init(rig, &rig->client);
@@ -301,4 +308,9 @@ int rig_main(const char *group, const struct rig_test *tests, size_t count)
 int rig_main_epoll(const char *group, const struct rig_test *tests, size_t count)
 {
     return run_group(group, &engine_rows[0], tests, count);
+}
+
+int rig_main_uring(const char *group, const struct rig_test *tests, size_t count)
+{
+    return run_group(group, &engine_rows[1], tests, count);
 }

@@ -67,6 +67,8 @@ struct rig {
 
 /* Opens a loop and starts accepting on `listen_on` ("127.0.0.1:0"; NULL: no listener). */
 void rig_open(struct rig *rig, void **state, const char *listen_on);
+/* The same on a loop that the test has made; the rig takes it over. */
+void rig_open_on(struct rig *rig, struct loop *loop, const char *listen_on);
 /* Closes all that is open. */
 void rig_close(struct rig *rig);
 
@@ -96,10 +98,12 @@ void rig_fill(uint8_t *p, size_t n, uint64_t at);
 int rig_raw_connect(struct rig *rig);
 void rig_raw_reset(int fd);
 
-/* Runs all tests once per engine; rig_main_epoll on the only one that can do what they test. */
+/* Runs all tests once per engine; rig_main_epoll and rig_main_uring on the only one that they are
+ * about. */
 struct rig_test {
     const char *name;
     CMUnitTestFunction fn;
 };
 int rig_main(const char *group, const struct rig_test *tests, size_t count);
 int rig_main_epoll(const char *group, const struct rig_test *tests, size_t count);
+int rig_main_uring(const char *group, const struct rig_test *tests, size_t count);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "app/feed.h"
+#include "admin/feed.h"
 
 #include "base/check.h"
 
