@@ -127,11 +127,17 @@ static uint64_t read_counter(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static void add_counts(const struct tally_counts *c, struct account_totals *add_to)
+uint64_t account_reason(const struct account *a, enum reason reason)
 {
-    add_to->bytes_in += read_counter(&c->bytes_in);
-    add_to->bytes_out += read_counter(&c->bytes_out);
-    add_to->retries += read_counter(&c->retries);
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    CHECK(reason < REASON_COUNT);
+    return read_counter(&a->by_reason[reason]);
+}
+
+uint64_t account_records_dropped(const struct account *a)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    return a->ring ? logring_dropped(a->ring) : 0;
 }
 
 void account_totals(const struct account *a, struct account_totals *add_to)
@@ -142,24 +148,19 @@ void account_totals(const struct account *a, struct account_totals *add_to)
         add_to->by_reason[i] += n;
         add_to->exchanges += n;
     }
-    const struct tally *t = a->tally;
-    for (size_t i = 0; i < BOARD_CLASSES; i++)
-        add_to->by_class[i] += read_counter(&t->gone_by_class[i]);
-    add_counts(&t->gone, add_to);
-    struct tally_at at = {0};
-    for (const struct tally_pair *p; (p = tally_next_pair(t, &at));) {
-        tally_classes(p, add_to->by_class);
-        add_counts(&p->counts, add_to);
-    }
-    if (a->ring)
-        add_to->records_dropped += logring_dropped(a->ring);
+    struct board_sum sum = {0};
+    tally_all(a->tally, &sum, add_to->by_class);
+    add_to->bytes_in += sum.bytes_in;
+    add_to->bytes_out += sum.bytes_out;
+    add_to->retries += sum.retries;
+    add_to->records_dropped += account_records_dropped(a);
 }
 
 void account_latency(const struct account *a, struct latency_sum *add_to)
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
-    latency_read(&a->tally->gone.latency, add_to);
-    struct tally_at at = {0};
-    for (const struct tally_pair *p; (p = tally_next_pair(a->tally, &at));)
-        latency_read(&p->counts.latency, add_to);
+    struct board_sum sum = {.latency = *add_to};
+    uint64_t classes[BOARD_CLASSES] = {0};
+    tally_all(a->tally, &sum, classes);
+    *add_to = sum.latency;
 }

@@ -84,5 +84,8 @@ struct account_totals {
 };
 void account_totals(const struct account *a, struct account_totals *add_to);
 
+uint64_t account_reason(const struct account *a, enum reason reason);
+uint64_t account_records_dropped(const struct account *a);
+
 /* How long all of them took. */
 void account_latency(const struct account *a, struct latency_sum *add_to);

@@ -41,6 +41,12 @@ struct account_board *board_new(uint32_t count)
     return b;
 }
 
+const struct account_board *board_empty(void)
+{
+    static const struct account_board empty;
+    return &empty;
+}
+
 void board_add(struct account_board *b, const struct account *a)
 {
     CHECK(b->count < b->room);
@@ -69,22 +75,28 @@ static const struct tally *tally_of(const struct account_board *b, uint32_t inde
     return account_tally(b->accounts[index]);
 }
 
+uint64_t board_reason(const struct account_board *b, enum reason reason)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        sum += account_reason(b->accounts[i], reason);
+    return sum;
+}
+
+uint64_t board_records_dropped(const struct account_board *b)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        sum += account_records_dropped(b->accounts[i]);
+    return sum;
+}
+
 uint64_t board_untold(const struct account_board *b)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < b->count; i++)
         sum += histogram_load(&tally_of(b, i)->untold);
     return sum;
-}
-
-static void add_counts(const struct tally_counts *c, struct board_sum *add_to)
-{
-    add_to->failures += histogram_load(&c->failures);
-    add_to->retries += histogram_load(&c->retries);
-    add_to->bytes_in += histogram_load(&c->bytes_in);
-    add_to->bytes_out += histogram_load(&c->bytes_out);
-    latency_read(&c->latency, &add_to->latency);
-    add_to->requests = add_to->latency.count;
 }
 
 /* ---- by listener and pool ---- */
@@ -144,7 +156,7 @@ bool board_pair(const struct account_board *b, struct board_key listener,
     for (uint32_t i = 0; i < b->count; i++) {
         const struct tally_pair *p = pair_in(b, i, listener, pool);
         if (p)
-            add_counts(&p->counts, add_to);
+            tally_add(&p->counts, add_to);
         any |= p != NULL;
     }
     return any;
@@ -192,14 +204,40 @@ void board_pair_codes(const struct account_board *b, struct board_key listener,
     }
 }
 
-void board_pair_classes(const struct account_board *b, struct board_key listener,
-                        const struct board_key *pool, uint64_t add_to[BOARD_CLASSES])
+void board_listener(const struct account_board *b, struct board_key listener,
+                    struct board_sum *add_to, uint64_t classes[BOARD_CLASSES])
 {
     for (uint32_t i = 0; i < b->count; i++) {
-        const struct tally_pair *p = pair_in(b, i, listener, pool);
-        if (p)
-            tally_classes(p, add_to);
+        const struct tally_front *f = tally_find_front(tally_of(b, i), listener);
+        if (!f)
+            continue;
+        tally_past_add(&f->gone, add_to, classes);
+        uint32_t at = 0;
+        for (const struct tally_pair *p; (p = tally_next_pair(f, &at));)
+            tally_pair_add(p, add_to, classes);
     }
+}
+
+void board_pool(const struct account_board *b, struct board_key pool, struct board_sum *add_to,
+                uint64_t classes[BOARD_CLASSES])
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct tally *t = tally_of(b, i);
+        for (uint32_t k = 0; k < tally_front_count(t); k++) {
+            const struct tally_front *f = tally_front_at(t, k);
+            const struct tally_pair *p =
+                f ? tally_find_pair(f, (struct board_key){0}, &pool) : NULL;
+            if (p)
+                tally_pair_add(p, add_to, classes);
+        }
+    }
+}
+
+void board_process(const struct account_board *b, struct board_sum *add_to,
+                   uint64_t classes[BOARD_CLASSES])
+{
+    for (uint32_t i = 0; i < b->count; i++)
+        tally_all(tally_of(b, i), add_to, classes);
 }
 
 /* ---- by backend ---- */
@@ -222,7 +260,7 @@ bool board_backend(const struct account_board *b, struct board_key backend,
     for (uint32_t i = 0; i < b->count; i++) {
         const struct tally_backend *row = tally_find_backend(tally_of(b, i), backend);
         if (row)
-            add_counts(&row->counts, add_to);
+            tally_add(&row->counts, add_to);
         any |= row != NULL;
     }
     return any;
@@ -250,5 +288,20 @@ void board_backend_connect_errors(const struct account_board *b, struct board_ke
         const struct tally_backend *row = tally_find_backend(tally_of(b, i), backend);
         for (size_t k = 0; row && k < BOARD_CONNECT_REASONS; k++)
             add_to[k] += histogram_load(&row->connect_errors[k]);
+    }
+}
+
+void board_backend_classes(const struct account_board *b, struct board_key backend,
+                           uint64_t add_to[BOARD_CLASSES])
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct tally_backend *row = tally_find_backend(tally_of(b, i), backend);
+        for (size_t k = 0; row && k < BACKEND_CODES; k++) {
+            uint16_t code = atomic_load_explicit(&row->codes[k], memory_order_relaxed);
+            if (code > 0)
+                add_to[class_of(code - 1u)] += histogram_load(&row->by_code[k]);
+        }
+        for (size_t k = 0; row && k < BOARD_CLASSES; k++)
+            add_to[k] += histogram_load(&row->by_class[k]);
     }
 }

@@ -50,6 +50,8 @@ enum reason board_connect_reason(size_t i);
 
 /* NULL without memory. Up to `count` accounts, each to be added before it counts anything. */
 struct account_board *board_new(uint32_t count);
+/* One that has counted nothing. */
+const struct account_board *board_empty(void);
 void board_add(struct account_board *b, const struct account *a);
 void board_free(struct account_board **b);
 
@@ -96,9 +98,14 @@ bool board_pair(const struct account_board *b, struct board_key listener,
 void board_pair_codes(const struct account_board *b, struct board_key listener,
                       const struct board_key *pool, struct board_codes *add_to);
 
-/* The same counts by status / 100. */
-void board_pair_classes(const struct account_board *b, struct board_key listener,
-                        const struct board_key *pool, uint64_t add_to[BOARD_CLASSES]);
+/* All there is of a listener, a pool, the process, and by status / 100. Those of a listener and of
+ * the process never fall, whatever comes and goes. */
+void board_listener(const struct account_board *b, struct board_key listener,
+                    struct board_sum *add_to, uint64_t classes[BOARD_CLASSES]);
+void board_pool(const struct account_board *b, struct board_key pool, struct board_sum *add_to,
+                uint64_t classes[BOARD_CLASSES]);
+void board_process(const struct account_board *b, struct board_sum *add_to,
+                   uint64_t classes[BOARD_CLASSES]);
 
 /* ---- by backend ---- */
 
@@ -112,6 +119,9 @@ bool board_backend(const struct account_board *b, struct board_key backend,
 void board_backend_codes(const struct account_board *b, struct board_key backend,
                          struct board_codes *add_to);
 
+void board_backend_classes(const struct account_board *b, struct board_key backend,
+                           uint64_t add_to[BOARD_CLASSES]);
+
 /* For the reasons of board_connect_reason. */
 void board_backend_connect_errors(const struct account_board *b, struct board_key backend,
                                   uint64_t add_to[BOARD_CONNECT_REASONS]);
@@ -120,6 +130,12 @@ void board_backend_connect_errors(const struct account_board *b, struct board_ke
 
 uint32_t board_accounts(const struct account_board *b);
 const struct account *board_account(const struct account_board *b, uint32_t index);
+
+/* Exchanges that ended for this reason. */
+uint64_t board_reason(const struct account_board *b, enum reason reason);
+
+/* Records that the access log had no room for. */
+uint64_t board_records_dropped(const struct account_board *b);
 
 /* Exchanges that have no row, for want of memory or beyond the limits. */
 uint64_t board_untold(const struct account_board *b);

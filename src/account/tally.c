@@ -77,27 +77,29 @@ static void reset_numbers(_Atomic uint64_t *numbers, size_t n)
         atomic_store_explicit(&numbers[i], 0, memory_order_relaxed);
 }
 
-/* Readers of totals see the counts twice for a moment, never less than before. */
-static void keep_counts(struct tally *t, const struct tally_pair *p)
+static void keep_counts(struct tally_past *past, const struct tally_pair *p)
 {
     uint64_t classes[BOARD_CLASSES] = {0};
     tally_classes(p, classes);
     for (size_t i = 0; i < BOARD_CLASSES; i++)
-        histogram_bump(&t->gone_by_class[i], classes[i]);
+        histogram_bump(&past->by_class[i], classes[i]);
     const struct tally_counts *c = &p->counts;
-    histogram_bump(&t->gone.failures, histogram_load(&c->failures));
-    histogram_bump(&t->gone.retries, histogram_load(&c->retries));
-    histogram_bump(&t->gone.bytes_in, histogram_load(&c->bytes_in));
-    histogram_bump(&t->gone.bytes_out, histogram_load(&c->bytes_out));
-    histogram_bump(&t->gone.latency.sum, histogram_load(&c->latency.sum));
+    histogram_bump(&past->counts.failures, histogram_load(&c->failures));
+    histogram_bump(&past->counts.retries, histogram_load(&c->retries));
+    histogram_bump(&past->counts.bytes_in, histogram_load(&c->bytes_in));
+    histogram_bump(&past->counts.bytes_out, histogram_load(&c->bytes_out));
+    histogram_bump(&past->counts.latency.sum, histogram_load(&c->latency.sum));
     for (size_t i = 0; i < LATENCY_BUCKETS; i++)
-        histogram_bump(&t->gone.latency.buckets[i], histogram_load(&c->latency.buckets[i]));
+        histogram_bump(&past->counts.latency.buckets[i], histogram_load(&c->latency.buckets[i]));
 }
 
-static void own_pair(struct tally *t, struct tally_pair *p, uint32_t birth)
+/* Who reads the totals meanwhile may see some counts twice, but none missing. */
+static void own_pair(struct tally *t, struct tally_front *f, struct tally_pair *p, uint32_t birth)
 {
-    if (atomic_load_explicit(&p->birth, memory_order_relaxed) != 0)
-        keep_counts(t, p);
+    if (atomic_load_explicit(&p->birth, memory_order_relaxed) != 0) {
+        keep_counts(&t->gone, p);
+        keep_counts(&f->gone, p);
+    }
     reset_counts(&p->counts);
     reset_codes(p->codes, p->by_code, PAIR_CODES);
     reset_numbers(p->by_class, ARRAY_LEN(p->by_class));
@@ -122,10 +124,12 @@ static void own_front(struct tally *t, struct tally_front *f, uint32_t birth)
         for (size_t k = 0; chunk && k < TALLY_CHUNK; k++) {
             struct tally_pair *p = atomic_load_explicit(&chunk->pairs[k], memory_order_relaxed);
             if (p)
-                own_pair(t, p, 0);
+                own_pair(t, f, p, 0);
         }
     }
     atomic_store_explicit(&f->connections, 0, memory_order_relaxed);
+    reset_counts(&f->gone.counts);
+    reset_numbers(f->gone.by_class, BOARD_CLASSES);
     atomic_store_explicit(&f->birth, birth, memory_order_release);
 }
 
@@ -139,6 +143,8 @@ static COLD NOINLINE struct tally_front *take_front(struct tally *t, const struc
         if (!f)
             return NULL;
         atomic_store_explicit(&t->fronts[key->number], f, memory_order_release);
+        if (key->number >= tally_front_count(t))
+            atomic_store_explicit(&t->front_count, key->number + 1, memory_order_relaxed);
     }
     own_front(t, f, key->birth);
     return f;
@@ -165,7 +171,7 @@ static COLD NOINLINE struct tally_pair *take_pair(struct tally *t, struct tally_
             return NULL;
         atomic_store_explicit(&chunk->pairs[at % TALLY_CHUNK], p, memory_order_release);
     }
-    own_pair(t, p, birth);
+    own_pair(t, f, p, birth);
     return p;
 }
 
@@ -207,7 +213,8 @@ const struct tally_pair *tally_find_pair(const struct tally_front *f, struct boa
         atomic_load_explicit(&f->chunks[at / TALLY_CHUNK], memory_order_acquire);
     const struct tally_pair *p =
         chunk ? atomic_load_explicit(&chunk->pairs[at % TALLY_CHUNK], memory_order_acquire) : NULL;
-    return p && atomic_load_explicit(&p->birth, memory_order_acquire) == birth ? p : NULL;
+    bool its = p && birth && atomic_load_explicit(&p->birth, memory_order_acquire) == birth;
+    return its ? p : NULL;
 }
 
 const struct tally_backend *tally_find_backend(const struct tally *t, struct board_key key)
@@ -221,26 +228,20 @@ const struct tally_backend *tally_find_backend(const struct tally *t, struct boa
     return atomic_load_explicit(&b->birth, memory_order_acquire) == key.birth ? b : NULL;
 }
 
-const struct tally_pair *tally_next_pair(const struct tally *t, struct tally_at *at)
+const struct tally_pair *tally_next_pair(const struct tally_front *f, uint32_t *at)
 {
-    if (!at->begun) {
-        at->begun = true;
-        return &t->nowhere;
-    }
-    for (; at->front < BOARD_LISTENERS_MAX; at->front++, at->pool = 0) {
-        const struct tally_front *f =
-            atomic_load_explicit(&t->fronts[at->front], memory_order_acquire);
-        while (f && at->pool < BOARD_POOLS_MAX) {
-            const struct tally_pairs *chunk =
-                atomic_load_explicit(&f->chunks[at->pool / TALLY_CHUNK], memory_order_acquire);
-            const struct tally_pair *p = NULL;
-            if (chunk)
-                p = atomic_load_explicit(&chunk->pairs[at->pool % TALLY_CHUNK],
-                                         memory_order_acquire);
-            at->pool += chunk ? 1 : TALLY_CHUNK;
-            if (p)
-                return p;
+    while (*at < BOARD_POOLS_MAX) {
+        const struct tally_pairs *chunk =
+            atomic_load_explicit(&f->chunks[*at / TALLY_CHUNK], memory_order_acquire);
+        if (!chunk) {
+            *at += TALLY_CHUNK;
+            continue;
         }
+        const struct tally_pair *p =
+            atomic_load_explicit(&chunk->pairs[*at % TALLY_CHUNK], memory_order_acquire);
+        ++*at;
+        if (p)
+            return p;
     }
     return NULL;
 }
@@ -255,6 +256,43 @@ void tally_classes(const struct tally_pair *p, uint64_t add_to[BOARD_CLASSES])
     }
     for (size_t i = 0; i < ARRAY_LEN(p->by_class); i++)
         add_to[i / BOARD_METHODS] += histogram_load(&p->by_class[i]);
+}
+
+void tally_add(const struct tally_counts *c, struct board_sum *add_to)
+{
+    add_to->failures += histogram_load(&c->failures);
+    add_to->retries += histogram_load(&c->retries);
+    add_to->bytes_in += histogram_load(&c->bytes_in);
+    add_to->bytes_out += histogram_load(&c->bytes_out);
+    latency_read(&c->latency, &add_to->latency);
+    add_to->requests = add_to->latency.count;
+}
+
+void tally_past_add(const struct tally_past *past, struct board_sum *add_to,
+                    uint64_t classes[BOARD_CLASSES])
+{
+    tally_add(&past->counts, add_to);
+    for (size_t i = 0; i < BOARD_CLASSES; i++)
+        classes[i] += histogram_load(&past->by_class[i]);
+}
+
+void tally_pair_add(const struct tally_pair *p, struct board_sum *add_to,
+                    uint64_t classes[BOARD_CLASSES])
+{
+    tally_add(&p->counts, add_to);
+    tally_classes(p, classes);
+}
+
+void tally_all(const struct tally *t, struct board_sum *add_to, uint64_t classes[BOARD_CLASSES])
+{
+    tally_pair_add(&t->nowhere, add_to, classes);
+    tally_past_add(&t->gone, add_to, classes);
+    for (uint32_t i = 0; i < tally_front_count(t); i++) {
+        const struct tally_front *f = tally_front_at(t, i);
+        uint32_t at = 0;
+        for (const struct tally_pair *p; f && (p = tally_next_pair(f, &at));)
+            tally_pair_add(p, add_to, classes);
+    }
 }
 
 static inline struct tally_front *front_of(struct tally *t, const struct board_key *key)

@@ -54,6 +54,12 @@ struct tally_backend {
     _Atomic uint64_t connect_errors[BOARD_CONNECT_REASONS];
 };
 
+/* What pairs held that have a new owner. */
+struct tally_past {
+    struct tally_counts counts;
+    _Atomic uint64_t by_class[BOARD_CLASSES];
+};
+
 /* Entry 0 is for exchanges without a pool, entry n + 1 for pool number n. */
 struct tally_pairs {
     _Atomic(struct tally_pair *) pairs[TALLY_CHUNK];
@@ -62,16 +68,16 @@ struct tally_pairs {
 struct tally_front {
     _Atomic uint32_t birth;
     _Atomic uint64_t connections;
+    struct tally_past gone; /* of pools that left the listener */
     _Atomic(struct tally_pairs *) chunks[TALLY_POOL_CHUNKS];
 };
 
 /* Most of it is never touched: pages of pointers to rows that there are not. */
 struct tally {
-    struct tally_pair nowhere; /* exchanges of no listener, or without room for a row */
-    _Atomic uint64_t untold;   /* how often there was none */
-    /* what rows held that have a new owner, for the totals */
-    struct tally_counts gone;
-    _Atomic uint64_t gone_by_class[BOARD_CLASSES];
+    struct tally_pair nowhere;    /* exchanges of no listener, or without room for a row */
+    _Atomic uint64_t untold;      /* how often there was none */
+    struct tally_past gone;       /* of all listeners and pools */
+    _Atomic uint32_t front_count; /* no number from here on has a row */
     _Atomic(struct tally_front *) fronts[BOARD_LISTENERS_MAX];
     _Atomic(struct tally_backend *) backends[BOARD_BACKENDS_MAX];
 };
@@ -91,12 +97,30 @@ const struct tally_pair *tally_find_pair(const struct tally_front *f, struct boa
                                          const struct board_key *pool);
 const struct tally_backend *tally_find_backend(const struct tally *t, struct board_key key);
 
-/* All pairs of a tally, `nowhere` first, moving *at; NULL at the end. Begin with {0}. */
-struct tally_at {
-    uint32_t front, pool;
-    bool begun;
-};
-const struct tally_pair *tally_next_pair(const struct tally *t, struct tally_at *at);
+/* The next pair of a listener, whoever's it is, moving *at past it; NULL at the end. */
+const struct tally_pair *tally_next_pair(const struct tally_front *f, uint32_t *at);
+
+/* The row of a number, whoever's it is, or NULL. */
+static inline const struct tally_front *tally_front_at(const struct tally *t, uint32_t number)
+{
+    return atomic_load_explicit(&t->fronts[number], memory_order_acquire);
+}
+
+static inline uint32_t tally_front_count(const struct tally *t)
+{
+    return atomic_load_explicit(&t->front_count, memory_order_relaxed);
+}
+
+/* Adds everything that was counted of exchanges. */
+void tally_all(const struct tally *t, struct board_sum *add_to, uint64_t classes[BOARD_CLASSES]);
+
+/* Adds what is counted in one place; `requests` follows from the latencies. */
+void tally_add(const struct tally_counts *c, struct board_sum *add_to);
+
+void tally_past_add(const struct tally_past *past, struct board_sum *add_to,
+                    uint64_t classes[BOARD_CLASSES]);
+void tally_pair_add(const struct tally_pair *p, struct board_sum *add_to,
+                    uint64_t classes[BOARD_CLASSES]);
 
 /* Adds the counts of a pair by status / 100. */
 void tally_classes(const struct tally_pair *p, uint64_t add_to[BOARD_CLASSES]);

@@ -71,6 +71,11 @@ struct backend *look_backend(const struct pool *pool, uint32_t slot)
     return b->conf ? b : NULL;
 }
 
+const struct listener_conf *look_front_conf(const struct front *front)
+{
+    return front->conf;
+}
+
 const struct pool_conf *look_pool_conf(const struct pool *pool)
 {
     return pool->conf;
