@@ -119,7 +119,7 @@ static void value_u64(struct sample *s, uint64_t value)
 static void value_double(struct sample *s, const char *suffix, double value)
 {
     begin(s, suffix, NULL, 0);
-    text_printf(s->out, "%.9g\n", value);
+    text_printf(s->out, "%.6f\n", value);
 }
 
 /* With one label more, whose value is a word of ours. */
