@@ -192,7 +192,7 @@ static inline void fake_init(struct fake *f)
     CHECK(config_load("p.yaml", span_of(text, sizeof(text) - 1), fake_env, &d, &f->snapshot) == 0);
     diagnostics_fini(&d);
     for (uint32_t i = 0; i < 2; i++) {
-        f->pools[i] = pool_new(f->snapshot, i, 1);
+        f->pools[i] = pool_new(f->snapshot, i, NULL);
         CHECK(f->pools[i]);
     }
     f->front_list[0] = &f->fronts[0];
