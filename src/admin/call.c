@@ -6,6 +6,7 @@
 #include "admin/call.h"
 
 #include "admin/auth.h"
+#include "admin/diagnostics.h"
 #include "base/check.h"
 #include "codec/h1_write.h"
 
@@ -99,14 +100,9 @@ struct json call_json(struct call *c, uint16_t status)
     return j_of(&c->out);
 }
 
-void call_fail(struct call *c, uint16_t status, const char *reason, const char *field,
-               const char *format, ...)
+static void put_error(struct call *c, uint16_t status, const char *reason, const char *field,
+                      const char *message, bool diagnostics)
 {
-    char message[STEER_MESSAGE_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(message, sizeof(message), format, args);
-    va_end(args);
     text_fini(&c->out);
     struct json j = call_json(c, status);
     j_object(&j, NULL);
@@ -115,8 +111,21 @@ void call_fail(struct call *c, uint16_t status, const char *reason, const char *
     j_str(&j, "message", message);
     if (field && *field)
         j_str(&j, "field", field);
+    if (diagnostics)
+        diagnostics_put(&j, span_cstr(message));
     j_end(&j);
     j_end(&j);
+}
+
+void call_fail(struct call *c, uint16_t status, const char *reason, const char *field,
+               const char *format, ...)
+{
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    put_error(c, status, reason, field, message, false);
 }
 
 void call_fail_result(struct call *c, const struct steer_result *result)
@@ -133,8 +142,8 @@ void call_fail_result(struct call *c, const struct steer_result *result)
         [STEER_FAILED] = {500, "failed"},
     };
     CHECK((size_t)result->code < ARRAY_LEN(how));
-    call_fail(c, how[result->code].status, how[result->code].reason, result->field, "%s",
-              result->message);
+    put_error(c, how[result->code].status, how[result->code].reason, result->field, result->message,
+              result->code == STEER_INVALID);
 }
 
 void call_unavailable(struct call *c, const char *what)
@@ -332,8 +341,10 @@ void call_begin(struct call *c, const struct head *h)
         call_fail(c, 403, "forbidden", NULL, "pages of another origin may not use this server");
         return;
     }
-    if (row->who == ADMIN_CHANGERS && !may_change(c, h))
+    if (row->who == ADMIN_CHANGERS && !may_change(c, h)) {
+        c->site->changes_refused++;
         return;
+    }
     if (!keep_texts(c, h))
         call_fail(c, 400, "bad_request", NULL, "the query is longer than any that is known here");
 }

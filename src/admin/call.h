@@ -33,9 +33,7 @@ struct site {
     void *sessions_user;
     const char *token;        /* or NULL */
     uint64_t now_ms, wall_ms; /* of this turn; the server's to set before each call */
-    /* Tells readers of events what a call has changed; may be NULL. */
-    void (*changed)(void *user, const struct steer_change *change);
-    void *changed_user;
+    uint64_t changes_refused; /* for want of a token, since it was last said */
 };
 
 /* The longest path that is looked at; nothing of ours is near. */

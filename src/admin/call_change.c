@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls that change something. Each says so to the event log and to the readers of events. */
+/* The calls that change something. Whoever carries a change out says so in the event log and to the
+ * readers of events, for not all come from here. */
 #include "admin/call.h"
 #include "admin/look.h"
 #include "base/check.h"
@@ -17,34 +18,6 @@ static struct steer_result *fresh_result(void)
     result.field = NULL;
     result.message[0] = 0;
     return &result;
-}
-
-static void tell(struct call *c, const char *what, const char *name, const char *change,
-                 const char *detail)
-{
-    char quoted[2 * NAME_MAX_LEN];
-    struct steer_change told = {.what = what, .name = name, .change = change, .detail = detail};
-    log_info("admin", "%s %s name=%s by=%s %s", what, change,
-             log_value(quoted, sizeof(quoted), span_cstr(name)),
-             c->over_socket ? "socket" : "token", detail);
-    if (c->site->changed)
-        c->site->changed(c->site->changed_user, &told);
-}
-
-/* "pool=app weight=2", for the log and the events. */
-static void detail_of(char *buf, size_t size, const struct pool *pool, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void detail_of(char *buf, size_t size, const struct pool *pool, const char *format, ...)
-{
-    struct writer w = writer_of(buf, size - 1);
-    w_printf(&w, "pool=%s", look_pool_conf(pool)->name);
-    va_list args;
-    va_start(args, format);
-    w_vprintf(&w, format, args);
-    va_end(args);
-    w.failed = false;
-    w_cstr(&w);
 }
 
 /* Writes the change into the file where that was asked for. False: the call is answered. */
@@ -92,7 +65,6 @@ static bool read_backend(struct call *c, const json_t *body, struct steer_backen
 
 static void add(struct call *c, struct pool *pool, const struct steer_backend *wanted, bool save_it)
 {
-    char detail[256];
     struct steer_result *r = fresh_result();
     c->site->ops->add(c->site->ops_user, pool, wanted, r);
     if (r->code != STEER_OK) {
@@ -105,8 +77,6 @@ static void add(struct call *c, struct pool *pool, const struct steer_backend *w
         call_fail(c, 500, "failed", NULL, "the backend was added and is not there");
         return;
     }
-    detail_of(detail, sizeof(detail), pool, " weight=%u", look_weight(b));
-    tell(c, "backend", b->conf->name, "added", detail);
     if (save(c, save_it))
         call_show_backend(c, 201, b, save_it);
 }
@@ -187,21 +157,12 @@ static bool can_patch(struct call *c, const struct patch *p)
 
 static void patch(struct call *c, struct backend *b, const struct patch *p)
 {
-    char detail[256];
     const struct steer_ops *ops = c->site->ops;
     struct steer_result *r = fresh_result();
-    if (p->has_weight) {
+    if (p->has_weight)
         ops->set_weight(c->site->ops_user, b, p->weight, r);
-        detail_of(detail, sizeof(detail), b->pool, " weight=%u", p->weight);
-        if (r->code == STEER_OK)
-            tell(c, "backend", b->conf->name, "changed", detail);
-    }
-    if (r->code == STEER_OK && p->has_state) {
+    if (r->code == STEER_OK && p->has_state)
         ops->set_state(c->site->ops_user, b, p->state, r);
-        detail_of(detail, sizeof(detail), b->pool, " state=%s", state_words[p->state]);
-        if (r->code == STEER_OK)
-            tell(c, "backend", b->conf->name, "changed", detail);
-    }
     if (r->code != STEER_OK)
         call_fail_result(c, r);
     else if (save(c, p->save))
@@ -227,7 +188,6 @@ void call_backend_change(struct call *c)
 void call_backend_remove(struct call *c)
 {
     static const char *const keys[] = {"save"};
-    char detail[256];
     struct steer_view view = call_view(c);
     struct backend *b = call_find_backend(c, &view);
     if (!b)
@@ -245,18 +205,21 @@ void call_backend_remove(struct call *c)
     if (!good)
         return;
     struct steer_result *r = fresh_result();
-    detail_of(detail, sizeof(detail), b->pool, " in_flight=%u", look_in_flight(b));
     c->site->ops->remove(c->site->ops_user, b, r);
     if (r->code != STEER_OK) {
         call_fail_result(c, r);
         return;
     }
-    tell(c, "backend", b->conf->name, "removed", detail);
     if (save(c, save_it))
         call_show_backend(c, 200, b, save_it);
 }
 
 /* ---- the process ---- */
+
+static const char *door(const struct call *c)
+{
+    return c->over_socket ? "socket" : "token";
+}
 
 static void put_change(struct json *j, const struct steer_change *change)
 {
@@ -311,6 +274,7 @@ void call_reload(struct call *c)
         call_unavailable(c, "a reload");
         return;
     }
+    log_info("admin", "reload asked for by=%s plan=%s", door(c), plan ? "yes" : "no");
     c->state = CALL_LATER;
     c->site->ops->reload(c->site->ops_user, plan, on_done, c);
 }
@@ -325,6 +289,7 @@ void call_upgrade(struct call *c)
         call_unavailable(c, "an upgrade");
         return;
     }
+    log_info("admin", "upgrade asked for by=%s", door(c));
     c->state = CALL_LATER;
     c->site->ops->upgrade(c->site->ops_user, on_done, c);
 }
@@ -345,6 +310,7 @@ void call_stop(struct call *c)
         return;
     }
     struct steer_result *r = fresh_result();
+    log_info("admin", "stop asked for by=%s now=%s", door(c), now ? "yes" : "no");
     c->site->ops->stop(c->site->ops_user, now, r);
     if (r->code != STEER_OK) {
         call_fail_result(c, r);

@@ -4,9 +4,11 @@
 #include "forward/forwarder.h"
 #include "health/health.h"
 
+/* What the operator decided holds from his word on; what workers see follows with the view. */
 static uint32_t state_of(const struct backend *b)
 {
-    return atomic_load_explicit(&b->state, memory_order_relaxed);
+    uint32_t seen = atomic_load_explicit(&b->state, memory_order_relaxed);
+    return (seen & ~BACKEND_ADMIN_BITS) | backend_admin(b);
 }
 
 /* The operator's wish stands before what health says, for it is what holds. */
@@ -39,7 +41,7 @@ void look_standing(const struct steer_view *view, const struct backend *b,
 {
     struct health_status health = {.last = REASON_ok};
     uint32_t state = state_of(b);
-    if (view->health)
+    if (view->health && b->health)
         health_status(view->health, b, &health);
     enum reason reason = reason_of(state, health.last);
     *ret_standing = (struct standing){
@@ -50,6 +52,9 @@ void look_standing(const struct steer_view *view, const struct backend *b,
         .has_reason = reason != REASON_ok,
         .reason = reason,
         .since_ms = health.since_ms,
+        .checked_ms = health.check.at_ms,
+        .check_result = health.check.result,
+        .check_took_ms = (double)health.check.took_us / 1000,
     };
 }
 
@@ -62,13 +67,13 @@ uint8_t look_mark(const struct backend *b)
 
 uint32_t look_slots(const struct pool *pool)
 {
-    return pool->backend_count;
+    return pool_backend_count(pool);
 }
 
 struct backend *look_backend(const struct pool *pool, uint32_t slot)
 {
     struct backend *b = &pool->backends[slot];
-    return b->conf ? b : NULL;
+    return backend_exists(b) ? b : NULL;
 }
 
 const struct listener_conf *look_front_conf(const struct front *front)
@@ -78,12 +83,12 @@ const struct listener_conf *look_front_conf(const struct front *front)
 
 const struct pool_conf *look_pool_conf(const struct pool *pool)
 {
-    return pool->conf;
+    return pool_conf(pool);
 }
 
 uint32_t look_weight(const struct backend *b)
 {
-    return b->weight;
+    return backend_weight(b);
 }
 
 uint32_t look_in_flight(const struct backend *b)
@@ -126,12 +131,7 @@ struct pool *look_find_pool(const struct steer_view *view, struct span name)
     return NULL;
 }
 
-struct backend *look_find_backend(const struct pool *pool, struct span name)
+struct backend *look_find_backend(struct pool *pool, struct span name)
 {
-    for (uint32_t i = 0; i < look_slots(pool); i++) {
-        struct backend *b = look_backend(pool, i);
-        if (b && !(state_of(b) & BACKEND_REMOVED) && span_eq(name, span_cstr(b->conf->name)))
-            return b;
-    }
-    return NULL;
+    return pool_find(pool, name);
 }

@@ -18,7 +18,10 @@ struct standing {
     const char *admin_state; /* "ready", "drain", "disabled" */
     bool has_reason;         /* it is not up, because of: */
     enum reason reason;
-    uint64_t since_ms; /* loop time of the last change of health; 0 = never */
+    uint64_t since_ms;   /* loop time of the last change of health; 0 = never */
+    uint64_t checked_ms; /* loop time of the last check; 0 = there was none */
+    enum reason check_result;
+    double check_took_ms;
 };
 void look_standing(const struct steer_view *view, const struct backend *b,
                    struct standing *ret_standing);
@@ -45,4 +48,4 @@ struct look_count look_count(const struct pool *pool);
 
 /* By name; NULL when there is none. */
 struct pool *look_find_pool(const struct steer_view *view, struct span name);
-struct backend *look_find_backend(const struct pool *pool, struct span name);
+struct backend *look_find_backend(struct pool *pool, struct span name);

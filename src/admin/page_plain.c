@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The status page of builds without the dashboard: made for each request, without any script. */
+/* The status page of builds without the dashboard (page_none.c): made for each request, without any
+ * script. */
 #include "admin/look.h"
 #include "admin/page.h"
 #include "base/limits.h"
@@ -17,8 +18,6 @@ static const char style[] =
 const char page_plain_policy[] =
     "default-src 'self'; style-src 'sha256-YgYQ3daSvospYChIldg/dEzKczF/bKmgOXA/nRQFlzI='; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-const struct page page_here = {.policy = page_plain_policy};
 
 static void escaped(struct text *out, const char *s)
 {

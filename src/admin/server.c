@@ -156,6 +156,11 @@ static void on_tick(struct timer *t)
                  (unsigned long long)s->refused, ADMIN_CONNECTIONS_MAX);
         s->refused = 0;
     }
+    if (s->site.changes_refused > 0) {
+        log_warn("admin", "changes refused for want of the token count=%llu",
+                 (unsigned long long)s->site.changes_refused);
+        s->site.changes_refused = 0;
+    }
     events_look_at_health(s);
     events_tick(s);
 }
@@ -176,13 +181,6 @@ void admin_server_rotation_changed(struct admin_server *s)
 void admin_server_changed(struct admin_server *s, const struct steer_change *change)
 {
     server_look_at_clock(s);
-    events_change(s, change);
-}
-
-static void on_changed(void *user, const struct steer_change *change)
-{
-    struct admin_server *s = user;
-    CHECK_OBJ(s, ADMIN_MAGIC);
     events_change(s, change);
 }
 
@@ -232,8 +230,6 @@ static void init(struct admin_server *s, const struct admin_options *o)
         .rates = rates_new(),
         .sessions = o->sessions,
         .sessions_user = o->sessions_user,
-        .changed = on_changed,
-        .changed_user = s,
     };
     head_init(&s->head, s->path_room, sizeof(s->path_room));
     list_init(&s->conns);

@@ -249,6 +249,14 @@ static void put_standing(struct json *j, const struct show *s, const struct back
         j_str(j, "reason", reason_name(standing.reason));
         j_str(j, "reason_text", reason_sentence(standing.reason));
     }
+    if (standing.checked_ms == 0)
+        return;
+    j_object(j, "last_check");
+    put_since(j, "at", s, standing.checked_ms);
+    j_bool(j, "ok", standing.check_result == REASON_ok);
+    j_str(j, "reason", reason_name(standing.check_result));
+    j_number(j, "ms", standing.check_took_ms);
+    j_end(j);
 }
 
 void show_backend_members(struct json *j, const struct show *s, const struct backend *b)

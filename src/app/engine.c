@@ -433,21 +433,6 @@ const struct address *engine_address(const struct engine *e, size_t index)
     return index < e->listener_count ? listener_address(e->listeners[index].listener) : NULL;
 }
 
-struct loop *engine_loop(struct engine *e)
-{
-    return e->loop;
-}
-
-struct membership *engine_membership(struct engine *e)
-{
-    return e->membership;
-}
-
-struct pool *engine_pool(struct engine *e, size_t index)
-{
-    return index < e->pool_count ? e->pools[index] : NULL;
-}
-
 const struct address *engine_admin_address(const struct engine *e)
 {
     return steer_address(e->steer);
@@ -482,12 +467,48 @@ void engine_stop(struct engine *e, bool now)
         kill_workers(e);
 }
 
+struct loop *engine_loop(struct engine *e)
+{
+    return e->loop;
+}
+
+struct membership *engine_membership(struct engine *e)
+{
+    return e->membership;
+}
+
+struct pool *engine_pool(struct engine *e, size_t index)
+{
+    return index < e->pool_count ? e->pools[index] : NULL;
+}
+
 static void join(struct engine *e, uint32_t index)
 {
     const struct worker *w = e->workers[index];
     worker_join(e->workers[index]);
     log_info("worker", "stopped worker=%u accepted=%llu relieved=%llu", index,
              (unsigned long long)worker_accepted(w), (unsigned long long)worker_relieved(w));
+}
+
+static void on_member_changed(void *user, const char *what, const char *name, const char *change,
+                              const char *detail)
+{
+    const struct engine *e = user;
+    struct steer_change told = {.what = what, .name = name, .change = change, .detail = detail};
+    steer_changed(e->steer, &told);
+}
+
+static int start_membership(struct engine *e)
+{
+    struct membership_options o = {
+        .loop = e->loop,
+        .graces = e->graces,
+        .rotation = e->rotation,
+        .health = e->health,
+        .changed = on_member_changed,
+        .user = e,
+    };
+    return membership_new(&o, &e->membership);
 }
 
 bool engine_run(struct engine *e)
@@ -498,9 +519,7 @@ bool engine_run(struct engine *e)
         log_error("engine", "health checks cannot start reason=%s", reason_name((enum reason) - r));
         return false;
     }
-    struct membership_options members = {
-        .loop = e->loop, .graces = e->graces, .rotation = e->rotation, .health = e->health};
-    r = membership_new(&members, &e->membership);
+    r = start_membership(e);
     for (uint32_t i = 0; i < e->worker_count && r == 0; i++) {
         r = worker_start(e->workers[i]);
         if (r == 0)

@@ -41,12 +41,6 @@ NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct engine
  */
 const struct address *engine_address(const struct engine *e, size_t index);
 
-/* For operations while it serves, from its control loop. The membership exists while engine_run is
- * under way. */
-struct loop *engine_loop(struct engine *e);
-struct membership *engine_membership(struct engine *e);
-struct pool *engine_pool(struct engine *e, size_t index);
-
 /* The address of the admin server, or NULL. */
 const struct address *engine_admin_address(const struct engine *e);
 
@@ -56,6 +50,12 @@ void engine_view(const struct engine *e, struct steer_view *ret_view);
 
 /* As TERM does, or as a second TERM: `now` ends what runs. Control thread. */
 void engine_stop(struct engine *e, bool now);
+
+/* For operations while it serves, from its control loop. The membership exists while engine_run is
+ * under way. */
+struct loop *engine_loop(struct engine *e);
+struct membership *engine_membership(struct engine *e);
+struct pool *engine_pool(struct engine *e, size_t index);
 
 /* Serves until told to stop. False when the workers could not be started. */
 NODISCARD bool engine_run(struct engine *e);

@@ -69,6 +69,7 @@ void rotation_now(struct rotation *r, struct pool *pool)
         loop_timer_set(r->loop, &r->due_large, NO_MEMORY_MS);
         return;
     }
+    pool->published_ns = loop_now(r->loop);
     old->rotation = r;
     old->pool = pool;
     old->view = view;
@@ -85,6 +86,10 @@ void rotation_now(struct rotation *r, struct pool *pool)
 
 void rotation_changed(struct rotation *r, struct pool *pool)
 {
+    if (!is_large(pool) && pool->published_ns != loop_now(r->loop)) {
+        rotation_now(r, pool);
+        return;
+    }
     if (!list_linked(&pool->stale))
         list_add_tail(&r->stale, &pool->stale);
     struct timer *due = is_large(pool) ? &r->due_large : &r->due;

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Views kept up to date: whoever changed a pool (health, the operator, a reload) says so, and all
- * changes of a turn share one new view, published at its end. The old one is freed after a grace
+ * Views kept up to date: whoever changed a pool (health, the operator, a reload) says so. The first
+ * change in a turn of the loop is published at once, so that it is effective before anybody is told
+ * of it; all others of that turn share one view at its end. The old one is freed after a grace
  * round. Large pools, whose views take milliseconds to build, have their changes gathered longer;
  * until then workers pass over a backend that left by its state alone.
  *

@@ -3,6 +3,8 @@
 
 #include "admin/server.h"
 #include "admin/steer.h"
+#include "app/membership.h"
+#include "app/steer_say.h"
 #include "base/log.h"
 #include "io/listener.h"
 
@@ -33,13 +35,43 @@ static void on_stop(void *user, bool now, struct steer_result *ret)
 {
     const struct steer *s = user;
     engine_stop(s->engine, now);
-    ret->code = STEER_OK;
-    snprintf(ret->message, sizeof(ret->message), "%s",
-             now ? "stopping at once" : "stopping when what runs has ended");
+    steer_say(ret, STEER_OK, NULL, "%s",
+              now ? "stopping at once" : "stopping when what runs has ended");
 }
 
+static void on_add(void *user, struct pool *pool, const struct steer_backend *b,
+                   struct steer_result *ret)
+{
+    const struct steer *s = user;
+    membership_add(engine_membership(s->engine), pool, b, ret);
+}
+
+static void on_remove(void *user, struct backend *b, struct steer_result *ret)
+{
+    const struct steer *s = user;
+    membership_remove(engine_membership(s->engine), b, ret);
+}
+
+static void on_weight(void *user, struct backend *b, uint32_t weight, struct steer_result *ret)
+{
+    const struct steer *s = user;
+    membership_set_weight(engine_membership(s->engine), b, weight, ret);
+}
+
+static void on_state(void *user, struct backend *b, enum admin_state state,
+                     struct steer_result *ret)
+{
+    const struct steer *s = user;
+    membership_set_state(engine_membership(s->engine), b, state, ret);
+}
+
+/* Those that are not here are answered as unavailable. */
 static const struct steer_ops ops = {
     .view = on_view,
+    .add = on_add,
+    .remove = on_remove,
+    .set_weight = on_weight,
+    .set_state = on_state,
     .stop = on_stop,
 };
 
@@ -149,4 +181,10 @@ void steer_rotation_changed(struct steer *s)
 {
     if (s)
         admin_server_rotation_changed(s->server);
+}
+
+void steer_changed(struct steer *s, const struct steer_change *change)
+{
+    if (s)
+        admin_server_changed(s->server, change);
 }

@@ -26,5 +26,8 @@ void steer_close(struct steer **steer);
 /* The address really bound, or NULL. */
 const struct address *steer_address(const struct steer *s);
 
-/* The rotation of some pool changed: readers of events want to know. Accepts NULL. */
+/* Readers of events want to know that the rotation of some pool changed, and what else did. Both
+ * accept NULL. */
+struct steer_change;
 void steer_rotation_changed(struct steer *s);
+void steer_changed(struct steer *s, const struct steer_change *change);

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #define NS_PER_MS 1000000u
+#define NS_PER_US 1000u
 
 uint64_t health_now_ms(const struct health *h)
 {
@@ -89,6 +90,7 @@ static void begin(struct target *t)
     struct health *h = t->health;
     const struct address *to = atomic_load_explicit(&t->backend->address, memory_order_acquire);
     t->started_ms = health_now_ms(h);
+    t->started_ns = loop_now(h->loop);
     int rc = to ? probe_begin(&t->probe, to) : -(int)REASON_unresolved;
     if (rc == 0) {
         h->running++;
@@ -123,6 +125,13 @@ static void begin_waiting(struct health *h)
         begin(list_entry(link, struct target, waiting));
 }
 
+static void note_check(struct target *t, enum reason result)
+{
+    uint64_t took_ns = loop_now(t->health->loop) - t->started_ns;
+    t->last_check = (struct health_check){
+        .at_ms = health_now_ms(t->health), .took_us = took_ns / NS_PER_US, .result = result};
+}
+
 static void on_probe_done(struct probe *p, enum reason result)
 {
     struct target *t = container_of(p, struct target, probe);
@@ -131,6 +140,7 @@ static void on_probe_done(struct probe *p, enum reason result)
     schedule(t);
     if (reason_fault(result) != REASON_FAULT_US) {
         h->starved = false;
+        note_check(t, result);
         feed(t, result);
     }
     begin_waiting(h);
@@ -354,5 +364,6 @@ void health_status(const struct health *health UNUSED, const struct backend *b,
         .ejected = (state & BACKEND_EJECTED) != 0,
         .last = t->verdict.last,
         .since_ms = t->changed ? t->since_ms : 0,
+        .check = t->last_check,
     };
 }

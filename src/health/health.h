@@ -79,11 +79,19 @@ void health_pool_changed(struct health *h, struct pool *pool);
  */
 void health_report(struct health *health, struct backend *b, enum reason result, uint64_t now_ms);
 
+/* The last check that came to a result. */
+struct health_check {
+    uint64_t at_ms; /* loop time; 0 = there was none */
+    uint64_t took_us;
+    enum reason result;
+};
+
 /* How a backend stands, for status pages and tests. */
 struct health_status {
     bool up, proven, ejected;
     enum reason last;
     uint64_t since_ms; /* loop time of the last change; 0 = never changed */
+    struct health_check check;
 };
 void health_status(const struct health *health, const struct backend *b,
                    struct health_status *ret_status);

@@ -32,6 +32,8 @@ struct target {
     struct probe probe;
     struct timer due;    /* when the next probe may begin */
     uint64_t started_ms; /* the last one */
+    uint64_t started_ns;
+    struct health_check last_check;
     struct list waiting; /* for a place among PROBES_MAX */
     struct timer ejected_until;
     struct name *name; /* names.c; NULL: its address is known */

@@ -102,8 +102,9 @@ struct pool {
     enum balance balance;            /* the policy of new views, see pool_settle */
     bool settle_due;                 /* pool_settle has something to do */
     bool admin_due;                  /* states are behind what the operator wants */
-    bool kept_logged;  /* health's: that the last backend was not ejected has been said */
-    struct list stale; /* app's: waits for a new view */
+    bool kept_logged;      /* health's: that the last backend was not ejected has been said */
+    struct list stale;     /* app's: waits for a new view */
+    uint64_t published_ns; /* app's: the turn of the last one */
     struct ids slots;
     struct map names; /* of the members, once somebody has been looked for */
     bool names_known;

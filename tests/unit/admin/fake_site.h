@@ -79,8 +79,8 @@ static inline void fake_add(void *user, struct pool *pool, const struct steer_ba
                             struct steer_result *ret)
 {
     struct fake *f = user;
-    fake_note(f, "add %s " SPAN_FMT " " SPAN_FMT " %u %d\n", pool->conf->name, SPAN_ARG(b->name),
-              SPAN_ARG(b->address), b->weight, b->backup);
+    fake_note(f, "add %s " SPAN_FMT " " SPAN_FMT " %u %d\n", pool_conf(pool)->name,
+              SPAN_ARG(b->name), SPAN_ARG(b->address), b->weight, b->backup);
     fake_result(f, ret);
 }
 

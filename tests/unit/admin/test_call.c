@@ -191,6 +191,31 @@ static void test_operations_that_are_not_there(void **state)
     fake_fini(&f);
 }
 
+/* What cannot be saved is not half done. */
+static void test_a_change_that_cannot_be_saved(void **state)
+{
+    static const struct {
+        const char *line, *body;
+    } calls[] = {
+        {"PATCH /api/v1/pools/app/backends/B1", "{\"weight\": 2, \"save\": true}"},
+        {"DELETE /api/v1/pools/app/backends/B1", "{\"save\": true}"},
+        {"POST /api/v1/pools/app/backends", "{\"address\": \"h:1\", \"save\": true}"},
+    };
+    struct steer_ops ops = fake_ops;
+    struct fake f;
+    (void)state;
+    fake_init(&f);
+    ops.save = NULL;
+    f.site.ops = &ops;
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+        char *answer = ask(&f, true, calls[i].line, "", calls[i].body);
+        expect(calls[i].line, answer, 503, "\"unavailable\"");
+        assert_string_equal(f.done, "");
+        free(answer);
+    }
+    fake_fini(&f);
+}
+
 /* Every verb that changes, in every way it may come without the right to. */
 static void test_who_may(void **state)
 {
@@ -282,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_changing),
         cmocka_unit_test(test_operations_that_fail),
         cmocka_unit_test(test_operations_that_are_not_there),
+        cmocka_unit_test(test_a_change_that_cannot_be_saved),
         cmocka_unit_test(test_who_may),
         cmocka_unit_test(test_foreign_hosts),
         cmocka_unit_test(test_a_caller_that_goes),

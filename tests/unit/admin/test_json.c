@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "admin/json.h"
 
+#include "admin/diagnostics.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,6 +125,33 @@ static void test_reading(void **state)
     }
 }
 
+static void test_diagnostics(void **state)
+{
+    static const char printed[] = "/a:b.yaml:1:40: error: unknown key 'pol'\n"
+                                  "    1 | listeners: [{name: \"^ x\", pol: app}]\n"
+                                  "      |                            ^~~ did you mean 'pool'?\n"
+                                  "      = the keys here are: name, listen\n"
+                                  "/a:b.yaml:2:16: warning: no listener uses pool 'app'\n"
+                                  "    2 | pools: [{name: app}]\n"
+                                  "      |                ^~~\n"
+                                  "a: error: no place\n"
+                                  "/a:b.yaml: 1 error, 1 warning\n";
+    struct text t;
+    (void)state;
+    text_init(&t, 4096);
+    struct json j = j_of(&t);
+    j_object(&j, NULL);
+    diagnostics_put(&j, span_cstr(printed));
+    j_end(&j);
+    text_u8(&t, 0);
+    assert_string_equal((char *)t.p,
+                        "{\"diagnostics\":[{\"level\":\"error\",\"line\":1,\"column\":40,"
+                        "\"message\":\"unknown key 'pol'\",\"hint\":\"did you mean 'pool'?\"},"
+                        "{\"level\":\"warning\",\"line\":2,\"column\":16,"
+                        "\"message\":\"no listener uses pool 'app'\"}]}");
+    text_fini(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +159,7 @@ int main(void)
         cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_a_text_that_is_full),
         cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_diagnostics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,14 +106,14 @@ static void test_docs(void **state)
     text[n] = 0;
     for (int v = 0; v < ADMIN_VERB_COUNT; v++) {
         const struct admin_verb_row *row = admin_verb_row((enum admin_verb)v);
+        static const char prefix[] = "/api/v1";
         char full[256], tail[256];
+        bool below = span_starts(span_cstr(row->path), span_cstr(prefix));
         snprintf(full, sizeof(full), "`%s %s`", row->method_name, row->path);
-        snprintf(tail, sizeof(tail), "`%s`", row->path + strlen("/api/v1"));
+        snprintf(tail, sizeof(tail), "`%s`", row->path + (below ? strlen(prefix) : 0));
         bool said = strstr(text, full) != NULL;
         full[strlen(full) - 1] = ' '; /* a body follows */
-        said = said || strstr(text, full) != NULL;
-        said =
-            said || (span_starts(span_cstr(row->path), span_str("/api/v1")) && strstr(text, tail));
+        said = said || strstr(text, full) != NULL || (below && strstr(text, tail));
         if (!said)
             fail_msg("docs/api.md says nothing of %s %s", row->method_name, row->path);
     }

@@ -287,9 +287,71 @@ static void before_start_and_after_stop_lines_go_to_stderr(void **state)
         span_ends(span_of(line, (size_t)n), span_str("Z error app     cannot bind address=:80\n")));
 }
 
+/* What a tap saw. */
+struct seen {
+    int count;
+    enum log_level level;
+    char area[32], message[256];
+};
+
+static void on_tap(void *user, int64_t wall_ms, enum log_level level, const char *area,
+                   struct span message)
+{
+    struct seen *s = user;
+    assert_true(wall_ms > 0);
+    s->count++;
+    s->level = level;
+    snprintf(s->area, sizeof(s->area), "%s", area);
+    assert_true(span_to_cstr(message, s->message, sizeof(s->message)));
+}
+
+static void a_tap_sees_what_is_logged(void **state)
+{
+    struct seen seen = {0};
+    (void)state;
+    log_warn("test", "before");
+    log_tap(on_tap, &seen);
+    log_warn("test", "words first key=%d", 7);
+    log_debug("test", "above the level");
+    log_tap(NULL, NULL);
+    log_warn("test", "after");
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.level, LOG_LEVEL_WARN);
+    assert_string_equal(seen.area, "test");
+    assert_string_equal(seen.message, "words first key=7");
+}
+
+static void pieces_of_a_message(void **state)
+{
+    static const struct {
+        const char *key, *value;
+    } wanted[] = {{"", "two"}, {"", "words"}, {"a", "1"}, {"b", "x y\\\"z\\x07"}, {"", "=odd"}};
+    char quoted[64];
+    char message[256];
+    uint8_t plain[64];
+    struct log_piece piece;
+    (void)state;
+    snprintf(message, sizeof(message), "two words  a=1 b=%s =odd",
+             log_value(quoted, sizeof(quoted), span_str("x y\"z\x07")));
+    struct span rest = span_cstr(message);
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        assert_true(log_piece_next(&rest, &piece));
+        assert_true(span_eq(piece.key, span_cstr(wanted[i].key)));
+        assert_true(span_eq(piece.value, span_cstr(wanted[i].value)));
+        if (i == 3) {
+            size_t n = log_unescape(piece.value, plain, sizeof(plain));
+            assert_true(span_eq(span_of(plain, n), span_str("x y\"z\x07")));
+            assert_int_equal(log_unescape(piece.value, plain, 2), 2);
+        }
+    }
+    assert_false(log_piece_next(&rest, &piece));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tap_sees_what_is_logged),
+        cmocka_unit_test(pieces_of_a_message),
         cmocka_unit_test(text_lines),
         cmocka_unit_test(json_lines),
         cmocka_unit_test(long_lines_are_cut),
