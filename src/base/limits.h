@@ -114,5 +114,6 @@ static_assert(HTTP_NAME_MAX <= 255, "name lengths are 8 bits");
 static_assert(HTTP_LINE_MAX <= HTTP_HEAD_MAX, "a line must fit the head");
 static_assert(URI_PATH_MAX <= URI_MAX, "a path is part of a target");
 static_assert(POOLS_MAX <= 65535 && ROUTES_MAX <= 65535, "pool and route numbers are 16 bits");
-static_assert(LISTENERS_MAX < BOARD_LISTENERS_MAX && POOLS_MAX < BOARD_POOLS_MAX, "all are counted");
+static_assert(LISTENERS_MAX < BOARD_LISTENERS_MAX && POOLS_MAX < BOARD_POOLS_MAX,
+              "all are counted");
 static_assert(ACCESS_RECORD_MAX < LOG_RING_BYTES, "a record must fit an empty ring");
