@@ -3,6 +3,7 @@
  * readers of events, for not all come from here. */
 #include "admin/call.h"
 #include "admin/look.h"
+#include "base/address.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -25,10 +26,7 @@ static bool save(struct call *c, bool wanted)
 {
     if (!wanted)
         return true;
-    if (!c->site->ops->save) {
-        call_unavailable(c, "saving to the configuration file (the change is made)");
-        return false;
-    }
+    CHECK(c->site->ops->save != NULL); /* can_save */
     struct steer_result *r = fresh_result();
     c->site->ops->save(c->site->ops_user, r);
     if (r->code == STEER_OK)
@@ -63,6 +61,27 @@ static bool read_backend(struct call *c, const json_t *body, struct steer_backen
     return false;
 }
 
+/* A path or a host, for as long as it takes to write the address anew. */
+static const char *keep(void *keeper, struct span text)
+{
+    char *room = keeper;
+    return span_to_cstr(text, room, ADDRESS_TEXT_MAX) ? room : NULL;
+}
+
+/* The backend that has just been added; one without a name is named by its address in its usual
+ * form. */
+static struct backend *find_added(struct pool *pool, const struct steer_backend *wanted)
+{
+    char room[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX];
+    struct address a;
+    const char *why;
+    if (wanted->name.n > 0)
+        return look_find_backend(pool, wanted->name);
+    if (address_parse(wanted->address, keep, room, &a, &why) < 0)
+        return NULL;
+    return look_find_backend(pool, span_of(text, address_format(&a, text)));
+}
+
 static void add(struct call *c, struct pool *pool, const struct steer_backend *wanted, bool save_it)
 {
     struct steer_result *r = fresh_result();
@@ -71,8 +90,7 @@ static void add(struct call *c, struct pool *pool, const struct steer_backend *w
         call_fail_result(c, r);
         return;
     }
-    struct span name = wanted->name.n ? wanted->name : wanted->address;
-    const struct backend *b = look_find_backend(pool, name);
+    const struct backend *b = find_added(pool, wanted);
     if (!b) {
         call_fail(c, 500, "failed", NULL, "the backend was added and is not there");
         return;

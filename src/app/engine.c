@@ -30,8 +30,9 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
-/* Descriptors that are not clients' or backends': logs, loops, listeners, probes. */
-#define FILES_RESERVE 128
+/* Descriptors that are not clients' or backends': logs, loops, listeners, probes, and the admin
+ * server's. */
+#define FILES_RESERVE (128 + ADMIN_CONNECTIONS_MAX)
 
 /* A client and its upstream connection. */
 #define FILES_PER_CLIENT 2

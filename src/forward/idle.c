@@ -47,7 +47,7 @@ static struct idle_stack *stack_of(const struct idle_set *set, const struct back
     return &set->chunks[chunk][b->id % CHUNK_STACKS];
 }
 
-static COLD bool make_room(struct idle_set *set, uint32_t chunk)
+static bool make_room(struct idle_set *set, uint32_t chunk)
 {
     if (chunk >= set->chunk_count) {
         uint32_t count = MAX(chunk + 1, 2 * set->chunk_count);
@@ -76,19 +76,28 @@ struct upstream *idle_take(struct idle_set *set, const struct backend *b)
     return container_of(link, struct upstream, link);
 }
 
-bool idle_put(struct idle_set *set, const struct backend *b, struct upstream *u)
+static inline bool push(struct idle_stack *s, const struct backend *b, struct upstream *u)
 {
-    struct idle_stack *s = stack_of(set, b);
-    if (UNLIKELY(!s)) {
-        if (!make_room(set, b->id / CHUNK_STACKS))
-            return false;
-        s = &set->chunks[b->id / CHUNK_STACKS][b->id % CHUNK_STACKS];
-    }
     if (s->count >= pool_conf(b->pool)->keepalive_max_idle)
         return false;
     list_add_head(&s->connections, &u->link);
     s->count++;
     return true;
+}
+
+/* Apart, so that the usual way is short. */
+static NOINLINE COLD bool put_first(struct idle_set *set, const struct backend *b,
+                                    struct upstream *u)
+{
+    if (!make_room(set, b->id / CHUNK_STACKS))
+        return false;
+    return push(&set->chunks[b->id / CHUNK_STACKS][b->id % CHUNK_STACKS], b, u);
+}
+
+bool idle_put(struct idle_set *set, const struct backend *b, struct upstream *u)
+{
+    struct idle_stack *s = stack_of(set, b);
+    return LIKELY(s != NULL) ? push(s, b, u) : put_first(set, b, u);
 }
 
 void idle_remove(struct idle_set *set, const struct backend *b, struct upstream *u)

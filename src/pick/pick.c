@@ -15,12 +15,6 @@ static const struct policy policies[] = {
     [BALANCE_SOURCE_HASH] = {"source_hash", hash_build, pick_hash},
 };
 
-/* How a backend's in_flight moves: by plain atomics, or under the lock of least_connections. */
-static bool is_locked(const struct pool *pool)
-{
-    return atomic_load_explicit(&pool->locked, memory_order_relaxed);
-}
-
 const struct policy *policy_of(enum balance balance)
 {
     CHECK((size_t)balance < ARRAY_LEN(policies));
@@ -29,16 +23,8 @@ const struct policy *policy_of(enum balance balance)
 
 /* Compare-and-swap rather than add and take back: a refused attempt must not make another, which
  * would have fitted, see a full backend. */
-bool pick_take(struct backend *b)
+bool pick_take_limited(struct backend *b, uint32_t limit)
 {
-    const struct pool *pool = b->pool;
-    if (UNLIKELY(is_locked(pool)))
-        return least_take(b);
-    uint32_t limit = atomic_load_explicit(&pool->max_connections, memory_order_relaxed);
-    if (limit == 0) {
-        atomic_fetch_add_explicit(&b->in_flight, 1, memory_order_relaxed);
-        return true;
-    }
     uint32_t now = atomic_load_explicit(&b->in_flight, memory_order_relaxed);
     while (now < limit)
         if (atomic_compare_exchange_weak_explicit(&b->in_flight, &now, now + 1,
@@ -83,7 +69,7 @@ bool pick_this(struct backend *b)
 
 void pick_done(struct backend *b)
 {
-    if (UNLIKELY(is_locked(b->pool))) {
+    if (UNLIKELY(pool_is_locked(b->pool))) {
         least_done(b);
         return;
     }

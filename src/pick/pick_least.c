@@ -301,7 +301,7 @@ enum pick_answer pick_least(struct pool *pool, const struct view *v UNUSED,
     return PICK_OK;
 }
 
-bool least_take(struct backend *b)
+NOINLINE bool least_take(struct backend *b)
 {
     struct least *l = least_of(b->pool);
     uint32_t limit = atomic_load_explicit(&b->pool->max_connections, memory_order_relaxed);
@@ -313,7 +313,7 @@ bool least_take(struct backend *b)
     return fits;
 }
 
-void least_done(struct backend *b)
+NOINLINE void least_done(struct backend *b)
 {
     struct least *l = least_of(b->pool);
     lock(l);
@@ -409,12 +409,13 @@ static void find_used(struct least *l)
             l->used[l->used_count++] = (uint16_t)w;
 }
 
-static void update(struct least *l, const struct pool *pool, const struct view *v)
+void least_update(struct pool *pool, const struct view *v)
 {
-    uint32_t count = v ? v->count : 0;
+    struct least *l = least_of(pool);
+    lock(l);
     for (uint32_t slot = 0, m = 0; slot < pool_backend_count(pool); slot++) {
         struct backend *b = &l->backends[slot];
-        bool member = m < count && v->members[m] == slot;
+        bool member = m < v->count && v->members[m] == slot;
         bool listed = b->least_bucket != NONE;
         m += member;
         if (listed && (!member || class_of(l, b)->weight != backend_weight(b))) {
@@ -425,13 +426,6 @@ static void update(struct least *l, const struct pool *pool, const struct view *
             enlist(l, b);
     }
     find_used(l);
-}
-
-void least_update(struct pool *pool, const struct view *v)
-{
-    struct least *l = least_of(pool);
-    lock(l);
-    update(l, pool, v);
     unlock(l);
 }
 
@@ -439,7 +433,10 @@ void least_end(struct pool *pool)
 {
     struct least *l = least_of(pool);
     lock(l);
-    update(l, pool, NULL);
+    for (uint32_t slot = 0; slot < pool_backend_count(pool); slot++)
+        if (l->backends[slot].least_bucket != NONE)
+            delist(l, &l->backends[slot]);
+    find_used(l);
     unlock(l);
     atomic_store(&pool->locked, false);
 }

@@ -60,8 +60,28 @@ static inline bool pick_eligible(const struct backend *b, const struct pick_requ
     return true;
 }
 
+/* How in_flight moves: by plain atomics, or under the lock of least_connections. */
+static inline bool pool_is_locked(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->locked, memory_order_relaxed);
+}
+
+bool least_take(struct backend *b);
+void least_done(struct backend *b);
+bool pick_take_limited(struct backend *b, uint32_t limit);
+
 /* Counts one more exchange if the limit allows; in_flight never exceeds it, not for a moment. */
-bool pick_take(struct backend *b);
+static inline bool pick_take(struct backend *b)
+{
+    const struct pool *pool = b->pool;
+    if (UNLIKELY(pool_is_locked(pool)))
+        return least_take(b);
+    uint32_t limit = atomic_load_explicit(&pool->max_connections, memory_order_relaxed);
+    if (limit != 0)
+        return pick_take_limited(b, limit);
+    atomic_fetch_add_explicit(&b->in_flight, 1, memory_order_relaxed);
+    return true;
+}
 
 /* Takes the backend of a slot if it is eligible and not full. */
 static inline bool pick_try(struct pool *pool, uint32_t slot, const struct pick_request *request,
@@ -102,9 +122,6 @@ int hash_build(const struct pool *pool, struct view *v);
 enum pick_answer pick_least(struct pool *pool, const struct view *v,
                             const struct pick_request *request, struct rng *rng,
                             struct backend **ret_backend);
-bool least_take(struct backend *b);
-void least_done(struct backend *b);
-
 /* From now on in_flight of the pool moves under the lock of pool->least, which is made if need be;
  * false when out of memory. Nobody is listed. Control thread. */
 NODISCARD bool least_begin(struct pool *pool);

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import stat
@@ -516,6 +517,24 @@ def test_a_flood_does_not_touch_traffic(served):
     assert address.get("/api/v1/status")["state"] == "serving"
 
 
+def test_it_answers_when_descriptors_are_short(start, work):
+    path = work / "a.sock"
+    options = admin.config(socket=str(path))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))  # noqa: E731
+    poise = start.poise(config(pool(start.servers(1)), admin=options), preexec_fn=limit)
+    a, unix = Admin(poise), Admin(poise, path)
+    held = [web.connect(poise.port) for _ in range(400)]
+    for s in held:
+        s.sendall(b"GET / HTTP/1.1\r\n")
+    for _ in range(3):
+        assert a.get("/api/v1/status")["clients"] > 50
+        assert unix.ask("GET", "/health").status == 200
+    for s in held:
+        s.close()
+    wait_until(lambda: a.get("/api/v1/status")["clients"] == 0, "all clients are gone")
+    assert web.get(poise.port).status == 200
+
+
 def test_changes_of_members(start, served):
     poise, address, unix = served
     third = start.server("B3")
@@ -526,6 +545,10 @@ def test_changes_of_members(start, served):
     assert added.status == 201 and json.loads(added.body)["weight"] == 2, added
     assert unix.error(409, "POST", base, {"name": "B3", "address": third.address})["reason"] == "conflict"
     assert unix.error(400, "POST", base, {"name": "B4", "address": "nonsense"})["field"] == "address"
+    for text, name in (("[0:0::1]:9", "[::1]:9"), ("unix:/no/such", "unix:/no/such")):
+        unnamed = unix.ask("POST", base, {"address": text, "weight": 0})
+        assert unnamed.status == 201 and json.loads(unnamed.body)["name"] == name, unnamed
+        assert unix.ask("DELETE", f"{base}/{name}").status == 200
     change = events.wait("change")
     assert (change["what"], change["change"]) == ("backend", "added") and "B3" in change["name"]
     seen = {web.get(poise.port).body for _ in range(20)}

@@ -426,8 +426,8 @@ static int ask_for(int fd, const char *path, int *ret_origin)
     }
     const char *origin = strcasestr(text, "x-origin:");
     if (origin)
-        *ret_origin = atoi(origin + 9);
-    return atoi(text + 9);
+        *ret_origin = (int)strtol(origin + 9, NULL, 10);
+    return (int)strtol(text + 9, NULL, 10);
 }
 
 int live_get(struct live *l, const char *path, int *ret_origin)

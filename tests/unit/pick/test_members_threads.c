@@ -45,6 +45,8 @@ static void *work(void *user)
             w->none++;
         }
         atomic_fetch_add(&w->quiescent, 1);
+        if (i % 16 == 0)
+            sched_yield(); /* there are fewer processors than threads */
     }
     for (size_t i = 0; i < OPEN; i++)
         if (open[i])
@@ -178,7 +180,7 @@ static void check_changes(enum balance balance, uint32_t members, uint32_t chang
     leavers.count = 0;
     start(workers, &f, 0, NULL);
     for (uint32_t i = 0; i < changes;) {
-        for (uint64_t together = rng_between(&rng, 1, 20); together > 0; together--)
+        for (uint64_t together = rng_between(&rng, 1, 8); together > 0; together--)
             change(&f, &rng, &leavers, members, i++);
         publish(&f, workers);
         forget(&leavers);
@@ -197,8 +199,8 @@ static void test_changes(void **state)
     (void)state;
     check_changes(BALANCE_ROUND_ROBIN, MEMBERS, CHANGES);
     check_changes(BALANCE_LEAST_CONNECTIONS, MEMBERS, CHANGES);
-    check_changes(BALANCE_RANDOM, MEMBERS, CHANGES);
-    check_changes(BALANCE_P2C, MEMBERS, CHANGES);
+    check_changes(BALANCE_RANDOM, MEMBERS, CHANGES / 4);
+    check_changes(BALANCE_P2C, MEMBERS, CHANGES / 4);
     check_changes(BALANCE_SOURCE_HASH, 100, 200);
 }
 
