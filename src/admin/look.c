@@ -76,11 +76,6 @@ struct backend *look_backend(const struct pool *pool, uint32_t slot)
     return backend_exists(b) ? b : NULL;
 }
 
-const struct listener_conf *look_front_conf(const struct front *front)
-{
-    return front->conf;
-}
-
 const struct pool_conf *look_pool_conf(const struct pool *pool)
 {
     return pool_conf(pool);

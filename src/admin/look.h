@@ -33,7 +33,6 @@ uint8_t look_mark(const struct backend *b);
 uint32_t look_slots(const struct pool *pool);
 /* The backend of a slot, or NULL. */
 struct backend *look_backend(const struct pool *pool, uint32_t slot);
-const struct listener_conf *look_front_conf(const struct front *front);
 const struct pool_conf *look_pool_conf(const struct pool *pool);
 uint32_t look_weight(const struct backend *b);
 uint32_t look_in_flight(const struct backend *b);

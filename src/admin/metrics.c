@@ -26,6 +26,7 @@ struct sample {
     struct text *out;
     const char *name;
     const struct front *front;
+    const struct listener_conf *listener; /* of the front */
     const struct pool *pool;
     const struct backend *backend;
     uint8_t labels[LABELS_BYTES]; /* those that all samples of the object have; no braces */
@@ -288,7 +289,7 @@ static void write_connections(struct sample *s)
 
 static void write_connections_max(struct sample *s)
 {
-    value_u64(s, look_front_conf(s->front)->max_connections);
+    value_u64(s, s->listener->max_connections);
 }
 
 static void write_bytes(struct sample *s)
@@ -480,7 +481,8 @@ static uint32_t each_listener(struct sample *s, sample_fn *write, struct metrics
     uint32_t n = 0;
     for (; n < most && at->index < s->view->front_count; n++, at->index++) {
         s->front = s->view->fronts[at->index];
-        const char *words[] = {"listener", look_front_conf(s->front)->name};
+        s->listener = &s->view->snapshot->listeners[at->index];
+        const char *words[] = {"listener", s->listener->name};
         if (set_labels(s, words, ARRAY_LEN(words)))
             write(s);
     }
@@ -506,6 +508,7 @@ static uint32_t each_pair(struct sample *s, sample_fn *write, struct metrics_at 
     while (n < most && at->index < s->view->front_count) {
         n++;
         s->front = s->view->fronts[at->index];
+        s->listener = &s->view->snapshot->listeners[at->index];
         uint32_t number;
         if (!board_next_pool(s->board, s->front->key, &at->slot, &number)) {
             at->index++;
@@ -515,7 +518,7 @@ static uint32_t each_pair(struct sample *s, sample_fn *write, struct metrics_at 
         s->pool = number == BOARD_NO_POOL ? NULL : pool_of(s->view, number);
         if (!s->pool && number != BOARD_NO_POOL)
             continue; /* it has gone */
-        const char *words[] = {"listener", look_front_conf(s->front)->name, "pool",
+        const char *words[] = {"listener", s->listener->name, "pool",
                                s->pool ? look_pool_conf(s->pool)->name : ""};
         if (set_labels(s, words, ARRAY_LEN(words)))
             write(s);

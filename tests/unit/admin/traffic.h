@@ -54,7 +54,6 @@ static inline void traffic_init(struct traffic *t, const char *backends)
         t->accounts[i] = account_new(NULL);
         board_add(t->board, t->accounts[i]);
     }
-    t->front.conf = &t->snapshot->listeners[0];
     t->front.key = board_key(0);
     t->front_list[0] = &t->front;
     t->view = (struct steer_view){
