@@ -34,8 +34,12 @@
  * server's. */
 #define FILES_RESERVE (128 + ADMIN_CONNECTIONS_MAX)
 
-/* A client and its upstream connection. */
+/* A client and its upstream connection; the two ends of a pipe. */
 #define FILES_PER_CLIENT 2
+#define FILES_PER_PIPE   2
+
+/* One in so many of a worker's descriptors may be a pipe's, up to PIPES_MAX pipes. */
+#define PIPES_SHARE 8
 
 /* Per worker: fewer deserve a warning. */
 #define CLIENTS_FEW 100
@@ -296,28 +300,44 @@ static enum engine_failure open_listeners(struct engine *e, char *why, size_t wh
     return ENGINE_OK;
 }
 
-/* As many descriptors as the system lets us have; how many clients that allows per worker. */
-static uint32_t clients_per_worker(uint32_t workers)
+/* What a worker may open at once. */
+struct share {
+    uint32_t clients;
+    uint32_t pipes;
+};
+
+/* Clients never go without for the sake of pipes: each kind has descriptors of its own. */
+static struct share divide(uint64_t files)
+{
+    uint64_t pipes = MIN(files / PIPES_SHARE / FILES_PER_PIPE, (uint64_t)PIPES_MAX);
+    pipes = MAX(pipes, UINT64_C(1));
+    uint64_t left = files - MIN(files, pipes * FILES_PER_PIPE);
+    uint64_t clients = MIN(left / FILES_PER_CLIENT, (uint64_t)CLIENTS_MAX);
+    return (struct share){.clients = (uint32_t)MAX(clients, UINT64_C(1)), .pipes = (uint32_t)pipes};
+}
+
+/* As many descriptors as the system lets us have, and what they are for. */
+static struct share share_per_worker(uint32_t workers)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return 1024;
+        return divide(UINT64_C(1024) * FILES_PER_CLIENT);
     if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     uint64_t reserve = MIN((uint64_t)FILES_RESERVE, limit.rlim_cur / 4);
-    uint64_t each = (limit.rlim_cur - reserve) / workers / FILES_PER_CLIENT;
-    if (each < CLIENTS_FEW)
+    struct share each = divide((limit.rlim_cur - reserve) / workers);
+    if (each.clients < CLIENTS_FEW)
         log_warn(
             "engine",
             "only %llu clients fit the limit of open files files=%llu; raise it with ulimit -n",
-            (unsigned long long)each * workers, (unsigned long long)limit.rlim_cur);
-    return each < 1 ? 1 : each > CLIENTS_MAX ? CLIENTS_MAX : (uint32_t)each;
+            (unsigned long long)each.clients * workers, (unsigned long long)limit.rlim_cur);
+    return each;
 }
 
-static int make_workers(struct engine *e, uint32_t clients_max)
+static int make_workers(struct engine *e, struct share each)
 {
     e->workers = calloc(e->worker_count, sizeof(e->workers[0]));
     e->ended = calloc(e->worker_count, sizeof(e->ended[0]));
@@ -330,7 +350,8 @@ static int make_workers(struct engine *e, uint32_t clients_max)
             .index = i,
             .count = e->worker_count,
             .engine = (enum loop_engine)e->snapshot->engine,
-            .clients_max = clients_max,
+            .clients_max = each.clients,
+            .pipes_max = each.pipes,
             .seed = e->seed ^ (0x9e3779b97f4a7c15u * (i + 1)),
             .access_log = e->access_log,
             .report = on_report,
@@ -383,7 +404,7 @@ static int open_control(struct engine *e)
 static enum engine_failure build(struct engine *e, char *why, size_t why_size)
 {
     const struct snapshot *s = e->snapshot;
-    uint32_t clients_max = clients_per_worker(e->worker_count);
+    struct share each = share_per_worker(e->worker_count);
     enum engine_failure failure = open_logs(e, why, why_size);
     if (failure != ENGINE_OK)
         return failure;
@@ -397,7 +418,7 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size)
         return failure;
     int r = open_control(e);
     if (r == 0)
-        r = make_workers(e, clients_max);
+        r = make_workers(e, each);
     if (r == 0)
         r = graces_new(e->loop, e->workers, e->worker_count, &e->graces);
     if (r == 0)

@@ -239,7 +239,7 @@ int worker_new(const struct worker_options *o, const struct worker_listener *lis
     w->kill = (struct order){.message.fn = on_kill, .worker = w};
     w->last = (struct order){.message.fn = on_last, .worker = w};
     timer_init(&w->last_call, on_last_call);
-    struct loop_options loop_options = {.engine = o->engine};
+    struct loop_options loop_options = {.engine = o->engine, .pipes_max = o->pipes_max};
     int r = loop_new(&loop_options, &w->loop);
     if (r == 0)
         r = make_forwarder(w, o);

@@ -25,6 +25,7 @@ struct worker_options {
     uint32_t count; /* of all workers */
     enum loop_engine engine;
     uint32_t clients_max;
+    uint32_t pipes_max; /* as in loop_options */
     uint64_t seed;
     struct access_log *access_log; /* or NULL */
     forwarder_report_fn *report;

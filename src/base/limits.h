@@ -65,9 +65,10 @@
 #define BUF_LARGE_MAX      256   /* overload */
 #define BUF_LARGE_HELD_MAX 32    /* with receivers; beyond, receives are of medium size */
 
-/* Pipes of one loop, for forwarding without user space: only one with bytes in it is held. */
-#define PIPES_MAX      1024 /* bytes go through user space */
-#define PIPES_IDLE_MAX 32   /* kept open for the next; others are closed */
+/* Pipes of one loop, for forwarding without user space: only one with bytes in it is held. With
+ * 256 KiB in each they pin 64 MiB of the kernel's memory when so many readers are slow. */
+#define PIPES_MAX      256 /* bytes go through user space */
+#define PIPES_IDLE_MAX 32  /* kept open for the next; others are closed */
 
 /* Probes and names: with 10,000 backends neither descriptors nor the network nor a name server,
  * which drops what comes in bursts, see all at once. */

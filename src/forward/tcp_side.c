@@ -77,7 +77,9 @@ static void side_data(struct pipe_end *e, struct side *s, struct slice in)
         e->large++;
     if (!exchange_body(x, s, in))
         return;
-    e->f->outbox.last = stream_is_ending(e->stream); /* then the eof is delivered next */
+    /* What it has left, if anything, and the eof are delivered next. */
+    if (e->f->outbox.count > 0)
+        e->f->outbox.last = stream_is_ending(e->stream);
     exchange_flush(x, s);
 }
 

@@ -6,6 +6,7 @@
  * (connections) and bulk_epoll.c (forwarding without user space).
  */
 
+#include "io/bulk_priv.h"
 #include "io/loop_priv.h"
 
 #include <assert.h>
@@ -21,14 +22,16 @@ struct epoll_loop {
     /* this thread only */
     struct slab streams;
     struct slab blocked;
-    struct slab bulks;
-    struct list ready;      /* streams with something to do */
-    struct list ready_next; /* the same, but they had their share of this turn */
-    struct list closed;     /* freed at the end of the turn */
-    struct list fired;      /* watches with an event */
-    struct list gone;       /* acceptors stopped in this turn */
-    bool starved;           /* a receive found no buffer */
-    uint16_t generation;    /* of the next stream */
+    struct list ready;            /* streams with something to do */
+    struct list ready_next;       /* the same, but they had their share of this turn */
+    struct list closed;           /* freed at the end of the turn */
+    struct list unwatched;        /* open, with nothing to do, and epoll does not know of them */
+    struct list unwatched_before; /* those that were when the timer last fired */
+    struct timer watch_due;
+    struct list fired;   /* watches with an event */
+    struct list gone;    /* acceptors stopped in this turn */
+    bool starved;        /* a receive found no buffer */
+    uint16_t generation; /* of the next stream */
     struct epoll_event events[EPOLL_EVENTS_MAX];
 };
 
@@ -38,9 +41,9 @@ struct epoll_stream {
     int fd;
     uint16_t generation; /* tells an event of ours from one of whoever had this memory before */
     uint16_t turn;       /* low bits of the turn that last served us */
-    struct list link;    /* ready, ready_next or closed */
+    struct list link;    /* ready, ready_next, closed or unwatched */
     struct epoll_blocked *blocked; /* what waits to be sent, or NULL */
-    struct epoll_bulk *bulk;       /* its part in bulks, or NULL */
+    struct bulk_part *bulk;        /* its part in bulks, or NULL */
     struct socket_ip peer;         /* of an accepted one; ADDRESS_NONE: ask the kernel */
 };
 
@@ -67,6 +70,7 @@ enum epoll_stream_bit {
     STREAM_BULK_DST = 1u << 17,     /* SENDING is what another one receives */
     STREAM_BULK_LIKELY = 1u << 18,  /* the next receive is to leave most for a bulk */
     STREAM_BULK_FOLLOWS = 1u << 19, /* what is sent waits in the kernel for a bulk */
+    STREAM_UNWATCHED = 1u << 20,    /* its link is on one of the lists of that name */
 };
 #define STREAM_REASON_SHIFT 24
 
@@ -114,6 +118,9 @@ void epoll_streams_fini(struct epoll_loop *l);
 /* An accepted connection, or NULL when there is no room; the descriptor is then the caller's. */
 struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const struct address *peer);
 
+/* After a callback: one that nobody watches, and that has nothing to do, is watched soon. */
+void epoll_stream_rest(struct epoll_stream *e);
+
 /* Starts to fetch the stream of an event. */
 static inline void epoll_stream_prefetch(uint64_t tag)
 {
@@ -127,9 +134,6 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events);
 void epoll_streams_run(struct epoll_loop *l);
 void epoll_streams_free_closed(struct epoll_loop *l);
 
-/* Share of one stream in a turn. */
-#define RECEIVE_BYTES_PER_TURN (512 * 1024)
-
 /* Puts it among those to be served: in this turn, or in the next if it had its share. */
 void epoll_make_ready(struct epoll_stream *e);
 /* A failure, to be told from the turn. What the peer sent before may still be there. */
@@ -139,27 +143,10 @@ void epoll_watch(struct epoll_stream *e, uint32_t out);
 
 /* ---- bulk_epoll.c ---- */
 
-/* A stream's part in bulks: as their source, as their destination, or both. */
-struct epoll_bulk {
-    /* as the source */
-    struct epoll_stream *to; /* NULL: it is none */
-    struct pipe *pipe;       /* held while bytes are in it */
-    uint64_t left;           /* still to be taken */
-    uint32_t in_pipe;
-    uint8_t lean; /* times in a row that little came */
-    bool blocked; /* `to` has no room */
-    /* as the destination */
-    struct epoll_stream *from; /* NULL: it is none */
-};
-
 /* Moves what can be moved now, and tells. Only from serve(). */
 void epoll_bulk_run(struct epoll_stream *src);
-/* The destination may have room. */
-void epoll_bulk_writable(struct epoll_stream *dst);
-/* Whether bytes of it, as a source, are still on their way or may be taken: a failure waits. */
-bool epoll_bulk_goes_on(const struct epoll_stream *e);
-/* It fails or is closed: ends its bulks. */
-void epoll_bulk_drop(struct epoll_stream *e);
+
+extern const struct bulk_engine epoll_bulks;
 
 /* ---- rows of the engine's table ---- */
 

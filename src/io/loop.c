@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "io/bulk_priv.h"
 #include "io/loop_priv.h"
 
 #include <sys/resource.h>
@@ -44,7 +45,8 @@ void loop_init(struct loop *loop, const struct engine *engine, const struct loop
     loop_read_clock(loop);
     timer_wheel_init(&loop->wheel, loop->now_ns / NS_PER_MS);
     buf_pools_init(loop);
-    pipe_pool_init(&loop->pipes);
+    pipe_pool_init(&loop->pipes, options->pipes_max ? options->pipes_max : PIPES_MAX);
+    slab_init(&loop->bulk_parts, sizeof(struct bulk_part), 8, loop->streams_max);
     atomic_init(&loop->inbox, NULL);
     atomic_init(&loop->stopping, false);
     atomic_init(&loop->sleeping, false);
@@ -57,6 +59,7 @@ void loop_fini(struct loop *loop)
     buf_put(&loop->receive);
     buf_pools_fini(loop);
     pipe_pool_fini(&loop->pipes);
+    slab_fini(&loop->bulk_parts);
     loop->magic = 0;
 }
 
@@ -223,7 +226,12 @@ struct buf *loop_receive_buf(struct loop *loop)
 struct stream *stream_connect(struct loop *loop, const struct address *to,
                               const struct stream_ops *ops, void *user)
 {
-    return loop->engine->connect(loop, to, ops, user);
+    struct stream *s = loop->engine->connect(loop, to, ops, user);
+    if (UNLIKELY(!s && loop->pipes.free_count > 0)) {
+        pipe_pool_trim(&loop->pipes); /* a pipe is two descriptors */
+        s = loop->engine->connect(loop, to, ops, user);
+    }
+    return s;
 }
 
 void stream_read(struct stream *s, bool want)

@@ -54,6 +54,7 @@ enum loop_engine { LOOP_ENGINE_AUTO, LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING };
 struct loop_options {
     enum loop_engine engine;
     uint32_t streams_max; /* limit of open streams; 0 = what the file limit allows */
+    uint32_t pipes_max;   /* limit of pipes for bulks, two descriptors each; 0 = PIPES_MAX */
 };
 
 /* A new loop, or a negative reason (out_of_files, overload; system_error also for an engine that
@@ -143,7 +144,8 @@ struct stream {
  * connect_unreachable, connect_failed, out_of_files)`. There is no time limit here: arm a timer and
  * close. Sending before `connected` is allowed: the bytes go out as soon as the connection stands
  * (then both `connected` and `sent` are called, in that order). Returns NULL when streams_max is
- * reached or no descriptor is left (nothing is called then). Reading is off until asked for.
+ * reached or no descriptor is left, not even in pipes that nobody holds (nothing is called then).
+ * Reading is off until asked for.
  */
 struct stream *stream_connect(struct loop *loop, const struct address *to,
                               const struct stream_ops *ops, void *user);
@@ -171,10 +173,11 @@ enum send_result { SEND_DONE, SEND_PENDING };
 enum send_result stream_send(struct stream *s, const struct slice *slices, size_t count);
 
 /*
- * Says that the next send is followed at once by stream_shutdown or stream_close: its bytes may
- * then wait for that and travel in one packet with the end, which saves a short answer every second
- * packet. Should the end be late after all, they leave when a retransmission would be due (200 ms,
- * or twice the round trip). Costs no system call.
+ * Says that the end is near: what is sent from now on is followed at once by more of it, or by
+ * stream_shutdown or stream_close. The last bytes may then wait for that and travel in one packet
+ * with the end, which saves a short answer every second packet. Should the end be late after all,
+ * they leave when a retransmission would be due (200 ms, or twice the round trip). It cannot be
+ * taken back. Costs no system call.
  */
 void stream_last(struct stream *s);
 

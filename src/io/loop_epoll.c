@@ -54,6 +54,7 @@ static bool accept_one(struct epoll_loop *l, struct epoll_acceptor *ea)
     }
     l->loop.stats.accepted++;
     a->accepted(a, &e->s);
+    epoll_stream_rest(e);
     return true;
 }
 
@@ -239,6 +240,7 @@ static const struct engine engine_epoll = {
     .has_input = epoll_has_input,
     .is_ending = epoll_is_ending,
     .bulk = epoll_bulk,
+    .bulks = &epoll_bulks,
     .bulk_likely = epoll_bulk_likely,
     .bulk_follows = epoll_bulk_follows,
     .peer = epoll_peer,

@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 
 struct loop_watch;
+struct bulk_engine; /* io/bulk_priv.h */
 
 /* One row per engine. Every function runs on the loop's thread but for `wake`. */
 struct engine {
@@ -48,8 +49,9 @@ struct engine {
     bool (*has_input)(struct stream *s);
     bool (*is_ending)(struct stream *s); /* may be NULL: nobody knows */
     bool (*bulk)(struct stream *src, struct stream *dst, uint64_t bytes); /* NULL: cannot */
-    void (*bulk_likely)(struct stream *src);                              /* may be NULL */
-    void (*bulk_follows)(struct stream *dst);                             /* may be NULL */
+    const struct bulk_engine *bulks;
+    void (*bulk_likely)(struct stream *src);  /* may be NULL */
+    void (*bulk_follows)(struct stream *dst); /* may be NULL */
     struct address (*peer)(struct stream *s);
     struct address (*local)(struct stream *s);
 
@@ -102,6 +104,7 @@ struct loop {
     struct timer_wheel wheel;
     struct buf_pools bufs;
     struct pipe_pool pipes;
+    struct slab bulk_parts;
     struct buf *receive; /* what the next receive fills; refs == 1 means nobody else holds it */
     struct list acceptors;
     struct loop_stats stats;

@@ -447,6 +447,7 @@ static const struct engine engine_uring = {
     .has_input = uring_has_input,
     .is_ending = uring_is_ending,
     .bulk = uring_bulk,
+    .bulks = &uring_bulks,
     .peer = uring_peer,
     .local = uring_local,
     .accept_start = accept_start,

@@ -17,10 +17,10 @@
 /* After the kernel refused a pipe. */
 #define REFUSED_NS (UINT64_C(1000) * NS_PER_MS)
 
-void pipe_pool_init(struct pipe_pool *pool)
+void pipe_pool_init(struct pipe_pool *pool, uint32_t count_max)
 {
-    *pool = (struct pipe_pool){0};
-    slab_init(&pool->slab, sizeof(struct pipe), 8, PIPES_MAX);
+    *pool = (struct pipe_pool){.count_max = count_max};
+    slab_init(&pool->slab, sizeof(struct pipe), 8, count_max);
 }
 
 static void pipe_close(struct pipe_pool *pool, struct pipe *p)
@@ -71,7 +71,7 @@ static struct pipe *pipe_open(struct pipe_pool *pool)
     return p;
 }
 
-struct pipe *pipe_get(struct pipe_pool *pool, uint64_t now_ns, uint32_t count_max)
+struct pipe *pipe_get(struct pipe_pool *pool, uint64_t now_ns)
 {
     struct pipe *p = pool->free_list;
     if (LIKELY(p != NULL)) {
@@ -79,7 +79,7 @@ struct pipe *pipe_get(struct pipe_pool *pool, uint64_t now_ns, uint32_t count_ma
         pool->free_count--;
         return p;
     }
-    if (pool->count >= count_max || now_ns < pool->refused_until_ns)
+    if (pool->count >= pool->count_max || now_ns < pool->refused_until_ns)
         return NULL;
     p = pipe_open(pool);
     if (!p)

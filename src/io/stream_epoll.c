@@ -8,8 +8,9 @@
  *
  * A stream is registered with epoll when something would block for the first time, not before: an
  * accepted connection is received from at once, and one that lives for a single request may never
- * be registered at all. What must stay true: while registered, READABLE (WRITABLE) is off only
- * after the kernel said or showed that it has no more, so that an edge will follow.
+ * be registered at all. One that waits for longer is, by a timer: its peer's reset ends what waits.
+ * What must stay true: while registered, READABLE (WRITABLE) is off only after the kernel said or
+ * showed that it has no more, so that an edge will follow.
  */
 #include "io/epoll_priv.h"
 #include "io/kernel.h"
@@ -25,6 +26,9 @@
 /* Share of one stream in a turn, by number of receives. */
 #define RECEIVES_PER_TURN 4
 
+/* A stream that nobody watches is registered after one to two of these. */
+#define WATCH_MS 100
+
 /* A buffer for small pieces that wait; those above half of it are kept where they are. */
 #define JOIN_BYTES 2048
 
@@ -38,24 +42,28 @@ struct epoll_blocked {
 
 /* ---- life ---- */
 
+static void watch_resting(struct timer *t);
+
 void epoll_streams_init(struct epoll_loop *l)
 {
     uint32_t max = l->loop.streams_max;
     /* Twice: those closed in this turn keep their memory until its end. */
     slab_init(&l->streams, sizeof(struct epoll_stream), 32, 2 * (size_t)max);
     slab_init(&l->blocked, sizeof(struct epoll_blocked), 8, max);
-    slab_init(&l->bulks, sizeof(struct epoll_bulk), 8, max);
     list_init(&l->ready);
     list_init(&l->ready_next);
     list_init(&l->closed);
+    list_init(&l->unwatched);
+    list_init(&l->unwatched_before);
+    timer_init(&l->watch_due, watch_resting);
 }
 
 void epoll_streams_fini(struct epoll_loop *l)
 {
+    loop_timer_stop(&l->loop, &l->watch_due);
     epoll_streams_free_closed(l);
     slab_fini(&l->streams);
     slab_fini(&l->blocked);
-    slab_fini(&l->bulks);
 }
 
 static struct epoll_stream *new_stream(struct epoll_loop *l, uint32_t bits)
@@ -88,8 +96,16 @@ struct epoll_stream *epoll_stream_adopt(struct epoll_loop *l, int fd, const stru
     return e;
 }
 
+static void leave_unwatched(struct epoll_stream *e)
+{
+    list_del(&e->link);
+    clear(e, STREAM_UNWATCHED);
+}
+
 void epoll_make_ready(struct epoll_stream *e)
 {
+    if (has(e, STREAM_UNWATCHED))
+        leave_unwatched(e);
     if (list_linked(&e->link))
         return;
     struct epoll_loop *l = loop_of(e);
@@ -123,7 +139,7 @@ void epoll_close(struct stream *s, enum stream_close_how how)
     struct epoll_loop *l = loop_of(e);
     CHECK(!has(e, STREAM_CLOSED));
     if (UNLIKELY(e->bulk))
-        epoll_bulk_drop(e);
+        bulk_part_drop(e->bulk);
     if (how == STREAM_CLOSE_RESET)
         socket_reset_on_close(e->fd);
     else if (has(e, STREAM_LAST) && !has(e, STREAM_SHUTDOWN))
@@ -164,6 +180,32 @@ void epoll_watch(struct epoll_stream *e, uint32_t out)
     set(e, STREAM_REGISTERED | (out ? STREAM_OUT : 0));
 }
 
+void epoll_stream_rest(struct epoll_stream *e)
+{
+    const uint32_t never = STREAM_REGISTERED | STREAM_CLOSED | STREAM_FAILED;
+    if (LIKELY(has(e, never)) || list_linked(&e->link))
+        return;
+    struct epoll_loop *l = loop_of(e);
+    set(e, STREAM_UNWATCHED);
+    list_add_tail(&l->unwatched, &e->link);
+    if (!timer_armed(&l->watch_due))
+        loop_timer_set(&l->loop, &l->watch_due, WATCH_MS);
+}
+
+/* Those that rest for long enough. */
+static void watch_resting(struct timer *t)
+{
+    struct epoll_loop *l = container_of(t, struct epoll_loop, watch_due);
+    while (!list_empty(&l->unwatched_before)) {
+        struct epoll_stream *e = list_entry(l->unwatched_before.next, struct epoll_stream, link);
+        leave_unwatched(e);
+        epoll_watch(e, 0);
+    }
+    list_splice_tail(&l->unwatched_before, &l->unwatched);
+    if (!list_empty(&l->unwatched_before))
+        loop_timer_set(&l->loop, t, WATCH_MS);
+}
+
 void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
 {
     struct epoll_stream *e = (struct epoll_stream *)(uintptr_t)(tag << 16 >> 16);
@@ -177,6 +219,8 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
         set(e, STREAM_CONNECT_DUE);
         epoll_make_ready(e);
     }
+    if (UNLIKELY(has(e, STREAM_EOF)))
+        events &= ~(uint32_t)(EPOLLIN | EPOLLRDHUP); /* that end was delivered */
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         set(e, STREAM_READABLE);
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -186,7 +230,7 @@ void epoll_stream_event(struct epoll_loop *l, uint64_t tag, uint32_t events)
     if (e->blocked && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         set(e, STREAM_WRITABLE);
     if (has(e, STREAM_BULK_DST) && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-        epoll_bulk_writable(e);
+        bulk_part_writable(e->bulk);
     if (has(e, STREAM_WANT_READ | STREAM_WRITABLE | STREAM_ERROR))
         epoll_make_ready(e);
 }
@@ -349,7 +393,7 @@ uint64_t epoll_unsent(struct stream *s)
     for (size_t i = b ? b->first : 0; b && i < b->count; i++)
         unsent += b->slices[i].n;
     if (has(e, STREAM_BULK_DST))
-        unsent += e->bulk->from->bulk->in_pipe;
+        unsent += e->bulk->from->queued;
     return unsent;
 }
 
@@ -477,6 +521,7 @@ static bool receive_once(struct epoll_stream *e, size_t *received)
         epoll_fail(e, socket_stream_reason((int)-n));
     } else if (!has(e, STREAM_FAIL_DUE)) {
         /* After an error the kernel says "end" although bytes are missing: that is no eof. */
+        clear(e, STREAM_PEER_DONE); /* nothing of it waits any more */
         set(e, STREAM_EOF);
         e->s.ops->eof(&e->s);
     }
@@ -526,7 +571,7 @@ static void finish_connect(struct epoll_stream *e)
  * left for when they are wanted: they may be a complete answer. */
 static void find_reset(struct epoll_stream *e)
 {
-    if (epoll_bulk_goes_on(e))
+    if (bulk_part_goes_on(e->bulk))
         return; /* later, if the bulk does not find it */
     clear(e, STREAM_ERROR);
     if (may_receive(e) || has(e, STREAM_FAIL_DUE | STREAM_CONNECTING))
@@ -544,7 +589,7 @@ static void tell_failed(struct epoll_stream *e)
     enum reason why = (enum reason)(e->s.engine_bits >> STREAM_REASON_SHIFT);
     drop_blocked(e);
     if (e->bulk)
-        epoll_bulk_drop(e);
+        bulk_part_drop(e->bulk);
     clear(e, STREAM_FAIL_DUE | STREAM_WANT_READ | STREAM_SENDING);
     set(e, STREAM_FAILED);
     list_del(&e->link);
@@ -569,12 +614,13 @@ static void serve(struct epoll_stream *e)
         if (may_receive(e)) /* the end, or what the bulk did not take */
             receive(e);
     }
-    if (has(e, STREAM_FAIL_DUE) && !may_receive(e) && !epoll_bulk_goes_on(e))
+    if (has(e, STREAM_FAIL_DUE) && !may_receive(e) && !bulk_part_goes_on(e->bulk))
         tell_failed(e);
     const uint32_t quiet = STREAM_CLOSED | STREAM_FAILED | STREAM_EOF | STREAM_CONNECTING |
                            STREAM_READABLE | STREAM_REGISTERED;
     if (has(e, STREAM_WANT_READ) && !has(e, quiet))
         epoll_watch(e, 0);
+    epoll_stream_rest(e);
 }
 
 /* With many connections each one is cold when its turn comes; who uses it is two or three lines. */

@@ -60,7 +60,6 @@ void uring_streams_init(struct uring_loop *l)
     uint32_t max = l->loop.streams_max;
     /* Twice: those closed lately keep their memory until their last completion. */
     slab_init(&l->streams, sizeof(struct uring_stream), 8, 2 * (size_t)max);
-    slab_init(&l->bulks, sizeof(struct uring_bulk), 8, max);
     slab_init(&l->backlogs, sizeof(struct backlog), 8, 2 * (size_t)max);
     list_init(&l->ready);
     list_init(&l->ready_next);
@@ -263,7 +262,7 @@ void uring_close_stream(struct stream *s, enum stream_close_how how)
     struct uring_loop *l = loop_of(e);
     CHECK(!has(e, URING_CLOSED));
     if (UNLIKELY(e->bulk))
-        uring_bulk_drop(e);
+        bulk_part_drop(e->bulk);
     if (how == STREAM_CLOSE_RESET)
         uring_send_drop(e);
     else
@@ -347,7 +346,6 @@ void uring_streams_fini(struct uring_loop *l)
     }
     slab_fini(&l->streams);
     slab_fini(&l->backlogs);
-    slab_fini(&l->bulks);
 }
 
 /* ---- completions ---- */
@@ -355,6 +353,8 @@ void uring_streams_fini(struct uring_loop *l)
 /* What a poll found, as for epoll. */
 static void note_poll(struct uring_stream *e, uint32_t events)
 {
+    if (UNLIKELY(has(e, URING_EOF)))
+        events &= ~(uint32_t)(POLLIN | POLLRDHUP); /* that end was delivered */
     if (events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
         set(e, URING_READABLE);
     if (events & (POLLRDHUP | POLLHUP | POLLERR))
@@ -394,7 +394,7 @@ static void poll_event(struct uring_loop *l, struct uring_stream *e, uint32_t bi
     if (bit == URING_OUT && e->backlog)
         set(e, URING_WRITABLE);
     if (has(e, URING_BULK_DST))
-        uring_bulk_writable(e);
+        bulk_part_writable(e->bulk);
     uring_stream_ready(e);
 }
 
@@ -491,7 +491,7 @@ uint64_t uring_unsent(struct stream *s)
     if (ioctl(e->fd, SIOCOUTQ, &queued) != 0)
         queued = 0;
     uint64_t parked_bytes = e->backlog ? backlog_bytes(e->backlog) : 0;
-    uint64_t piped = has(e, URING_BULK_DST) ? e->bulk->from->bulk->in_pipe : 0;
+    uint64_t piped = has(e, URING_BULK_DST) ? e->bulk->from->queued : 0;
     return (uint64_t)queued + uring_send_queued(e) + parked_bytes + piped;
 }
 
@@ -580,6 +580,7 @@ static void receive_end(struct uring_stream *e, ssize_t n)
         uring_stream_fail(e, socket_stream_reason((int)-n));
     } else if (!has(e, URING_FAIL_DUE)) {
         /* After an error the kernel says "end" although bytes are missing: that is no eof. */
+        clear(e, URING_PEER_DONE); /* nothing of it waits any more */
         set(e, URING_EOF);
         e->s.ops->eof(&e->s);
     }
@@ -637,7 +638,7 @@ static void receive(struct uring_stream *e)
  * left for when they are wanted: they may be a complete answer. */
 static void find_reset(struct uring_stream *e)
 {
-    if (uring_bulk_goes_on(e))
+    if (bulk_part_goes_on(e->bulk))
         return; /* later, if the bulk does not find it */
     clear(e, URING_ERROR);
     if (may_receive(e) || e->held || has(e, URING_FAIL_DUE | URING_CONNECTING))
@@ -656,7 +657,7 @@ static void tell_failed(struct uring_stream *e)
     drop_backlog(e);
     uring_held_drop(e);
     if (e->bulk)
-        uring_bulk_drop(e);
+        bulk_part_drop(e->bulk);
     clear(e, URING_FAIL_DUE | URING_WANT_READ | URING_SENDING);
     set(e, URING_FAILED);
     list_del(&e->link);
@@ -666,7 +667,7 @@ static void tell_failed(struct uring_stream *e)
 /* A failure waits for the bytes before it, and those for credit, unless a send awaits an answer. */
 static bool failure_waits(const struct uring_stream *e)
 {
-    return may_receive(e) || uring_bulk_goes_on(e) || (e->held && !has(e, URING_SENDING));
+    return may_receive(e) || bulk_part_goes_on(e->bulk) || (e->held && !has(e, URING_SENDING));
 }
 
 /* Does all that is due, in an order users can rely on: connected, sent, data, eof, failed. The

@@ -11,6 +11,7 @@
  */
 
 #include "io/backlog.h"
+#include "io/bulk_priv.h"
 #include "io/loop_priv.h"
 #include "io/uring.h"
 
@@ -95,7 +96,6 @@ struct uring_loop {
     /* this thread only */
     struct slab streams;
     struct slab backlogs;
-    struct slab bulks;
     struct slab watches;
     struct list ready;            /* streams with something to do */
     struct list ready_next;       /* the same, but they had their share of this turn */
@@ -142,7 +142,7 @@ struct uring_stream {
     int8_t small;     /* messages in a row that fit a provided buffer; < 0 after larger ones */
     struct list link; /* ready, ready_next, closed or closing */
     struct backlog *backlog; /* what waits for room, or NULL */
-    struct uring_bulk *bulk; /* its part in bulks, or NULL */
+    struct bulk_part *bulk;  /* its part in bulks, or NULL */
     struct socket_ip peer;   /* of an accepted one; ADDRESS_NONE: ask the kernel */
 };
 
@@ -180,9 +180,6 @@ enum uring_stream_bit {
 #define URING_IN_KERNEL (URING_RECV | URING_IN | URING_OUT | URING_HUP)
 
 static_assert(REASON_COUNT <= 256, "a reason fits `why`");
-
-/* Share of one stream in a turn. */
-#define RECEIVE_BYTES_PER_TURN (512 * 1024)
 
 /* ---- tags ---- */
 
@@ -308,28 +305,11 @@ bool uring_flush(struct uring_stream *e);
 
 /* ---- bulk_uring.c ---- */
 
-/* A stream's part in bulks: as their source, as their destination, or both. */
-struct uring_bulk {
-    /* as the source */
-    struct uring_stream *to; /* NULL: it is none */
-    struct pipe *pipe;       /* held while bytes are in it */
-    uint64_t left;           /* still to be taken */
-    uint32_t in_pipe;
-    uint8_t lean; /* times in a row that little came */
-    bool blocked; /* `to` has no room */
-    /* as the destination */
-    struct uring_stream *from; /* NULL: it is none */
-};
-
 bool uring_bulk(struct stream *src, struct stream *dst, uint64_t bytes);
 /* Moves what can be moved now, and tells. Only from serve(). */
 void uring_bulk_run(struct uring_stream *src);
-/* The destination may have room. */
-void uring_bulk_writable(struct uring_stream *dst);
-/* Whether bytes of it, as a source, are still on their way or may be taken: a failure waits. */
-bool uring_bulk_goes_on(const struct uring_stream *e);
-/* It fails or is closed: ends its bulks. */
-void uring_bulk_drop(struct uring_stream *e);
+
+extern const struct bulk_engine uring_bulks;
 
 /* ---- receive_uring.c ---- */
 

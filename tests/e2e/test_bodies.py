@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import resource
 import socket
 import threading
 import time
@@ -208,6 +209,31 @@ def test_a_slow_reader_does_not_make_it_grow(start, origin, protocol):
         assert origin.sent < sent + 32 * MIB, "the origin is held back too"
     if not SANITIZER:
         assert memory.peak_rss_bytes(poise.pid) < LIMIT
+
+
+def test_slow_readers_leave_descriptors_for_new_clients(start, origin):
+    """Each of them may have a pipe, but pipes have a share of their own of the descriptors."""
+    files, count = 300, 90
+    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    settings = config(pool([("B1", origin.address)]))
+    poise = start.poise(settings, "--workers", "1", preexec_fn=limit)
+    readers = []
+    for _ in range(count):
+        s = socket.socket()
+        readers.append(s)
+        s.settimeout(20)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", poise.port))
+        s.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % (8 * MIB))
+        assert s.recv(12) == b"HTTP/1.1 200"
+    held = -1
+    while held != (held := origin.sent):  # until nobody takes more
+        time.sleep(0.3)
+    assert held < count * 8 * MIB
+    for _ in range(10):
+        assert web.get(poise.port, "/5", timeout=20).status == 200
+    for s in readers:
+        s.close()
 
 
 def test_a_slow_backend_does_not_make_it_grow(start):

@@ -161,6 +161,25 @@ def test_a_client_that_leaves_ends_its_exchange(start):
     assert web.get(poise.port).status == 200
 
 
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_a_client_that_resets_while_it_waits_lets_its_backend_go(start, protocol):
+    """The backend never answers; the first thing the client sends is what it waits for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = "127.0.0.1:%d" % listener.getsockname()[1]
+        poise = start.poise(config(pool([("B1", address)], protocol=protocol), protocol))
+        client = web.connect(poise.port)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        backend, _ = listener.accept()
+        with backend:
+            backend.settimeout(20)
+            assert backend.recv(1000).startswith(b"GET / HTTP/1.1\r\n")
+            web.reset(client)
+            try:
+                assert backend.recv(1000) == b""
+            except ConnectionResetError:
+                pass
+
+
 def test_a_client_that_only_half_closes_gets_its_answer(start):
     server = start.server("B1", "--delay", "300ms")
     poise = start.poise(config(pool([server])))

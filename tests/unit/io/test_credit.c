@@ -77,6 +77,57 @@ static void test_reset_while_not_reading(void **state)
     rig_close(&rig);
 }
 
+/* What a client asks with its first bytes may take long: nobody has watched the connection yet. */
+static void test_reset_after_first_bytes(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, "127.0.0.1:0");
+    rig.on_accepted = reads_once;
+    int fd = rig_raw_connect(&rig);
+    assert_int_equal(send(fd, "hello", 5, 0), 5);
+    rig_run(&rig, server_has_five);
+    rig_run_ms(&rig, 8);
+    rig_raw_reset(fd);
+    rig_run(&rig, server_failed);
+    assert_int_equal(rig.server0.why, REASON_backend_reset);
+    assert_int_equal(rig.server0.datas, 1);
+    rig_close(&rig);
+}
+
+/* io_uring watches only who has been served: it finds out when reading begins. */
+static void test_reset_before_any_reading(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, "127.0.0.1:0");
+    bool is_epoll = strcmp(loop_engine_name(rig.loop), "epoll") == 0;
+    rig.servers_silent = true;
+    int fd = rig_raw_connect(&rig);
+    rig_run(&rig, one_server);
+    rig_raw_reset(fd);
+    if (!is_epoll)
+        stream_read(rig.server0.s, true);
+    rig_run(&rig, server_failed);
+    rig_close(&rig);
+}
+
+/* An end that was delivered does not wait, although the kernel goes on to show it. A poll of
+ * io_uring always fires at an end, so behind that it cannot see a reset. */
+static void test_end_is_no_input(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, "127.0.0.1:0");
+    int fd = rig_raw_connect(&rig);
+    assert_int_equal(send(fd, "hello", 5, 0), 5);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    rig_run(&rig, server_ended);
+    rig_run_ms(&rig, 300);
+    assert_false(stream_has_input(rig.server0.s));
+    rig_raw_reset(fd);
+    if (strcmp(loop_engine_name(rig.loop), "epoll") == 0)
+        rig_run(&rig, server_failed);
+    rig_close(&rig);
+}
+
 /* Bytes that came before the reset may be a whole answer: they wait for the credit. */
 static void test_bytes_before_reset_are_kept(void **state)
 {
@@ -238,6 +289,9 @@ int main(void)
     static const struct rig_test tests[] = {
         {"reset while reading", test_reset_while_reading},
         {"reset while not reading", test_reset_while_not_reading},
+        {"reset after the first bytes", test_reset_after_first_bytes},
+        {"reset before any reading", test_reset_before_any_reading},
+        {"an end is no input", test_end_is_no_input},
         {"bytes before a reset are kept", test_bytes_before_reset_are_kept},
         {"bytes and FIN wait for credit", test_fin_waits_for_credit},
         {"an answer before a failed send", test_answer_before_failed_send},

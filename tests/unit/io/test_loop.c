@@ -2,10 +2,12 @@
 /* Turns, time and messages between threads. */
 #include "rig.h"
 
+#include "base/limits.h"
 #include "io/loop_priv.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- timers and time ---- */
@@ -289,6 +291,43 @@ static void test_watch_ended_by_another(void **state)
     rig_close(&rig);
 }
 
+/* ---- pipes ---- */
+
+static void test_pipes_max(void **state)
+{
+    (void)state;
+    const struct loop_options few = {.engine = LOOP_ENGINE_AUTO, .pipes_max = 3};
+    const struct loop_options usual = {.engine = LOOP_ENGINE_AUTO};
+    struct loop *loop;
+    assert_int_equal(loop_new(&few, &loop), 0);
+    assert_int_equal(loop->pipes.count_max, 3);
+    loop_free(&loop);
+    assert_int_equal(loop_new(&usual, &loop), 0);
+    assert_int_equal(loop->pipes.count_max, PIPES_MAX);
+    loop_free(&loop);
+}
+
+/* A pipe that nobody holds gives way to a connection. */
+static void test_connection_before_idle_pipe(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, "127.0.0.1:0");
+    struct pipe *pipe = pipe_get(&rig.loop->pipes, 0);
+    assert_non_null(pipe);
+    pipe_put(&rig.loop->pipes, pipe, true);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(0);
+    close(next);
+    struct rlimit now = {.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    rig.client.s = stream_connect(rig.loop, listener_address(rig.listener), &end_ops, &rig.client);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_non_null(rig.client.s);
+    assert_int_equal(rig.loop->pipes.count, 0);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     static const struct rig_test tests[] = {
@@ -301,6 +340,8 @@ int main(void)
         {"posting from a message", test_post_from_own_message},
         {"stop from a thread", test_stop_from_a_thread},
         {"a watch ended by another", test_watch_ended_by_another},
+        {"limit of pipes", test_pipes_max},
+        {"a connection before an idle pipe", test_connection_before_idle_pipe},
     };
     return rig_main("loop", tests, ARRAY_LEN(tests));
 }
