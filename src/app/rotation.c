@@ -7,12 +7,14 @@
 
 #include <stdlib.h>
 
-/* Hash tables take tens of milliseconds from this many backends on, other views some. */
-#define HASH_LARGE    500
-#define HASH_DELAY_MS 100
-#define POOL_LARGE    10000
-#define POOL_DELAY_MS 20
-#define NO_MEMORY_MS  100
+/* Making a view takes up to a millisecond for each thousand members, a hash table tens of them. A
+ * pool rests for several times as long before its next one. */
+#define REST_MEMBERS_PER_MS 500
+#define REST_HASH_MEMBERS   500
+#define REST_HASH_MS        10
+#define REST_HASH_LARGE_MS  100
+#define NO_MEMORY_MS        100
+#define NS_PER_MS           UINT64_C(1000000)
 
 struct rotation {
     struct loop *loop;
@@ -21,7 +23,7 @@ struct rotation {
     struct list retired; /* views */
     void (*published)(void *user, struct pool *pool);
     void *published_user;
-    struct timer due, due_large;
+    struct timer due;
 };
 
 /* A view that was replaced. */
@@ -34,16 +36,23 @@ struct retired {
     bool settle;
 };
 
-static bool is_large(const struct pool *pool)
+static uint32_t rest_ms(const struct pool *pool)
 {
-    return pool->member_count > (pool->balance == BALANCE_SOURCE_HASH ? HASH_LARGE : POOL_LARGE);
+    if (pool->balance != BALANCE_SOURCE_HASH)
+        return pool->member_count / REST_MEMBERS_PER_MS;
+    return pool->member_count > REST_HASH_MEMBERS ? REST_HASH_LARGE_MS : REST_HASH_MS;
 }
 
-static uint32_t delay_ms(const struct pool *pool)
+/* From when on it may be published again; at the earliest in the next turn. */
+static uint64_t rested_ns(const struct pool *pool)
 {
-    if (!is_large(pool))
-        return 0;
-    return pool->balance == BALANCE_SOURCE_HASH ? HASH_DELAY_MS : POOL_DELAY_MS;
+    return pool->published_ns + MAX(rest_ms(pool) * NS_PER_MS, UINT64_C(1));
+}
+
+static void arm(struct rotation *r, uint64_t at_ns)
+{
+    uint64_t now = loop_now(r->loop);
+    loop_timer_set(r->loop, &r->due, at_ns > now ? (at_ns - now) / NS_PER_MS : 0);
 }
 
 static void on_retired(struct grace *g)
@@ -61,15 +70,15 @@ void rotation_now(struct rotation *r, struct pool *pool)
     struct retired *old = calloc(1, sizeof(*old));
     bool settle = pool->settle_due;
     struct view *view = old ? pool_rebuild(pool) : NULL;
+    pool->published_ns = loop_now(r->loop);
     list_del(&pool->stale);
     if (!view) {
         free(old);
         log_warn("pool", "out of memory: a change of the rotation waits");
         list_add_tail(&r->stale, &pool->stale);
-        loop_timer_set(r->loop, &r->due_large, NO_MEMORY_MS);
+        loop_timer_set(r->loop, &r->due, NO_MEMORY_MS);
         return;
     }
-    pool->published_ns = loop_now(r->loop);
     old->rotation = r;
     old->pool = pool;
     old->view = view;
@@ -86,41 +95,34 @@ void rotation_now(struct rotation *r, struct pool *pool)
 
 void rotation_changed(struct rotation *r, struct pool *pool)
 {
-    if (!is_large(pool) && pool->published_ns != loop_now(r->loop)) {
+    if (loop_now(r->loop) >= rested_ns(pool)) {
         rotation_now(r, pool);
         return;
     }
     if (!list_linked(&pool->stale))
         list_add_tail(&r->stale, &pool->stale);
-    struct timer *due = is_large(pool) ? &r->due_large : &r->due;
-    if (!timer_armed(due))
-        loop_timer_set(r->loop, due, delay_ms(pool));
-}
-
-/* Large pools wait for their own timer, the others come along with any. */
-static void publish(struct rotation *r, bool large)
-{
-    struct list all;
-    list_init(&all);
-    list_splice_tail(&all, &r->stale);
-    struct list *link;
-    while ((link = list_pop(&all)) != NULL) {
-        struct pool *pool = container_of(link, struct pool, stale);
-        if (is_large(pool) && !large)
-            list_add_tail(&r->stale, &pool->stale);
-        else
-            rotation_now(r, pool);
-    }
+    if (!timer_armed(&r->due) || rest_ms(pool) == 0)
+        arm(r, rested_ns(pool));
 }
 
 static void on_due(struct timer *t)
 {
-    publish(container_of(t, struct rotation, due), false);
-}
-
-static void on_due_large(struct timer *t)
-{
-    publish(container_of(t, struct rotation, due_large), true);
+    struct rotation *r = container_of(t, struct rotation, due);
+    struct list all, *link;
+    uint64_t next = UINT64_MAX;
+    list_init(&all);
+    list_splice_tail(&all, &r->stale);
+    while ((link = list_pop(&all)) != NULL) {
+        struct pool *pool = container_of(link, struct pool, stale);
+        if (loop_now(r->loop) >= rested_ns(pool)) {
+            rotation_now(r, pool);
+            continue;
+        }
+        list_add_tail(&r->stale, &pool->stale);
+        next = MIN(next, rested_ns(pool));
+    }
+    if (next != UINT64_MAX)
+        arm(r, next);
 }
 
 int rotation_new(struct loop *loop, struct graces *graces, struct rotation **ret_rotation)
@@ -133,7 +135,6 @@ int rotation_new(struct loop *loop, struct graces *graces, struct rotation **ret
     list_init(&r->stale);
     list_init(&r->retired);
     timer_init(&r->due, on_due);
-    timer_init(&r->due_large, on_due_large);
     *ret_rotation = r;
     return 0;
 }
@@ -144,7 +145,6 @@ void rotation_free(struct rotation **rotation)
     if (!r)
         return;
     loop_timer_stop(r->loop, &r->due);
-    loop_timer_stop(r->loop, &r->due_large);
     while (list_pop(&r->stale))
         ;
     free(r);

@@ -3,10 +3,11 @@
 
 /*
  * Views kept up to date: whoever changed a pool (health, the operator, a reload) says so. The first
- * change in a turn of the loop is published at once, so that it is effective before anybody is told
- * of it; all others of that turn share one view at its end. The old one is freed after a grace
- * round. Large pools, whose views take milliseconds to build, have their changes gathered longer;
- * until then workers pass over a backend that left by its state alone.
+ * change is published at once, so that it is effective before anybody is told of it; those that
+ * follow in the same turn of the loop share one view at its end. The old one is freed after a grace
+ * round. A large pool, whose view takes milliseconds to make, rests for several times as long
+ * before its next one, so that a flood of changes leaves the control thread free; meanwhile workers
+ * pass over a backend that health took out by its state alone.
  *
  * Thread rule: control thread.
  */
