@@ -13,7 +13,9 @@
  * what another thread writes, and a new backend never inherits the counters of an old one.
  *
  * Lifetime: board_new .. board_free, around the accounts in it.
- * Thread rule: keys are made and the board is read on the control thread.
+ * Thread rule: keys are made and the board is read on the control thread. Who reads is COLD:
+ * inlining there would use up what the optimiser allows the whole program to grow, and workers need
+ * that.
  */
 
 #include "account/latency.h"
@@ -82,60 +84,60 @@ void board_codes_clear(struct board_codes *c);
 /* ---- by listener and pool ---- */
 
 /* Connections taken by a listener. */
-uint64_t board_connections(const struct account_board *b, struct board_key listener);
+COLD uint64_t board_connections(const struct account_board *b, struct board_key listener);
 
 /* The next pool number from *at on that a listener has had to do with, moving *at past it;
  * BOARD_NO_POOL comes first. False at the end. `*at` begins at 0. */
-bool board_next_pool(const struct account_board *b, struct board_key listener, uint32_t *at,
-                     uint32_t *ret_pool_number);
+COLD bool board_next_pool(const struct account_board *b, struct board_key listener, uint32_t *at,
+                          uint32_t *ret_pool_number);
 
 /* Adds what was counted for this pair; the pool NULL for exchanges without one. False when that is
  * nothing: it may be of a pool that is gone. */
-bool board_pair(const struct account_board *b, struct board_key listener,
-                const struct board_key *pool, struct board_sum *add_to);
+COLD bool board_pair(const struct account_board *b, struct board_key listener,
+                     const struct board_key *pool, struct board_sum *add_to);
 
 /* Adds the counts of the pair by status and method. */
-void board_pair_codes(const struct account_board *b, struct board_key listener,
-                      const struct board_key *pool, struct board_codes *add_to);
+COLD void board_pair_codes(const struct account_board *b, struct board_key listener,
+                           const struct board_key *pool, struct board_codes *add_to);
 
 /* All there is of a listener, a pool, the process, and by status / 100. Those of a listener and of
  * the process never fall, whatever comes and goes. */
-void board_listener(const struct account_board *b, struct board_key listener,
-                    struct board_sum *add_to, uint64_t classes[BOARD_CLASSES]);
-void board_pool(const struct account_board *b, struct board_key pool, struct board_sum *add_to,
-                uint64_t classes[BOARD_CLASSES]);
-void board_process(const struct account_board *b, struct board_sum *add_to,
-                   uint64_t classes[BOARD_CLASSES]);
+COLD void board_listener(const struct account_board *b, struct board_key listener,
+                         struct board_sum *add_to, uint64_t classes[BOARD_CLASSES]);
+COLD void board_pool(const struct account_board *b, struct board_key pool, struct board_sum *add_to,
+                     uint64_t classes[BOARD_CLASSES]);
+COLD void board_process(const struct account_board *b, struct board_sum *add_to,
+                        uint64_t classes[BOARD_CLASSES]);
 
 /* ---- by backend ---- */
 
 /* Exchanges given to it; cheaper than all of it, to see whether anything has changed. */
-uint64_t board_backend_requests(const struct account_board *b, struct board_key backend);
+COLD uint64_t board_backend_requests(const struct account_board *b, struct board_key backend);
 
-bool board_backend(const struct account_board *b, struct board_key backend,
-                   struct board_sum *add_to);
+COLD bool board_backend(const struct account_board *b, struct board_key backend,
+                        struct board_sum *add_to);
 
 /* By status alone: the method is always BOARD_METHOD_NONE. */
-void board_backend_codes(const struct account_board *b, struct board_key backend,
-                         struct board_codes *add_to);
+COLD void board_backend_codes(const struct account_board *b, struct board_key backend,
+                              struct board_codes *add_to);
 
-void board_backend_classes(const struct account_board *b, struct board_key backend,
-                           uint64_t add_to[BOARD_CLASSES]);
+COLD void board_backend_classes(const struct account_board *b, struct board_key backend,
+                                uint64_t add_to[BOARD_CLASSES]);
 
 /* For the reasons of board_connect_reason. */
-void board_backend_connect_errors(const struct account_board *b, struct board_key backend,
-                                  uint64_t add_to[BOARD_CONNECT_REASONS]);
+COLD void board_backend_connect_errors(const struct account_board *b, struct board_key backend,
+                                       uint64_t add_to[BOARD_CONNECT_REASONS]);
 
 /* ---- of all ---- */
 
-uint32_t board_accounts(const struct account_board *b);
-const struct account *board_account(const struct account_board *b, uint32_t index);
+COLD uint32_t board_accounts(const struct account_board *b);
+COLD const struct account *board_account(const struct account_board *b, uint32_t index);
 
 /* Exchanges that ended for this reason. */
-uint64_t board_reason(const struct account_board *b, enum reason reason);
+COLD uint64_t board_reason(const struct account_board *b, enum reason reason);
 
 /* Records that the access log had no room for. */
-uint64_t board_records_dropped(const struct account_board *b);
+COLD uint64_t board_records_dropped(const struct account_board *b);
 
 /* Exchanges that have no row, for want of memory or beyond the limits. */
-uint64_t board_untold(const struct account_board *b);
+COLD uint64_t board_untold(const struct account_board *b);

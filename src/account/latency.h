@@ -43,10 +43,10 @@ struct latency_sum {
 
 static inline size_t latency_bucket_of(uint64_t ns);
 static inline void latency_add(struct latency *l, uint64_t ns);
-void latency_reset(struct latency *l);
+COLD void latency_reset(struct latency *l);
 
-void latency_read(const struct latency *l, struct latency_sum *add_to);
-uint64_t latency_count(const struct latency *l);
+COLD void latency_read(const struct latency *l, struct latency_sum *add_to);
+COLD uint64_t latency_count(const struct latency *l);
 
 /* The decimal bounds: in seconds as text, and the last bucket that belongs to it. */
 struct latency_bound {
@@ -57,7 +57,7 @@ extern const struct latency_bound latency_bounds[LATENCY_BOUNDS];
 
 /* The duration at or below which a share q (0..1) of `count` lies, in milliseconds: the middle of
  * its bucket; 0 when there is none. */
-double latency_quantile_ms(const uint32_t buckets[LATENCY_BUCKETS], uint64_t count, double q);
+COLD double latency_quantile_ms(const uint32_t buckets[LATENCY_BUCKETS], uint64_t count, double q);
 
 /* ---- inline bodies ---- */
 

@@ -92,13 +92,14 @@ void tally_left(struct tally *t, const struct board_key *backend, const struct a
 void tally_retried(struct tally *t, const struct board_key *backend);
 
 /* A row if it is of this birth, else NULL. */
-const struct tally_front *tally_find_front(const struct tally *t, struct board_key key);
-const struct tally_pair *tally_find_pair(const struct tally_front *f, struct board_key listener,
-                                         const struct board_key *pool);
-const struct tally_backend *tally_find_backend(const struct tally *t, struct board_key key);
+COLD const struct tally_front *tally_find_front(const struct tally *t, struct board_key key);
+COLD const struct tally_pair *tally_find_pair(const struct tally_front *f,
+                                              struct board_key listener,
+                                              const struct board_key *pool);
+COLD const struct tally_backend *tally_find_backend(const struct tally *t, struct board_key key);
 
 /* The next pair of a listener, whoever's it is, moving *at past it; NULL at the end. */
-const struct tally_pair *tally_next_pair(const struct tally_front *f, uint32_t *at);
+COLD const struct tally_pair *tally_next_pair(const struct tally_front *f, uint32_t *at);
 
 /* The row of a number, whoever's it is, or NULL. */
 static inline const struct tally_front *tally_front_at(const struct tally *t, uint32_t number)
@@ -112,18 +113,19 @@ static inline uint32_t tally_front_count(const struct tally *t)
 }
 
 /* Adds everything that was counted of exchanges. */
-void tally_all(const struct tally *t, struct board_sum *add_to, uint64_t classes[BOARD_CLASSES]);
+COLD void tally_all(const struct tally *t, struct board_sum *add_to,
+                    uint64_t classes[BOARD_CLASSES]);
 
 /* Adds what is counted in one place; `requests` follows from the latencies. */
-void tally_add(const struct tally_counts *c, struct board_sum *add_to);
+COLD void tally_add(const struct tally_counts *c, struct board_sum *add_to);
 
-void tally_past_add(const struct tally_past *past, struct board_sum *add_to,
-                    uint64_t classes[BOARD_CLASSES]);
-void tally_pair_add(const struct tally_pair *p, struct board_sum *add_to,
-                    uint64_t classes[BOARD_CLASSES]);
+COLD void tally_past_add(const struct tally_past *past, struct board_sum *add_to,
+                         uint64_t classes[BOARD_CLASSES]);
+COLD void tally_pair_add(const struct tally_pair *p, struct board_sum *add_to,
+                         uint64_t classes[BOARD_CLASSES]);
 
 /* Adds the counts of a pair by status / 100. */
-void tally_classes(const struct tally_pair *p, uint64_t add_to[BOARD_CLASSES]);
+COLD void tally_classes(const struct tally_pair *p, uint64_t add_to[BOARD_CLASSES]);
 
 /* Status and method in one number. */
 #define TALLY_STATUS_BITS 10
