@@ -500,8 +500,9 @@ bool exchange_end(struct exchange *x, struct side *from, struct span trailers)
     return !to || took(x, from, to, to->ops->end(to, trailers));
 }
 
-/* The backend has said all; its connection goes back to the pool or closes. */
-static void release_backend(struct exchange *x)
+/* The backend has said all; its connection goes back to the pool or closes. Apart from settle,
+ * which mostly finds that there is nothing to do yet. */
+static NOINLINE void release_backend(struct exchange *x)
 {
     struct side *backend = x->backend;
     x->backend = NULL;
