@@ -180,13 +180,15 @@ static COLD NOINLINE struct tally_backend *take_backend(struct tally *t,
 {
     if (key->birth == 0 || key->number >= BOARD_BACKENDS_MAX)
         return NULL;
-    struct tally_backend *b = atomic_load_explicit(&t->backends[key->number], memory_order_relaxed);
+    _Atomic(struct tally_backend *) *place = &t->backends[key->number / TALLY_ROWS];
+    struct tally_backend *b = atomic_load_explicit(place, memory_order_relaxed);
     if (!b) {
-        b = zeroed(sizeof(*b));
+        b = zeroed(TALLY_ROWS * sizeof(*b));
         if (!b)
             return NULL;
-        atomic_store_explicit(&t->backends[key->number], b, memory_order_release);
+        atomic_store_explicit(place, b, memory_order_release);
     }
+    b += key->number % TALLY_ROWS;
     own_backend(b, key->birth);
     return b;
 }
@@ -222,9 +224,10 @@ const struct tally_backend *tally_find_backend(const struct tally *t, struct boa
     if (key.number >= BOARD_BACKENDS_MAX)
         return NULL;
     const struct tally_backend *b =
-        atomic_load_explicit(&t->backends[key.number], memory_order_acquire);
+        atomic_load_explicit(&t->backends[key.number / TALLY_ROWS], memory_order_acquire);
     if (!b || key.birth == 0)
         return NULL;
+    b += key.number % TALLY_ROWS;
     return atomic_load_explicit(&b->birth, memory_order_acquire) == key.birth ? b : NULL;
 }
 
@@ -323,9 +326,12 @@ static inline struct tally_backend *backend_of(struct tally *t, const struct boa
 {
     struct tally_backend *b = NULL;
     if (LIKELY(key->number < BOARD_BACKENDS_MAX))
-        b = atomic_load_explicit(&t->backends[key->number], memory_order_relaxed);
-    if (LIKELY(b) && LIKELY(atomic_load_explicit(&b->birth, memory_order_relaxed) == key->birth))
-        return b;
+        b = atomic_load_explicit(&t->backends[key->number / TALLY_ROWS], memory_order_relaxed);
+    if (LIKELY(b)) {
+        b += key->number % TALLY_ROWS;
+        if (LIKELY(atomic_load_explicit(&b->birth, memory_order_relaxed) == key->birth))
+            return b;
+    }
     return take_backend(t, key);
 }
 

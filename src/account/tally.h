@@ -5,7 +5,7 @@
  * A tally: the counters of one worker, by listener and pool, and by backend (see board.h).
  *
  *   fronts[number] ─▶ row of a listener ─▶ chunk of pools ─▶ pair: listener and pool
- *   backends[number] ─▶ row of a backend
+ *   backends[number / 16] ─▶ rows of backends
  *
  * Rows are made when a number first occurs and never move, so a reader may be anywhere while the
  * worker goes on. A row says by its birth whose
@@ -28,6 +28,7 @@
 #define PAIR_CODES        64
 #define PAIR_CODES_MAX    40
 #define BACKEND_CODES     16
+#define TALLY_ROWS        16
 #define TALLY_CHUNK       64
 #define TALLY_POOL_CHUNKS (BOARD_POOLS_MAX / TALLY_CHUNK)
 
@@ -79,7 +80,7 @@ struct tally {
     struct tally_past gone;       /* of all listeners and pools */
     _Atomic uint32_t front_count; /* no number from here on has a row */
     _Atomic(struct tally_front *) fronts[BOARD_LISTENERS_MAX];
-    _Atomic(struct tally_backend *) backends[BOARD_BACKENDS_MAX];
+    _Atomic(struct tally_backend *) backends[BOARD_BACKENDS_MAX / TALLY_ROWS]; /* each so many */
 };
 
 /* NULL without memory. */
