@@ -25,6 +25,7 @@ static void on_accepted(struct acceptor *a, struct stream *s)
     const struct listener_conf *conf = front_conf(front)->conf;
     uint64_t taken = atomic_load_explicit(g->taken, memory_order_relaxed) + 1;
     atomic_store_explicit(g->taken, taken, memory_order_relaxed);
+    account_connection(g->f->account, &front->key);
     bool http = conf->protocol == PROTOCOL_HTTP;
     if (is_full(front, conf)) {
         if (http)

@@ -4,6 +4,7 @@
 
 #include "account/access_log_priv.h"
 #include "account/record_pack.h"
+#include "account/tally.h"
 #include "base/check.h"
 #include "base/logwriter.h"
 
@@ -12,18 +13,15 @@
 #include <string.h>
 
 #define ACCOUNT_MAGIC 0xacc0a701u
-#define CLASSES       6
 
 struct account {
     /* set at creation */
     uint32_t magic;
     struct logring *ring; /* NULL without an access log */
+    struct tally *tally;
     /* shared: written by the worker, read relaxed by any thread */
-    _Atomic uint64_t exchanges;
     _Atomic uint64_t by_reason[REASON_COUNT];
-    _Atomic uint64_t by_class[CLASSES];
-    _Atomic uint64_t bytes_in, bytes_out, retries, records_dropped;
-    struct histogram latency_us;
+    _Atomic uint64_t records_dropped;
 };
 
 struct account *account_new(struct access_log *log)
@@ -33,13 +31,11 @@ struct account *account_new(struct access_log *log)
         return NULL;
     struct account *a = memset(memory, 0, sizeof(*a));
     a->magic = ACCOUNT_MAGIC;
-    if (log) {
+    a->tally = tally_new();
+    if (log)
         a->ring = access_log_ring(log);
-        if (!a->ring) {
-            free(a);
-            return NULL;
-        }
-    }
+    if (!a->tally || (log && !a->ring))
+        account_free(&a);
     return a;
 }
 
@@ -59,6 +55,7 @@ void account_free(struct account **a)
     CHECK_OBJ(gone, ACCOUNT_MAGIC);
     *a = NULL;
     logring_close(&gone->ring);
+    tally_free(&gone->tally);
     gone->magic = 0;
     free(gone);
 }
@@ -72,14 +69,30 @@ static void bump(_Atomic uint64_t *counter, uint64_t by)
 static void count(struct account *a, const struct account_count *c)
 {
     CHECK(c->reason < REASON_COUNT);
-    bump(&a->exchanges, 1);
     bump(&a->by_reason[c->reason], 1);
-    bump(&a->by_class[MIN(c->status / 100, CLASSES - 1)], 1); /* 6xx and up are like 5xx */
-    bump(&a->bytes_in, c->bytes_in);
-    bump(&a->bytes_out, c->bytes_out);
-    if (c->retries)
-        bump(&a->retries, c->retries);
-    histogram_add(&a->latency_us, c->total_us);
+    tally_exchange(a->tally, c);
+}
+
+void account_connection(struct account *a, const struct board_key *listener)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    tally_connection(a->tally, listener);
+}
+
+void account_left(struct account *a, const struct board_key *backend, const struct account_left *l)
+{
+    tally_left(a->tally, backend, l);
+}
+
+void account_retried(struct account *a, const struct board_key *backend)
+{
+    tally_retried(a->tally, backend);
+}
+
+const struct tally *account_tally(const struct account *a)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    return a->tally;
 }
 
 bool account_has_log(const struct account *a)
@@ -101,10 +114,13 @@ void account_exchange(struct account *a, const struct record *r)
     count(a, &(struct account_count){
                  .bytes_in = r->bytes_in,
                  .bytes_out = r->bytes_out,
-                 .total_us = r->total_us,
+                 .total_ns = r->total_us * 1000,
                  .retries = r->retries,
                  .status = r->status,
+                 .method = r->method_number,
                  .reason = r->reason,
+                 .listener = r->listener_key,
+                 .pool = r->pool_key,
              });
     if (!a->ring)
         return;
@@ -122,22 +138,40 @@ static uint64_t read_counter(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+uint64_t account_reason(const struct account *a, enum reason reason)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    CHECK(reason < REASON_COUNT);
+    return read_counter(&a->by_reason[reason]);
+}
+
+uint64_t account_records_dropped(const struct account *a)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    return a->ring ? logring_dropped(a->ring) : 0;
+}
+
 void account_totals(const struct account *a, struct account_totals *add_to)
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
-    add_to->exchanges += read_counter(&a->exchanges);
-    for (size_t i = 0; i < REASON_COUNT; i++)
-        add_to->by_reason[i] += read_counter(&a->by_reason[i]);
-    for (size_t i = 0; i < CLASSES; i++)
-        add_to->by_class[i] += read_counter(&a->by_class[i]);
-    add_to->bytes_in += read_counter(&a->bytes_in);
-    add_to->bytes_out += read_counter(&a->bytes_out);
-    add_to->retries += read_counter(&a->retries);
-    add_to->records_dropped += read_counter(&a->records_dropped);
+    for (size_t i = 0; i < REASON_COUNT; i++) {
+        uint64_t n = read_counter(&a->by_reason[i]);
+        add_to->by_reason[i] += n;
+        add_to->exchanges += n;
+    }
+    struct board_sum sum = {0};
+    tally_all(a->tally, &sum, add_to->by_class);
+    add_to->bytes_in += sum.bytes_in;
+    add_to->bytes_out += sum.bytes_out;
+    add_to->retries += sum.retries;
+    add_to->records_dropped += account_records_dropped(a);
 }
 
-void account_latency(const struct account *a, struct histogram *merge_into)
+void account_latency(const struct account *a, struct latency_sum *add_to)
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
-    histogram_merge(merge_into, &a->latency_us);
+    struct board_sum sum = {.latency = *add_to};
+    uint64_t classes[BOARD_CLASSES] = {0};
+    tally_all(a->tally, &sum, classes);
+    *add_to = sum.latency;
 }

@@ -11,15 +11,17 @@
  * called from any thread.
  */
 
+#include "account/board.h"
+#include "account/latency.h"
 #include "account/record.h"
 #include "base/compiler.h"
-#include "base/histogram.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct access_log; /* one per process: file, format, its writer */
 struct account;    /* one per worker */
+struct tally;
 
 enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED };
 
@@ -44,10 +46,13 @@ void account_exchange(struct account *a, const struct record *r);
 
 /* What is counted of an exchange; the rest of a record is for the access log alone. */
 struct account_count {
-    uint64_t bytes_in, bytes_out, total_us;
+    uint64_t bytes_in, bytes_out, total_ns;
     uint32_t retries;
     uint16_t status;
+    uint8_t method; /* of a request: as in account/board.h */
     enum reason reason;
+    const struct board_key *listener; /* NULL: by no listener */
+    const struct board_key *pool;     /* NULL: it got as far as none */
 };
 
 /* Where there is no access log this is enough: it takes the place of account_exchange, so that no
@@ -55,15 +60,36 @@ struct account_count {
 bool account_has_log(const struct account *a);
 void account_count(struct account *a, const struct account_count *c);
 
+/* A client connected. */
+void account_connection(struct account *a, const struct board_key *listener);
+
+/* A backend has done its part of an exchange, well or not; once each time one was given to it. */
+struct account_left {
+    uint64_t bytes_in, bytes_out; /* of the client's side */
+    uint64_t ns;                  /* since it was given to it */
+    uint16_t status;              /* of its answer; 0 = none */
+    enum reason failure;          /* REASON_ok, or how it failed */
+};
+void account_left(struct account *a, const struct board_key *backend, const struct account_left *l);
+
+/* What it failed is repeated, there or at another. */
+void account_retried(struct account *a, const struct board_key *backend);
+
+/* For account/board.c and tests. */
+const struct tally *account_tally(const struct account *a);
+
 /* What happened so far, summed by the caller over workers. */
 struct account_totals {
     uint64_t exchanges;
     uint64_t by_reason[REASON_COUNT];
-    uint64_t by_class[6]; /* status / 100; [0] = none; [5] from 500 on */
+    uint64_t by_class[BOARD_CLASSES]; /* status / 100; [0] = none; [5] from 500 on */
     uint64_t bytes_in, bytes_out, retries;
     uint64_t records_dropped; /* the access log could not keep up */
 };
 void account_totals(const struct account *a, struct account_totals *add_to);
 
-/* Merges the total-time histogram (microseconds). */
-void account_latency(const struct account *a, struct histogram *merge_into);
+uint64_t account_reason(const struct account *a, enum reason reason);
+uint64_t account_records_dropped(const struct account *a);
+
+/* How long all of them took. */
+void account_latency(const struct account *a, struct latency_sum *add_to);

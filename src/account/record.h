@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct board_key; /* account/board.h */
+
 struct record {
     uint64_t start_wall_ms; /* since 1970, when the request's first byte came */
     struct address client;
@@ -33,4 +35,7 @@ struct record {
     uint32_t retries;
     bool made_here; /* the answer is ours, not a backend's */
     enum reason reason;
+    /* for the counters; not in the log */
+    uint8_t method_number;                           /* as in account/board.h */
+    const struct board_key *listener_key, *pool_key; /* NULL where none */
 };

@@ -36,7 +36,7 @@ struct departure {
     bool begun;
 };
 
-struct front *front_new(uint32_t workers)
+struct front *front_new(uint32_t workers, struct ids *numbers)
 {
     size_t bytes = workers * sizeof(struct front_stay);
     struct front *f = aligned_alloc(CACHE_LINE_BYTES, sizeof(*f));
@@ -44,16 +44,21 @@ struct front *front_new(uint32_t workers)
         return NULL;
     memset(f, 0, sizeof(*f));
     f->stays = aligned_alloc(CACHE_LINE_BYTES, bytes);
-    if (f->stays)
-        memset(f->stays, 0, bytes);
-    else
-        front_free(&f);
+    uint32_t number = f->stays ? ids_get(numbers) : IDS_NONE;
+    if (number == IDS_NONE) {
+        free(f->stays);
+        free(f);
+        return NULL;
+    }
+    memset(f->stays, 0, bytes);
+    f->key = board_key(number);
     return f;
 }
 
-void front_free(struct front **front)
+void front_free(struct front **front, struct ids *numbers)
 {
     if (*front) {
+        ids_put(numbers, (*front)->key.number);
         free((*front)->stays);
         free(*front);
     }
@@ -221,7 +226,7 @@ void departure_free(struct departure **departure)
         loop_timer_stop(d->options.loop, &d->deadline);
     }
     for (size_t i = 0; d->fronts && i < d->front_count; i++)
-        front_free(&d->fronts[i]);
+        front_free(&d->fronts[i], d->options.numbers);
     for (size_t i = 0; d->openings && i < d->opening_count; i++)
         opening_free(&d->openings[i], d->options.door);
     free(d->fronts);

@@ -14,6 +14,7 @@
 #include "accept/gate.h"
 #include "app/crew.h"
 #include "app/door.h"
+#include "base/ids.h"
 #include "base/list.h"
 
 #include <stddef.h>
@@ -36,6 +37,7 @@ struct departure_options {
     struct inlets *inlets;   /* numbers of openings are free when they are closed */
     struct list *departures; /* those under way */
     uint64_t deadline_ms;
+    struct ids *numbers; /* of fronts */
 };
 
 /* Room for so many. NULL: out of memory. */
@@ -57,7 +59,8 @@ bool departure_has_openings(const struct departure *d);
 /* What its link on the list of departures belongs to. */
 struct departure *departure_of(struct list *link);
 
-struct front *front_new(uint32_t workers); /* NULL: out of memory */
-void front_free(struct front **f);         /* leaves NULL; accepts NULL */
+/* Its counters go by one of the numbers. NULL: out of memory. */
+struct front *front_new(uint32_t workers, struct ids *numbers);
+void front_free(struct front **f, struct ids *numbers); /* leaves NULL; accepts NULL */
 /* Closes its sockets. Leaves NULL; accepts NULL. */
 void opening_free(struct opening **o, struct door *door);

@@ -7,6 +7,7 @@
 #include "app/engine.h"
 
 #include "account/account.h"
+#include "account/board.h"
 #include "app/engine_priv.h"
 #include "app/pools.h"
 #include "app/reload.h"
@@ -306,7 +307,11 @@ static int make_crew(struct engine *e, const struct snapshot *s, struct share ea
         .ended = on_workers_ended,
         .user = e,
     };
-    return crew_new(&o, &e->crew);
+    e->board = board_new(e->worker_count);
+    int r = e->board ? crew_new(&o, &e->crew) : -(int)REASON_overload;
+    for (uint32_t i = 0; i < e->worker_count && r == 0; i++)
+        board_add(e->board, worker_account(crew_workers(e->crew)[i]));
+    return r;
 }
 
 uint32_t engine_workers(const struct snapshot *s)
@@ -385,6 +390,7 @@ enum engine_failure engine_new(const struct snapshot *s, struct door *door,
     list_init(&e->former);
     list_init(&e->retiring);
     ids_init(&e->backend_ids);
+    ids_init(&e->pool_ids);
     e->door = door;
     logwriter_open_with(open_file, door);
     e->worker_count = door_workers(door);
@@ -520,6 +526,7 @@ void engine_free(struct engine **engine)
     reload_free(&e->reload);
     relief_stop(&e->relief);
     crew_free(&e->crew);
+    board_free(&e->board);
     watchdog_stop(&e->watchdog); /* its messages may have waited in a mailbox */
     e->ended = true;
     membership_free(&e->membership);
@@ -530,6 +537,7 @@ void engine_free(struct engine **engine)
     fronts_free(&e->fronts);
     free_generations(e);
     ids_fini(&e->backend_ids);
+    ids_fini(&e->pool_ids);
     signals_close(&e->signals);
     if (e->loop) {
         door_unwatch(e->door);

@@ -21,6 +21,7 @@
 #include "health/health.h"
 
 struct access_log;
+struct account_board;
 struct logwriter;
 struct reload;
 struct signals;
@@ -39,6 +40,8 @@ struct engine {
     struct crew *crew;
     uint32_t worker_count;
     struct ids backend_ids; /* of all pools */
+    struct ids pool_ids;    /* for their counters */
+    struct account_board *board;
     struct rotation *rotation;
     struct membership *membership;
     struct list retiring; /* pools that no generation names, until they are freed (pools.c) */

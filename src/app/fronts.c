@@ -25,6 +25,7 @@ struct fronts {
     size_t opening_count;
     struct inlets inlets;
     struct list departures;
+    struct ids numbers; /* of fronts, for their counters */
 };
 
 /* Inlets at which every worker shall begin to accept. */
@@ -55,6 +56,7 @@ struct fronts *fronts_new(struct crew *crew, struct loop *loop, struct door *doo
     fs->loop = loop;
     fs->door = door;
     list_init(&fs->departures);
+    ids_init(&fs->numbers);
     return fs;
 }
 
@@ -85,7 +87,7 @@ static bool take_fronts(struct fronts *fs, struct fronts_change *c)
         c->fronts[i] = front_find(fs, c, &c->snapshot->listeners[i]);
         if (c->fronts[i])
             continue;
-        c->fronts[i] = front_new(crew_count(fs->crew));
+        c->fronts[i] = front_new(crew_count(fs->crew), &fs->numbers);
         c->front_is_new[i] = true;
         if (!c->fronts[i])
             return false;
@@ -244,7 +246,7 @@ void fronts_abandon(struct fronts *fs, struct fronts_change **change)
         return;
     for (size_t i = 0; c->fronts && c->front_is_new && i < c->snapshot->listener_count; i++) {
         if (c->front_is_new[i])
-            front_free(&c->fronts[i]);
+            front_free(&c->fronts[i], &fs->numbers);
     }
     for (size_t i = 0; c->openings && c->opening_is_new && i < c->opening_count; i++) {
         if (c->opening_is_new[i])
@@ -275,6 +277,7 @@ static bool make_departure(struct fronts *fs, struct fronts_change *c)
         .door = fs->door,
         .inlets = &fs->inlets,
         .departures = &fs->departures,
+        .numbers = &fs->numbers,
         .deadline_ms = c->snapshot->drain_ms,
     };
     c->departure = departure_new(&o, fronts, openings);
@@ -382,8 +385,10 @@ void fronts_commit(struct fronts *fs, struct fronts_change **change, struct gene
 {
     struct fronts_change *c = *change;
     CHECK(g->snapshot == c->snapshot);
-    for (size_t i = 0; i < c->snapshot->listener_count; i++)
+    for (size_t i = 0; i < c->snapshot->listener_count; i++) {
+        g->confs[i].key = &c->fronts[i]->key;
         atomic_store_explicit(&c->fronts[i]->conf, &g->confs[i], memory_order_release);
+    }
     give_openings(fs, c);
     begin_to_accept(fs, c->gates_due);
     let_leave(fs, c, left, user);
@@ -454,12 +459,13 @@ void fronts_free(struct fronts **fronts)
     }
     fronts_close(fs);
     for (size_t i = 0; i < fs->front_count; i++)
-        front_free(&fs->fronts[i]);
+        front_free(&fs->fronts[i], &fs->numbers);
     for (size_t i = 0; i < fs->opening_count; i++)
         opening_free(&fs->openings[i], fs->door);
     free(fs->fronts);
     free(fs->openings);
     free(fs->inlets.at);
+    ids_fini(&fs->numbers);
     free(fs);
     *fronts = NULL;
 }

@@ -13,14 +13,26 @@
 
 #include <stdlib.h>
 
+/* The number of its counters may be another pool's from now on. */
+static void free_pool(struct engine *e, struct pool **pool)
+{
+    ids_put(&e->pool_ids, (*pool)->key.number);
+    pool_free(pool);
+}
+
 static struct pool *make(struct engine *e, const struct snapshot *s, uint32_t index)
 {
-    struct pool *pool = pool_new(s, index, &e->backend_ids);
+    uint32_t number = ids_get(&e->pool_ids);
+    struct pool *pool = number == IDS_NONE ? NULL : pool_new(s, index, &e->backend_ids);
+    if (pool)
+        pool->key = board_key(number);
+    else if (number != IDS_NONE)
+        ids_put(&e->pool_ids, number);
     bool limited = s->pools[index].max_connections > 0;
     if (pool &&
         ((limited && !queue_attach(pool)) || (e->health && health_add_pool(e->health, pool) < 0))) {
         queue_detach(pool);
-        pool_free(&pool);
+        free_pool(e, &pool);
     }
     return pool;
 }
@@ -61,7 +73,7 @@ static void unmake(struct engine *e, struct pool *pool)
         CHECK(health_forget(e->health, &pool->backends[slot]));
     rotation_forget(e->rotation, pool);
     queue_detach(pool);
-    pool_free(&pool);
+    free_pool(e, &pool);
 }
 
 void pools_abandon(struct engine *e, struct generation *next)
@@ -129,6 +141,7 @@ struct retiring {
     struct list link;
     struct engine *engine;
     struct pool *pool;
+    uint32_t number; /* of its counters */
 };
 
 static void on_retired(void *user)
@@ -136,6 +149,7 @@ static void on_retired(void *user)
     struct retiring *r = user;
     if (r->engine->ended)
         return; /* given up, not freed: pools_free_retiring does */
+    ids_put(&r->engine->pool_ids, r->number);
     list_del(&r->link);
     free(r);
 }
@@ -147,6 +161,7 @@ static bool retire(struct engine *e, struct pool *pool)
         return false;
     r->engine = e;
     r->pool = pool;
+    r->number = pool->key.number;
     list_init(&r->link);
     list_add_tail(&e->retiring, &r->link);
     if (membership_pool_retire(e->membership, pool, on_retired, r) == 0)
@@ -171,7 +186,7 @@ void pools_free_retiring(struct engine *e)
     while ((link = list_pop(&e->retiring)) != NULL) {
         struct retiring *r = container_of(link, struct retiring, link);
         queue_detach(r->pool);
-        pool_free(&r->pool);
+        free_pool(e, &r->pool);
         free(r);
     }
 }

@@ -37,6 +37,7 @@ static void on_view(void *user, struct steer_view *ret_view)
         .fronts = fronts,
         .front_count = front_count,
         .health = e->health,
+        .board = e->board,
         .config_path = door_config_path(e->door),
         .engine_name = loop_engine_name(e->loop),
         .worker_count = e->worker_count,
@@ -113,8 +114,7 @@ static const struct steer_ops ops = {
 /* ---- lifetime ---- */
 
 static enum engine_failure open_listener(const struct engine *e, const struct address *a,
-                                         struct listener **ret_listener, char *why,
-                                         size_t why_size)
+                                         struct listener **ret_listener, char *why, size_t why_size)
 {
     struct listener_options o = {.address = *a, .shards = 1};
     char sentence[LISTENER_WHY_MAX];

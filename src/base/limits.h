@@ -86,6 +86,12 @@
 #define LOG_RINGS_MAX     (LOG_SINKS_MAX * (WORKERS_MAX + 4)) /* each thread into each: no log */
 #define ACCESS_RECORD_MAX 16384 /* one escaped access line; cut with "..." */
 
+/* Counters of each worker, made at the first use of a number: 1 KiB a backend, 2 KiB a pair of
+ * listener and pool. What is beyond is counted in poise_series_dropped_total. */
+#define BOARD_BACKENDS_MAX  131072 /* run-time numbers, of all pools: dropped, counted */
+#define BOARD_LISTENERS_MAX 2048   /* with those that leave after a reload: dropped, counted */
+#define BOARD_POOLS_MAX     16384  /* the same: dropped, counted */
+
 /* Admin server: looked at by people and scripts, and never in the way of traffic. */
 #define ADMIN_HEAD_MAX        8192         /* bytes: head_too_large */
 #define ADMIN_BODY_MAX        65536        /* bytes: 413 */
@@ -110,4 +116,6 @@ static_assert(HTTP_NAME_MAX <= 255, "name lengths are 8 bits");
 static_assert(HTTP_LINE_MAX <= HTTP_HEAD_MAX, "a line must fit the head");
 static_assert(URI_PATH_MAX <= URI_MAX, "a path is part of a target");
 static_assert(POOLS_MAX <= 65535 && ROUTES_MAX <= 65535, "pool and route numbers are 16 bits");
+static_assert(LISTENERS_MAX < BOARD_LISTENERS_MAX && POOLS_MAX < BOARD_POOLS_MAX,
+              "all are counted");
 static_assert(ACCESS_RECORD_MAX < LOG_RING_BYTES, "a record must fit an empty ring");

@@ -191,6 +191,8 @@ static void answer_alone(struct client_h1 *c, enum reason why)
         .http = true,
         .made_here = true,
         .reason = why,
+        .method_number = BOARD_METHOD_NONE,
+        .listener_key = &c->base.front->key,
     };
     if (room) {
         struct writer w = writer_of(room, ANSWER_BYTES_MAX);

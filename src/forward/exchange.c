@@ -75,6 +75,13 @@ static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
     return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
+static_assert((int)METHOD_CONNECT + 1 == BOARD_METHOD_NONE, "the board's methods are these");
+
+static uint8_t method_number(const struct exchange *x)
+{
+    return x->http ? (uint8_t)x->method : BOARD_METHOD_NONE;
+}
+
 /* With an access log: all there is to say. */
 static void write_record(const struct exchange *x, enum reason why)
 {
@@ -100,6 +107,9 @@ static void write_record(const struct exchange *x, enum reason why)
         .retries = x->retries,
         .made_here = x->made_here,
         .reason = why,
+        .method_number = method_number(x),
+        .listener_key = x->front->key,
+        .pool_key = x->pool ? &x->pool->key : NULL,
     };
     if (x->texts) {
         r.target = text(x, x->target_at);
@@ -119,10 +129,13 @@ static void write_account(const struct exchange *x, enum reason why)
     account_count(x->f->account, &(struct account_count){
                                      .bytes_in = x->bytes_in,
                                      .bytes_out = x->bytes_out,
-                                     .total_us = us_between(x->begun_ns, now_ns(x)),
+                                     .total_ns = now_ns(x) - x->begun_ns,
                                      .retries = x->retries,
                                      .status = x->status,
+                                     .method = method_number(x),
                                      .reason = why,
+                                     .listener = x->front->key,
+                                     .pool = x->pool ? &x->pool->key : NULL,
                                  });
 }
 
@@ -135,6 +148,14 @@ static void leave_target(struct exchange *x, enum reason how, bool counts)
     if (!b)
         return;
     x->target = NULL;
+    account_left(x->f->account, &b->key,
+                 &(struct account_left){
+                     .bytes_in = x->bytes_in,
+                     .bytes_out = x->bytes_out,
+                     .ns = now_ns(x) - x->given_ns,
+                     .status = x->response_begun ? x->status : 0,
+                     .failure = how,
+                 });
     if (counts && x->f->report)
         x->f->report(x->f->report_user, b, how, now_ns(x) / 1000000);
     pick_done(b);
@@ -322,8 +343,9 @@ static void take_target(struct exchange *x, struct backend *b)
 {
     unpin_last(x);
     x->target = x->last = b;
+    x->given_ns = now_ns(x);
     if (!x->picked_ns)
-        x->picked_ns = now_ns(x);
+        x->picked_ns = x->given_ns;
     if (!connect_target(x))
         answer(x, REASON_out_of_files);
 }
@@ -485,8 +507,9 @@ bool exchange_end(struct exchange *x, struct side *from, struct span trailers)
     return !to || took(x, from, to, to->ops->end(to, trailers));
 }
 
-/* The backend has said all; its connection goes back to the pool or closes. */
-static void release_backend(struct exchange *x)
+/* The backend has said all; its connection goes back to the pool or closes. Apart from settle,
+ * which mostly finds that there is nothing to do yet. */
+static NOINLINE void release_backend(struct exchange *x)
 {
     struct side *backend = x->backend;
     x->backend = NULL;
@@ -659,6 +682,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
     bool again = !out && retry_allowed(pool_conf(x->pool), &facts, why);
     if (again) {
         x->retries++;
+        account_retried(x->f->account, &x->target->key);
         x->backend_waits = false;
         if (!x->request_done)
             set_credit(x, x->client, false); /* until somebody is there to take the body */

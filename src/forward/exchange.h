@@ -103,6 +103,7 @@ struct exchange {
     uint32_t head_bytes_in; /* of bytes_in, the request's head */
     uint64_t bytes_in, bytes_out;
     uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns;
+    uint64_t given_ns;  /* to `target` */
     uint64_t credit_ns; /* how long the client was free to send its body, up to credit_since_ns */
     uint64_t credit_since_ns;  /* 0 = it is not */
     struct pick_request tried; /* cleared up to its list */

@@ -21,6 +21,7 @@
  * Thread rule: stated per call.
  */
 
+#include "account/board.h"
 #include "base/compiler.h"
 #include "codec/h1.h"
 #include "config/snapshot.h"
@@ -44,9 +45,10 @@ struct front_use {
 struct front_conf {
     const struct snapshot *snapshot;
     const struct listener_conf *conf;
-    struct pool *const *pools; /* by index of the snapshot */
-    struct h1_limits limits;   /* of the requests here */
-    struct front_use *uses;    /* by worker */
+    struct pool *const *pools;   /* by index of the snapshot */
+    struct h1_limits limits;     /* of the requests here */
+    struct front_use *uses;      /* by worker */
+    const struct board_key *key; /* the front's; of its counters */
 };
 
 /* Clients of one worker that are left of a front being removed. That worker only. */
@@ -61,6 +63,7 @@ struct front {
     _Atomic(const struct front_conf *) conf; /* replaced by the control thread */
     _Atomic bool leaving;                    /* being removed: its clients are told to close */
     struct front_stay *stays;                /* by worker */
+    struct board_key key;                    /* of its counters */
     /* shared: relaxed counts over all workers */
     ALIGNED(64) _Atomic uint32_t connections;
 };

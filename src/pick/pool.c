@@ -152,7 +152,7 @@ static void backend_init(struct backend *b, struct pool *pool, uint32_t slot, st
 
 static bool take_id(struct pool *pool, struct backend *b, uint32_t slot)
 {
-    b->id = pool->ids ? ids_get(pool->ids) : slot;
+    b->key = board_key(pool->ids ? ids_get(pool->ids) : slot);
     return b->id != IDS_NONE;
 }
 
@@ -279,7 +279,7 @@ void **backend_user(struct backend *b)
 void backend_weight_set(struct backend *b, uint32_t weight)
 {
     CHECK(weight <= BACKEND_WEIGHT_MAX);
-    atomic_store_explicit(&b->weight, weight, memory_order_relaxed);
+    atomic_store_explicit(&b->weight, (uint16_t)weight, memory_order_relaxed);
 }
 
 void backend_reconfigure(struct backend *b, const struct backend_conf *conf)
@@ -310,10 +310,10 @@ bool backend_quiet(const struct backend *b)
 
 bool backend_state_change(struct backend *b, uint32_t set, uint32_t clear)
 {
-    uint32_t before = atomic_load_explicit(&b->state, memory_order_relaxed);
-    uint32_t after;
+    uint16_t before = atomic_load_explicit(&b->state, memory_order_relaxed);
+    uint16_t after;
     do
-        after = (before & ~clear) | set;
+        after = (uint16_t)((before & ~clear) | set);
     while (!atomic_compare_exchange_weak_explicit(&b->state, &before, after, memory_order_relaxed,
                                                   memory_order_relaxed));
     return (before == 0) != (after == 0);

@@ -24,6 +24,7 @@
  * thread, or the main thread before the workers start.
  */
 
+#include "account/board.h"
 #include "account/reason.h"
 #include "base/compiler.h"
 #include "base/ids.h"
@@ -59,16 +60,19 @@ struct backend {
     /* shared, hot: one cache line */
     ALIGNED(64)
     _Atomic uint32_t in_flight; /* exchanges given to it, waiting for connect included */
-    _Atomic uint32_t state;     /* enum backend_state_bits */
+    _Atomic uint16_t state;     /* enum backend_state_bits */
+    _Atomic uint16_t weight;    /* written by control */
     _Atomic(const struct address *) address; /* resolved; replaced by the resolver only */
-    _Atomic uint32_t weight;                 /* written by control */
 
     /* set when it is added; for a worker it stays while it is in flight or pinned there, and to
      * the end of that turn */
-    uint32_t slot;
     struct pool *pool;
     const struct backend_conf *conf; /* its own copy; only name and address are for workers */
-    uint32_t id; /* small, its own among all backends of all pools as long as it exists */
+    uint32_t slot;
+    union {
+        uint32_t id; /* small, its own among all backends of all pools as long as it exists */
+        struct board_key key; /* of its counters; its number is the id */
+    };
 
     /* least connections, under the lock of pool->least */
     uint32_t least_prev, least_next, least_bucket;
@@ -80,6 +84,7 @@ struct pool {
     /* set at creation */
     struct backend *backends; /* room for BACKENDS_MAX; slots in use below backend_count */
     struct ids *ids;          /* or NULL: an id is the slot */
+    struct board_key key;     /* of its counters; set by the owner */
 
     /* exchanged by control, read by all */
     _Atomic(struct view *) view;

@@ -115,11 +115,13 @@ static void counts_without_a_log(void **state)
     assert_int_equal(totals.bytes_out, 80);
     assert_int_equal(totals.retries, 6);
     assert_int_equal(totals.records_dropped, 0);
-    static struct histogram h;
-    account_latency(a, &h);
-    account_latency(b, &h);
-    assert_int_equal(histogram_count(&h), 4);
-    assert_int_equal(histogram_max(&h), 5000);
+    struct latency_sum l = {0};
+    account_latency(a, &l);
+    account_latency(b, &l);
+    assert_int_equal(l.count, 4);
+    assert_int_equal(l.buckets[latency_bucket_of(1000000)], 1);
+    assert_int_equal(l.buckets[latency_bucket_of(5000000)], 3);
+    assert_float_equal(l.seconds, 0.016, 4 * LATENCY_SUM_NS / 1e9);
     account_free(&a);
     account_free(&b);
     assert_null(a);
@@ -141,7 +143,7 @@ static void counting_needs_no_record(void **state)
         account_exchange(recorded, &r);
         account_count(counted, &(struct account_count){.bytes_in = r.bytes_in,
                                                        .bytes_out = r.bytes_out,
-                                                       .total_us = r.total_us,
+                                                       .total_ns = r.total_us * 1000,
                                                        .retries = r.retries,
                                                        .status = r.status,
                                                        .reason = r.reason});
@@ -151,7 +153,7 @@ static void counting_needs_no_record(void **state)
     account_totals(counted, &b);
     assert_int_equal(a.exchanges, 28);
     assert_memory_equal(&a, &b, sizeof(a));
-    static struct histogram latency, same;
+    struct latency_sum latency = {0}, same = {0};
     account_latency(recorded, &latency);
     account_latency(counted, &same);
     assert_memory_equal(&latency, &same, sizeof(same));
