@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// The line to the balancer: its events, and coming back when it was away.
+import type {ChangeEvent, HealthEvent, LogLine, Status, Tick} from "./api";
+import {stateWords} from "./format";
+import {change, current, greet, take, tell} from "./model";
+import {announce} from "./announce";
+
+const QUIET_MS = 5000; // ticks come each second
+const RETRY_FIRST_MS = 500;
+const RETRY_MAX_MS = 5000;
+
+let source: EventSource | undefined;
+let retryMs = RETRY_FIRST_MS;
+let watchdog = 0;
+let retryTimer = 0;
+
+function fieldsText(fields: Record<string, unknown> | undefined): string {
+    return Object.entries(fields ?? {}).map(([key, value]) => ` ${key}=${String(value)}`).join("");
+}
+
+function onHealth(e: HealthEvent): void {
+    const words = stateWords(e.state);
+    const why = e.state === "up" || !e.reason_text ? "" : `: ${e.reason_text}`;
+    const level = words.tone === "bad" ? "error" : words.tone === "warn" ? "warning" : "info";
+    const text = `${e.backend} of ${e.pool} is ${words.word.toLowerCase()}${why}`;
+    tell("health", level, "health", text);
+    announce(text);
+}
+
+/** The log says it too; the events of health say it in words. */
+function onLog(e: LogLine): void {
+    if (e.area === "health" && e.fields && "backend" in e.fields && "state" in e.fields)
+        return;
+    tell("log", e.level, e.area, e.message + fieldsText(e.fields), e.at);
+}
+
+function onChange(e: ChangeEvent): void {
+    tell("change", "info", e.what, `${e.name} ${e.change}${e.detail ? `: ${e.detail}` : ""}`);
+}
+
+function listen<T>(name: string, take: (data: T) => void): void {
+    source?.addEventListener(name, (event) => {
+        let data: T;
+        try {
+            data = JSON.parse((event as MessageEvent<string>).data) as T;
+        } catch {
+            tell("page", "warning", "page", `An event '${name}' was not understood.`);
+            return;
+        }
+        feed();
+        take(data);
+    });
+}
+
+/** Somebody is there. */
+function feed(): void {
+    retryMs = RETRY_FIRST_MS;
+    clearTimeout(watchdog);
+    watchdog = window.setTimeout(() => lose("No news for five seconds."), QUIET_MS);
+}
+
+/** Why there is no stream, where the balancer says it in words. */
+async function askWhy(): Promise<void> {
+    try {
+        const answer = await fetch("/api/v1/status", {cache: "no-store", credentials: "omit"});
+        if (answer.ok)
+            return;
+        const body = (await answer.json()) as {error?: {message?: string}};
+        const link = current().link;
+        if (body.error?.message && link.is === "lost")
+            change({link: {...link, why: body.error.message}});
+    } catch {
+        // It is away: that is what the page says already.
+    }
+}
+
+function lose(why?: string): void {
+    source?.close();
+    source = undefined;
+    clearTimeout(watchdog);
+    clearTimeout(retryTimer);
+    const now = Date.now();
+    const before = current().link;
+    if (before.is === "live") {
+        tell("page", "warning", "page", "The connection to the balancer was lost.");
+        announce("The connection to the balancer was lost. Trying again.");
+    }
+    const since = before.is === "lost" ? before.since : now;
+    change({link: {is: "lost", since, retryAt: now + retryMs, ...(why ? {why} : {})}});
+    retryTimer = window.setTimeout(connect, retryMs);
+    retryMs = Math.min(RETRY_MAX_MS, retryMs * 1.6);
+    if (!why)
+        void askWhy();
+}
+
+export function connect(): void {
+    clearTimeout(retryTimer);
+    source?.close();
+    source = new EventSource("/api/v1/events");
+    source.onerror = () => lose();
+    clearTimeout(watchdog);
+    watchdog = window.setTimeout(() => lose("No answer for five seconds."), QUIET_MS);
+    listen<Status>("hello", (status) => {
+        const was = current().link.is;
+        greet(status, Date.now());
+        if (was === "lost") {
+            tell("page", "info", "page", "Connected again.");
+            announce("Connected to the balancer again.");
+        }
+    });
+    listen<Tick>("tick", (tick) => take(tick, Date.now()));
+    listen<LogLine>("log", onLog);
+    listen<HealthEvent>("health", onHealth);
+    listen<ChangeEvent>("change", onChange);
+}
