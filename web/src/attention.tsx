@@ -31,8 +31,9 @@ export function Attention(): JSX.Element {
     const pools = useModel((m) => m.pools);
     const backends = useModel((m) => m.status?.backends);
     const bad = pools.flatMap((pool) => pool.backends.filter((b) => needsAttention(b.state)).map((backend) => ({pool, backend})));
+    const aside = pools.reduce((n, p) => n + p.backends.filter((b) => b.state !== "up" && !needsAttention(b.state)).length, 0);
     return (
-        <Summary total={backends?.total ?? 0} up={backends?.up ?? 0}>
+        <Summary aside={aside} total={backends?.total ?? 0} up={backends?.up ?? 0}>
             {bad.length > 0 && (
                 <ul class="troubles">
                     {bad.slice(0, SHOWN_MAX).map(({pool, backend}) =>

@@ -51,7 +51,7 @@ function useNarrow(): boolean {
 }
 
 const wide = (item: Item): number => (item.kind === "pool" ? 56 : 48);
-const narrow = (item: Item): number => (item.kind === "pool" ? 96 : 112);
+const narrow = (item: Item): number => (item.kind === "pool" ? 100 : 128);
 const idOf = (item: Item): string => item.id;
 
 type Choose = (part: Partial<Choice>) => void;

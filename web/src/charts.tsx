@@ -4,10 +4,12 @@ import type {ComponentChildren, JSX} from "preact";
 import {memo} from "./memo";
 import {useEffect, useLayoutEffect, useRef} from "preact/hooks";
 import uPlot from "uplot";
-import {millis, percent, rate} from "./format";
+import {duration, millis, percent, rate} from "./format";
 import {series, useModel} from "./model";
 import {SERIES_SECONDS} from "./series";
 import {useUi} from "./ui";
+
+const SHOWN_LEAST_S = 90; // of a page just opened
 
 interface Curve {
     label: string;
@@ -33,7 +35,7 @@ const latency: Kind = {
         {label: "p99", colour: "--ink-line-soft", values: () => series.p99},
         {label: "p50", colour: "--ink-line", values: () => series.p50},
     ],
-    axis: (v) => (v === 0 ? "0" : millis(v).join(" ")),
+    axis: (v) => (v === 0 ? "0" : duration(v)),
     least: 0.1,
 };
 
@@ -57,12 +59,12 @@ function options(kind: Kind, width: number, height: number): uPlot.Options {
         cursor: {show: false},
         padding: [6, 4, 0, 0],
         scales: {
-            x: {time: true, range: (_u, _min, max) => [max - SERIES_SECONDS, max]},
+            x: {time: true, range: (_u, min, max) => [max - Math.min(SERIES_SECONDS, Math.max(SHOWN_LEAST_S, max - min)), max]},
             y: {range: (_u, _min, max) => [0, Math.max(kind.least, max || 0) * 1.15]},
         },
         axes: [
             {
-                stroke, font, grid: {show: false}, ticks: {show: false}, size: 20, gap: 2, space: 70,
+                stroke, font, grid: {show: false}, ticks: {show: false}, size: 24, gap: 6, space: 70,
                 values: (_u, splits) => splits.map((t) => new Date(t * 1000).toTimeString().slice(0, 5)),
                 incrs: [60, 120, 300],
             },
@@ -79,7 +81,7 @@ function dataOf(kind: Kind): uPlot.AlignedData {
     return [series.t, ...kind.curves.map((curve) => curve.values())];
 }
 
-const HEIGHT = 112;
+const HEIGHT = 116; // as in the style
 
 /** uPlot owns what is inside the frame; it is made anew for another width or other colours. */
 function Plot(props: {kind: Kind}): JSX.Element {
@@ -115,7 +117,7 @@ function Plot(props: {kind: Kind}): JSX.Element {
 function Figure(props: {value: string; unit: string; label?: string; soft?: boolean; id: string}): JSX.Element {
     return (
         <div class={props.soft ? "figure soft" : "figure"}>
-            {props.label && <span class="figure-label">{props.label}</span>}
+            {props.label && <span class="figure-label"><i class="swatch" />{props.label}</span>}
             <span class="figure-value" data-testid={props.id}>{props.value}</span>
             <span class="figure-unit">{props.unit}</span>
         </div>

@@ -52,7 +52,7 @@ type Act = (wanted: Wanted) => Promise<void>;
 const positions: ["ready" | "drain" | "disabled", string, string][] = [
     ["ready", "In service", "Takes its share of traffic."],
     ["drain", "Drain", "Finishes what runs and takes nothing new."],
-    ["disabled", "Disable", "Takes nothing and is not checked."],
+    ["disabled", "Disable", "Switched off: takes nothing."],
 ];
 
 function Position(props: {backend: Backend; busy: boolean; act: Act}): JSX.Element {

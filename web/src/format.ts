@@ -58,6 +58,12 @@ export function time(ms: number | undefined): string {
     return millis(ms).join(" ").trim();
 }
 
+/** A round length of time without needless digits: 2 s, 1.5 ms. */
+export function duration(ms: number): string {
+    const [value, unit] = millis(ms);
+    return `${Number(value)} ${unit}`;
+}
+
 export function bytes(n: number | undefined): string {
     if (n === undefined)
         return NONE;

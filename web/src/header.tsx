@@ -145,15 +145,17 @@ export function Notices(): JSX.Element {
 
 /** One sentence on the backends, and each that is not as it should be. */
 export function Summary(props: {
-    total: number; up: number; children: ComponentChildren;
+    total: number; up: number; aside: number; children: ComponentChildren;
 }): JSX.Element {
-    const {total, up} = props;
+    const {total, up, aside} = props;
+    const out = aside === 0 ? "" : aside === 1 ? ", 1 is taken out on purpose" : `, ${count(aside)} are taken out on purpose`;
     const sentence = total === 0 ? "No backends are configured yet."
-        : up === total ? `All ${plural(total, "backend")} take traffic.`
-        : `${count(up)} of ${plural(total, "backend")} take traffic.`;
+        : total === 1 && up === 1 ? "The one backend is up."
+        : up === total ? `All ${plural(total, "backend")} are up.`
+        : `${count(up)} of ${plural(total, "backend")} ${up === 1 ? "is" : "are"} up${out}.`;
     return (
         <section class="summary" aria-label="Health">
-            <p class="sentence">{total === 1 && up === 1 ? "The one backend takes traffic." : sentence}</p>
+            <p class="sentence">{sentence}</p>
             {props.children}
         </section>
     );

@@ -171,6 +171,14 @@ function Links(props: {frame: RefObject<HTMLDivElement | null>; listeners: Liste
     );
 }
 
+/** Pools in the order in which the routes name them, so that few lines cross; then the others. */
+function poolsByUse(listeners: Listener[], pools: Pool[]): Pool[] {
+    const names = new Set(listeners.flatMap((l) => routesOf(l).map((r) => r.pool)));
+    const byName = new Map(pools.map((p) => [p.name, p]));
+    const used = [...names].map((name) => byName.get(name ?? "")).filter((p): p is Pool => p !== undefined);
+    return [...used, ...pools.filter((p) => !names.has(p.name))];
+}
+
 /** What decides where the lines go. */
 function shapeOf(listeners: Listener[], pools: Pool[], all: boolean): string {
     const live = listeners.map((l) => `${l.name}${l.requests_per_second > 0}${l.addresses.length}` +
@@ -180,7 +188,8 @@ function shapeOf(listeners: Listener[], pools: Pool[], all: boolean): string {
 
 export function TrafficMap(): JSX.Element | null {
     const listeners = useModel((m) => m.listeners);
-    const pools = useModel((m) => m.pools);
+    const inFile = useModel((m) => m.pools);
+    const pools = poolsByUse(listeners, inFile);
     const chosen = useUi((u) => u.pool);
     const [all, showAll] = useState(false);
     const frame = useRef<HTMLDivElement>(null);

@@ -4,7 +4,7 @@ import type {JSX} from "preact";
 import {useState} from "preact/hooks";
 import type {Backend, Health, Pool} from "./api";
 import {Spark} from "./charts";
-import {balanceWords, count, rate, stateWords, time} from "./format";
+import {balanceWords, count, duration, rate, stateWords, time} from "./format";
 import {PlusIcon, StateTag} from "./icons";
 import {memo} from "./memo";
 import {changeBackend, ui} from "./ui";
@@ -12,7 +12,7 @@ import {changeBackend, ui} from "./ui";
 export function healthWords(health: Health | undefined): string {
     if (!health || health.type === "none")
         return "no health checks";
-    const every = health.interval_ms ? ` every ${time(health.interval_ms)}` : "";
+    const every = health.interval_ms ? ` every ${duration(health.interval_ms)}` : "";
     return health.type === "http" ? `checks GET ${health.path ?? "/"}${every}` : `checks by ${health.type}${every}`;
 }
 
@@ -98,7 +98,7 @@ export const BackendRow = memo(({backend: b, pool, index, showPool}: RowProps): 
         <Latency name="p50" value={b.latency_ms?.p50} />
         <Latency name="p99" value={b.latency_ms?.p99} />
         <div role="cell" class="cell num"><span class="cell-label">in flight</span>{count(b.in_flight)}</div>
-        <div role="cell" class={`cell num${b.failures > 0 ? " strong" : " zero"}`}>
+        <div role="cell" class={`cell num${b.failures > 0 ? "" : " zero"}`}>
             <span class="cell-label">failed</span>{count(b.failures)}
         </div>
         <div role="cell" class="cell num"><span class="cell-label">weight</span>{count(b.weight)}</div>
