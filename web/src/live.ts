@@ -59,19 +59,21 @@ function feed(): void {
     watchdog = window.setTimeout(() => lose("No news for five seconds."), QUIET_MS);
 }
 
-/** Why there is no stream, where the balancer says it in words. */
+/** Why there is no stream, where the balancer says it in words: an EventSource cannot tell. */
 async function askWhy(): Promise<void> {
+    const stop = new AbortController();
     try {
-        const answer = await fetch("/api/v1/status", {cache: "no-store", credentials: "omit"});
-        if (answer.ok)
-            return;
-        const body = (await answer.json()) as {error?: {message?: string}};
-        const link = current().link;
-        if (body.error?.message && link.is === "lost")
-            change({link: {...link, why: body.error.message}});
+        const answer = await fetch("/api/v1/events", {cache: "no-store", credentials: "omit", signal: stop.signal});
+        if (!answer.ok) {
+            const body = (await answer.json()) as {error?: {message?: string}};
+            const link = current().link;
+            if (body.error?.message && link.is === "lost")
+                change({link: {...link, why: body.error.message}});
+        }
     } catch {
         // It is away: that is what the page says already.
     }
+    stop.abort();
 }
 
 function lose(why?: string): void {
