@@ -28,7 +28,7 @@ test("rows whose figures stand still are not touched by a tick", () => withPage(
     const touched = await page.evaluateHandle(() => {
         const list: string[] = [];
         for (const at of document.querySelectorAll(".backend"))
-            if (/fleet-9\d\d/.test(at.textContent ?? ""))
+            if (/^fleet-9\d\d$/.test(at.querySelector("button")!.textContent!))
                 new MutationObserver((all) => list.push(...all.map((m) => m.type)))
                     .observe(at, {childList: true, characterData: true, attributes: true, subtree: true});
         return list;

@@ -125,7 +125,8 @@ export class Mock {
         b.requests_per_second = rps;
         b.requests += rps;
         b.history = [...(b.history ?? []).slice(-59), rps];
-        b.in_flight = b.state === "up" ? Math.round((rps * p50) / 1000 + this.random()) : b.state === "draining" ? b.in_flight : 0;
+        if (b.state !== "draining")
+            b.in_flight = rps > 0 ? Math.round((rps * p50) / 1000 + this.random()) : 0;
         if (rps > 0)
             b.latency_ms = latencyOf(p50 * (0.9 + 0.3 * this.random()));
         else
