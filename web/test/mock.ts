@@ -131,7 +131,7 @@ export class Mock {
             b.latency_ms = latencyOf(p50 * (0.9 + 0.3 * this.random()));
         else
             delete b.latency_ms;
-        const failed = this.random() < 0.04 ? Math.round(rps * 0.01) : 0;
+        const failed = this.random() < 0.008 ? Math.round(rps * 0.01) : 0;
         b.failures += failed;
         this.add(b.codes!, "2xx", rps - failed);
         this.add(this.status.codes!, "2xx", rps - failed);
