@@ -26,7 +26,7 @@ interface Kind {
 
 const requests: Kind = {
     curves: [{label: "requests", colour: "--ink-line", fill: "--ink-wash", values: () => series.rps}],
-    axis: (v) => rate(v),
+    axis: (v) => (v < 10 ? String(Number(v.toFixed(2))) : rate(v)),
     least: 1,
 };
 
@@ -41,7 +41,7 @@ const latency: Kind = {
 
 const errors: Kind = {
     curves: [{label: "errors", colour: "--bad", fill: "--bad-wash", values: () => series.errors}],
-    axis: (v) => rate(v),
+    axis: (v) => (v < 10 ? String(Number(v.toFixed(2))) : rate(v)),
     least: 1,
 };
 

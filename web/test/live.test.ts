@@ -134,18 +134,18 @@ test("an operator's day", async (t) => {
     await hasText(row(page, "app", "B1").locator(".state"), "Up");
 
     await page.getByRole("button", {name: "B1", exact: true}).click();
-    await page.getByLabel("Weight").fill("7");
-    await page.getByRole("button", {name: "Set"}).click();
+    await page.getByRole("dialog").getByLabel("Weight").fill("7");
+    await page.getByRole("button", {name: "Set", exact: true}).click();
     await hasText(page.getByTestId("toast"), "The weight of B1 is 7.");
     await page.keyboard.press("Escape");
 
     const [third, port3] = await backend("B3");
     await page.getByRole("button", {name: "Add a backend to app"}).click();
-    await page.getByLabel("Address").fill("127.0.0.1");
+    await page.getByRole("dialog").getByLabel("Address").fill("127.0.0.1");
     await page.getByRole("button", {name: "Add backend"}).click();
     await page.getByRole("alert").waitFor();
-    await page.getByLabel("Address").fill(`127.0.0.1:${port3}`);
-    await page.getByLabel("Name").fill("B3");
+    await page.getByRole("dialog").getByLabel("Address").fill(`127.0.0.1:${port3}`);
+    await page.getByRole("dialog").getByLabel("Name").fill("B3");
     await page.getByRole("button", {name: "Add backend"}).click();
     await eventually(() => text(row(page, "app", "B3").getByTestId("rate")), (now) => now !== "0", "traffic for B3");
     await page.getByRole("button", {name: "B3", exact: true}).click();
