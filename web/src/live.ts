@@ -23,15 +23,17 @@ function onHealth(e: HealthEvent): void {
     const why = e.state === "up" || !e.reason_text ? "" : `: ${e.reason_text}`;
     const level = words.tone === "bad" ? "error" : words.tone === "warn" ? "warning" : "info";
     const text = `${e.backend} of ${e.pool} is ${words.word.toLowerCase()}${why}`;
-    tell("health", level, "health", text);
     announce(text);
+    if (words.tone !== "move" && words.tone !== "off") // an operator's doing: the event of the change says it
+        tell("health", level, "health", text);
 }
 
-/** The log says it too; the events of health say it in words. */
+/** Of backends the events of health and of changes say the same, in words. */
 function onLog(e: LogLine): void {
-    if (e.area === "health" && e.fields && "backend" in e.fields && "state" in e.fields)
+    const fields = e.fields ?? {};
+    if ((e.area === "health" || e.area === "pool") && "backend" in fields && ("state" in fields || "change" in fields))
         return;
-    tell("log", e.level, e.area, e.message + fieldsText(e.fields), e.at);
+    tell("log", e.level, e.area, (e.message + fieldsText(e.fields)).trim(), e.at);
 }
 
 function onChange(e: ChangeEvent): void {
