@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type {Page} from "playwright-core";
-import {hasText, withBrowser, withPage} from "./harness";
+import {eventually, hasText, withBrowser, withPage} from "./harness";
 import {scene} from "./mock";
 
 withBrowser();
@@ -111,7 +111,7 @@ test("the toggle goes from the system's colours to light to dark", () => withPag
     assert.equal(await theme(), "dark");
     await toggle.click();
     await page.emulateMedia({colorScheme: "light"});
-    assert.equal(await theme(), "light", "as the system says");
+    await eventually(theme, (now) => now === "light", "as the system says");
 }, {colorScheme: "dark"}));
 
 for (const width of [320, 360, 412, 768, 1024, 1280])
