@@ -5,10 +5,13 @@ FUZZ_SECONDS = 30
 ARGS =
 
 .DEFAULT_GOAL = all
-.PHONY: deps test-deps lint-deps fuzz-deps all demo run test bench fuzz lint asan tsan install clean help
+.PHONY: deps build-deps test-deps lint-deps fuzz-deps all demo run test bench fuzz lint asan tsan install clean help
 .NOTPARALLEL:
 
-deps: ## install the Debian packages that building and running need
+deps: ## install the Debian packages that building and running need, the dashboard's too
+	@tools/deps build web
+
+build-deps:
 	@tools/deps build
 
 test-deps: ## install what the tests and benchmarks need besides; starts no service
@@ -26,7 +29,7 @@ $(BUILD)/build.ninja:
 all: $(BUILD)/build.ninja ## build $(BUILD)/poise (the default)
 	@ninja -C $(BUILD) poise
 
-demo: deps all ## three backends, the balancer and traffic, in one command
+demo: build-deps all ## three backends, the balancer and traffic, in one command
 	@$(BUILD)/poise demo $(ARGS)
 
 run: all ## run the balancer; ARGS='-c FILE' or ARGS='--listen :8080 --backend HOST:PORT ...'
