@@ -19,7 +19,6 @@
 #include "route/route.h"
 
 #include <string.h>
-#include <xxhash.h>
 
 /* ---- small things ---- */
 
@@ -300,12 +299,6 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front *fr
     return x;
 }
 
-/* The hash of who the client is, for policies with affinity. */
-static uint64_t source_key(const struct address *peer)
-{
-    return XXH3_64bits(peer->ip, sizeof(peer->ip));
-}
-
 /* ---- route ---- */
 
 static bool choose_pool(struct exchange *x, const struct head *h)
@@ -423,7 +416,7 @@ bool exchange_begin_http(struct forwarder *f, const struct front *front, struct 
         answer(x, REASON_overload);
     } else {
         if (pool_conf(x->pool)->balance == BALANCE_SOURCE_HASH)
-            x->tried.key = source_key(peer);
+            x->tried.key = pick_source_key(peer);
         pick(x, REASON_no_backend);
     }
     return true;
@@ -437,7 +430,7 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front *front, struct s
         return false;
     x->client_waits = true;
     x->pool = front->pools[front->conf->pool];
-    x->tried.key = source_key(peer);
+    x->tried.key = pick_source_key(peer);
     pick(x, REASON_no_backend);
     return true;
 }
