@@ -119,7 +119,8 @@ static int take_short(struct parse *p, const char *word)
 
 static int take_operand(struct parse *p, const char *word, struct cli_args *args)
 {
-    if (p->verb != VERB_help || args->operand)
+    bool takes = p->verb == VERB_help || p->verb == VERB_explain;
+    if (!takes || args->operand)
         return usage_error(p, "'%s' does not take the argument '%s'", verb_rows[p->verb].name,
                            word);
     args->operand = word;

@@ -128,6 +128,7 @@ static bool copy_policy(struct pool *pool, struct pool *twin)
     const struct view *from = view_of(pool);
     struct view *v = atomic_load_explicit(&twin->view, memory_order_relaxed);
     atomic_store(&twin->cursor, atomic_load(&pool->cursor));
+    atomic_store(&twin->waiting, atomic_load(&pool->waiting));
     v->base = from->base;
     bool listed = pool->balance == BALANCE_LEAST_CONNECTIONS && from->policy == v->policy &&
                   atomic_load(&pool->locked);
