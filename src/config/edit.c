@@ -7,6 +7,7 @@
 #include "config/edit.h"
 
 #include "base/check.h"
+#include "base/map.h"
 #include "config/diagnose.h"
 #include "config/edit_scan.h"
 #include "config/value.h"
@@ -34,7 +35,8 @@ struct edit {
     /* of the pool at hand */
     const struct pool_conf *pool;
     struct items items;
-    bool *removed; /* by item */
+    bool *removed;    /* by item */
+    struct map names; /* its struct backend_conf */
 };
 
 PRINTF(2, 3) static bool refuse(struct edit *e, const char *format, ...)
@@ -465,18 +467,16 @@ static bool add_flow(struct edit *e, const struct config_change *c, size_t keep)
 
 /* ---- one pool ---- */
 
-static size_t find_backend(const struct pool_conf *pool, const char *name)
+static size_t find_backend(const struct edit *e, const char *name)
 {
-    for (size_t i = 0; i < pool->backend_count; i++)
-        if (strcmp(pool->backends[i].name, name) == 0)
-            return i;
-    return pool->backend_count;
+    const struct backend_conf *b = map_get(&e->names, span_cstr(name));
+    return b ? (size_t)(b - e->pool->backends) : e->pool->backend_count;
 }
 
 /* What is to be added is there as it should be. */
 static bool is_there(const struct edit *e, const struct config_change *c)
 {
-    size_t i = find_backend(e->pool, c->backend);
+    size_t i = find_backend(e, c->backend);
     char text[ADDRESS_TEXT_MAX];
     if (i == e->pool->backend_count || e->removed[i])
         return false;
@@ -493,7 +493,7 @@ static bool of_this_pool(const struct edit *e, const struct config_change *c,
 
 static bool weigh(struct edit *e, const struct config_change *c)
 {
-    size_t i = find_backend(e->pool, c->backend);
+    size_t i = find_backend(e, c->backend);
     if (i == e->pool->backend_count)
         return refuse(e, "pool '%s' has no backend '%s' in the file", c->pool, c->backend);
     return set_weight(e, i, c);
@@ -516,7 +516,7 @@ static bool edit_pool(struct edit *e, const struct config_change *changes, size_
     size_t added = 0;
     for (size_t i = 0; i < n; i++)
         if (of_this_pool(e, &changes[i], CONFIG_REMOVE)) {
-            size_t at = find_backend(e->pool, changes[i].backend);
+            size_t at = find_backend(e, changes[i].backend);
             if (at < e->pool->backend_count)
                 e->removed[at] = true;
         }
@@ -585,6 +585,12 @@ static bool edit_pools(struct edit *e, const struct snapshot *s, const struct co
             continue;
         e->pool = &s->pools[i];
         e->removed = config_must(arena_new_array(&e->arena, bool, e->pool->backend_count));
+        map_clear(&e->names);
+        for (size_t k = 0; k < e->pool->backend_count; k++)
+            (void)config_must(
+                map_put(&e->names, span_cstr(e->pool->backends[k].name), &e->pool->backends[k]) == 0
+                    ? e
+                    : NULL);
         if (!edit_scan(e->text, i, &e->arena, &e->items) ||
             e->items.count != e->pool->backend_count)
             return refuse(e, "the backends of pool '%s' are written in a way that cannot be edited",
@@ -596,77 +602,6 @@ static bool edit_pools(struct edit *e, const struct snapshot *s, const struct co
 }
 
 /* ---- what came of it ---- */
-
-static bool has_backend(const struct pool_conf *pool, const struct config_change *c)
-{
-    char text[ADDRESS_TEXT_MAX];
-    size_t i = find_backend(pool, c->backend);
-    if (i == pool->backend_count)
-        return false;
-    const struct backend_conf *b = &pool->backends[i];
-    if (b->weight != c->weight)
-        return false;
-    return c->kind == CONFIG_WEIGHT ||
-           (b->backup == c->backup &&
-            span_eq(c->address, span_of(text, address_format(&b->address, text))));
-}
-
-/* The change that is about this backend, the one that decides. */
-static const struct config_change *change_of(const struct config_change *c, size_t n,
-                                             const char *pool, const char *backend)
-{
-    const struct config_change *found = NULL;
-    for (size_t i = 0; i < n; i++) {
-        bool same = strcmp(c[i].pool, pool) == 0 && strcmp(c[i].backend, backend) == 0;
-        if (same && (!found || c[i].kind == CONFIG_ADD))
-            found = &c[i];
-    }
-    return found;
-}
-
-static bool backend_equal(const struct backend_conf *a, const struct backend_conf *b)
-{
-    return a->weight == b->weight && a->backup == b->backup &&
-           address_equal(&a->address, &b->address);
-}
-
-/* Each backend of `a` is as it was in `b`, or as a change says. */
-static bool pool_follows(const struct pool_conf *a, const struct pool_conf *b,
-                         const struct config_change *c, size_t n)
-{
-    for (size_t i = 0; i < a->backend_count; i++) {
-        const struct backend_conf *now = &a->backends[i];
-        const struct config_change *change = change_of(c, n, a->name, now->name);
-        size_t was = find_backend(b, now->name);
-        if (change ? change->kind == CONFIG_REMOVE || !has_backend(a, change)
-                   : was == b->backend_count || !backend_equal(now, &b->backends[was]))
-            return false;
-    }
-    for (size_t i = 0; i < b->backend_count; i++)
-        if (!change_of(c, n, b->name, b->backends[i].name) &&
-            find_backend(a, b->backends[i].name) == a->backend_count)
-            return false;
-    return true;
-}
-
-static bool says_what_was_wanted(const struct snapshot *now, const struct snapshot *was,
-                                 const struct config_change *c, size_t n)
-{
-    if (now->pool_count != was->pool_count || now->listener_count != was->listener_count)
-        return false;
-    for (size_t i = 0; i < now->pool_count; i++)
-        if (strcmp(now->pools[i].name, was->pools[i].name) != 0 ||
-            !pool_follows(&now->pools[i], &was->pools[i], c, n))
-            return false;
-    for (size_t i = 0; i < n; i++) {
-        const struct config_change *change = change_of(c, n, c[i].pool, c[i].backend);
-        for (size_t k = 0; k < now->pool_count; k++)
-            if (strcmp(now->pools[k].name, c[i].pool) == 0 && change->kind != CONFIG_REMOVE &&
-                !has_backend(&now->pools[k], change))
-                return false;
-    }
-    return true;
-}
 
 /* Loads a text; NULL with a sentence. */
 static const struct snapshot *load(struct edit *e, const char *source, struct span text,
@@ -706,7 +641,7 @@ static char *edit(struct edit *e, const char *source, config_env_fn *env,
     if (was && pools_exist(e, was, c, n) && edit_pools(e, was, c, n)) {
         out = apply(e, ret_len);
         now = load(e, source, span_of(out, *ret_len), env, "the edited file would not be valid");
-        if (now && !says_what_was_wanted(now, was, c, n))
+        if (now && !edit_says(now, was, c, n))
             (void)refuse(e, "the edited file would not say what was wanted; edit it by hand");
         if (e->why[0]) {
             free(out);
@@ -732,8 +667,10 @@ char *config_edit(const char *source, struct span text, config_env_fn *env,
     struct edit e = {.text = span_from(text, mark), .why = ret_why, .why_size = why_size};
     ret_why[0] = 0;
     arena_init(&e.arena, 65536, EDIT_BYTES_MAX);
+    map_init(&e.names, 0);
     char *out = edit(&e, source, env, changes, change_count, ret_len);
     free(e.splices);
+    map_fini(&e.names);
     arena_fini(&e.arena);
     if (!out || mark == 0)
         return out;

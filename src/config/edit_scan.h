@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * Where in a text the backends of a pool stand, byte by byte. For edit.c alone; the text is one
- * that config_load has accepted. Memory is the arena's.
+ * The two helpers of edit.c: where in a text the backends of a pool stand, byte by byte (the text
+ * is one that config_load has accepted; memory is the arena's), and whether an edit came out right.
  */
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "config/edit.h"
 
 struct piece {
     size_t start, end; /* bytes of the text */
@@ -36,3 +37,8 @@ struct items {
 
 /* The backends of pool `index`; false where the text is other than expected. */
 bool edit_scan(struct span text, size_t index, struct arena *arena, struct items *ret_items);
+
+/* Whether `now` is `was` with the changes: every backend of every pool, in order, those added last.
+ */
+bool edit_says(const struct snapshot *now, const struct snapshot *was,
+               const struct config_change *changes, size_t change_count);
