@@ -219,8 +219,13 @@ static enum engine_failure open_logs(struct engine *e, char *why, size_t why_siz
     log_set_level(s->log.level);
     if (s->access_log.format == ACCESS_NONE)
         return ENGINE_OK;
-    enum access_log_format format =
-        s->access_log.format == ACCESS_JSON ? ACCESS_LOG_JSON : ACCESS_LOG_COMBINED;
+    static const enum access_log_format formats[] = {
+        [ACCESS_JSON] = ACCESS_LOG_JSON,
+        [ACCESS_COMBINED] = ACCESS_LOG_COMBINED,
+        [ACCESS_CLF] = ACCESS_LOG_CLF,
+        [ACCESS_HAPROXY] = ACCESS_LOG_HAPROXY,
+    };
+    enum access_log_format format = formats[s->access_log.format];
     path = s->access_log.file ? s->access_log.file : "-";
     if (access_log_open(path, format, &e->access_log, why, why_size) < 0)
         return ENGINE_CANNOT_BIND;

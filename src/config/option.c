@@ -38,8 +38,8 @@ static const struct option_word access_format_words[] = {
     {"none", ACCESS_NONE, NULL},
     {"json", ACCESS_JSON, NULL},
     {"combined", ACCESS_COMBINED, NULL},
-    {"clf", ACCESS_CLF, "is not built in yet; use json or combined"},
-    {"haproxy", ACCESS_HAPROXY, "is not built in yet; use json or combined"},
+    {"clf", ACCESS_CLF, NULL},
+    {"haproxy", ACCESS_HAPROXY, NULL},
     {0},
 };
 
