@@ -207,11 +207,15 @@ static int open_gates(struct worker *w, const struct worker_listener *listeners,
 static int make_forwarder(struct worker *w, const struct worker_options *o)
 {
     struct account *account = account_new(o->access_log);
-    if (!account)
+    struct recorder *recorder = account ? recorder_new() : NULL;
+    if (!recorder) {
+        account_free(&account);
         return -(int)REASON_overload;
+    }
     struct forwarder_options options = {
         .loop = w->loop,
         .account = account,
+        .recorder = recorder,
         .report = o->report,
         .report_user = o->report_user,
         .clients_max = o->clients_max,
@@ -219,10 +223,12 @@ static int make_forwarder(struct worker *w, const struct worker_options *o)
         .seed = o->seed,
     };
     int r = forwarder_init(&w->forwarder, &options);
-    if (r < 0)
+    if (r < 0) {
         account_free(&account);
-    else
+        recorder_free(&recorder);
+    } else {
         w->forwarder_made = true;
+    }
     w->forwarder.full = on_full;
     w->forwarder.full_user = w;
     return r;
@@ -319,6 +325,7 @@ void worker_free(struct worker **worker)
         loop_timer_stop(w->loop, &w->last_call);
         forwarder_fini(&w->forwarder);
         account_free(&w->forwarder.account);
+        recorder_free(&w->forwarder.recorder);
     }
     if (w->loop)
         loop_free(&w->loop);

@@ -119,8 +119,43 @@ static void write_record(const struct exchange *x, enum reason why)
     account_exchange(x->f->account, &r);
 }
 
+void exchange_flight(const struct exchange *x, struct flight *ret_flight)
+{
+    *ret_flight = (struct flight){
+        .ended_ns = now_ns(x),
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+        .queue_us = us_between(x->begun_ns, x->picked_ns),
+        .connect_us = us_between(x->picked_ns, x->connected_ns),
+        .response_us = us_between(x->connected_ns, x->first_byte_ns),
+        .total_us = us_between(x->begun_ns, now_ns(x)),
+        .client = &x->peer,
+        .listener = x->front->conf->name,
+        .route = x->route ? x->route->name : NULL,
+        .pool = x->pool ? pool_conf(x->pool)->name : NULL,
+        .backend = x->last ? x->last->conf->name : NULL,
+        .head = span_of(x->request.p, x->request.n),
+        .request_id = text(x, x->id_at),
+        .retries = x->retries,
+        .status = x->status,
+        .reason = (uint16_t)x->reason,
+        .state = (uint8_t)(x->tunnel ? EXCHANGE_STATES : x->state),
+        .http = x->http,
+    };
+}
+
+static void write_flight(const struct exchange *x, enum reason why)
+{
+    struct flight f;
+    exchange_flight(x, &f);
+    f.reason = (uint16_t)why;
+    recorder_put(x->f->recorder, &f);
+}
+
 static void write_account(const struct exchange *x, enum reason why)
 {
+    if (x->f->recorder)
+        write_flight(x, why);
     if (account_has_log(x->f->account)) {
         write_record(x, why);
         return;

@@ -12,6 +12,7 @@
 
 #include "account/account.h"
 #include "account/board.h"
+#include "account/recorder.h"
 #include "base/list.h"
 #include "base/rng.h"
 #include "base/slab.h"
@@ -69,6 +70,7 @@ struct forwarder {
     /* set at creation */
     struct loop *loop;
     struct account *account;
+    struct recorder *recorder; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
     bool log_fields; /* the access log wants user agent and referer */
@@ -98,6 +100,7 @@ struct forwarder {
 struct forwarder_options {
     struct loop *loop;
     struct account *account;
+    struct recorder *recorder; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
     uint32_t clients_max;
