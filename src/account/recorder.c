@@ -186,6 +186,14 @@ static struct span take(struct span *rest, size_t n)
     return text;
 }
 
+static bool field_is(struct span line, struct span name, struct span *ret_value)
+{
+    if (!span_eq_nocase(span_sub(line, 0, name.n), name))
+        return false;
+    *ret_value = span_trim(span_from(line, name.n));
+    return true;
+}
+
 /* "GET /path HTTP/1.1 CRLF Name: value CRLF …", perhaps cut anywhere. */
 static void read_head(struct span head, struct flight_view *v)
 {
@@ -193,14 +201,12 @@ static void read_head(struct span head, struct flight_view *v)
     v->method = span_cut(&line, ' ');
     v->target = span_cut(&line, ' ');
     while (head.n > 1) {
-        static const struct span name = SPAN_INIT("host: ");
-        struct span field = span_from(head, 1);
-        head = field;
-        field = span_cut(&head, '\r');
-        if (span_eq_nocase(span_sub(field, 0, name.n), name)) {
-            v->host = span_trim(span_from(field, name.n));
-            return;
-        }
+        head = span_from(head, 1);
+        line = span_cut(&head, '\r');
+        if (v->host.n == 0 && field_is(line, span_str("host: "), &v->host))
+            continue;
+        if (v->request_id.n == 0)
+            (void)field_is(line, span_str("x-request-id: "), &v->request_id);
     }
 }
 

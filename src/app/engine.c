@@ -12,6 +12,7 @@
 #include "app/membership.h"
 #include "app/relief.h"
 #include "app/rotation.h"
+#include "app/sessions.h"
 #include "app/steer.h"
 #include "app/worker.h"
 #include "base/check.h"
@@ -76,6 +77,7 @@ struct engine {
     uint64_t seed;
     struct ids backend_ids;
     struct graces *graces;
+    struct sessions *sessions;
     struct rotation *rotation;
     struct membership *membership;
 };
@@ -406,6 +408,16 @@ static int open_control(struct engine *e)
     return signals_open(e->loop, &set, on_signal, e, &e->signals);
 }
 
+static int make_sessions(struct engine *e)
+{
+    struct sessions_options o = {.loop = e->loop,
+                                 .graces = e->graces,
+                                 .workers = e->workers,
+                                 .worker_count = e->worker_count};
+    e->sessions = sessions_new(&o);
+    return e->sessions ? 0 : -(int)REASON_overload;
+}
+
 static enum engine_failure build(struct engine *e, char *why, size_t why_size)
 {
     const struct snapshot *s = e->snapshot;
@@ -428,6 +440,8 @@ static enum engine_failure build(struct engine *e, char *why, size_t why_size)
         r = graces_new(e->loop, e->workers, e->worker_count, &e->graces);
     if (r == 0)
         r = rotation_new(e->loop, e->graces, &e->rotation);
+    if (r == 0)
+        r = make_sessions(e);
     if (r < 0)
         return fail(why, why_size, "workers", r);
     e->started_wall_ms = loop_wall_ms(e->loop);
@@ -504,6 +518,11 @@ struct membership *engine_membership(struct engine *e)
     return e->membership;
 }
 
+struct sessions *engine_sessions(struct engine *e)
+{
+    return e->sessions;
+}
+
 struct pool *engine_pool(struct engine *e, size_t index)
 {
     return index < e->pool_count ? e->pools[index] : NULL;
@@ -578,6 +597,7 @@ void engine_free(struct engine **engine)
         return;
     steer_close(&e->steer);
     graces_free(&e->graces);
+    sessions_free(&e->sessions);
     membership_free(&e->membership);
     if (e->health)
         health_stop(&e->health);

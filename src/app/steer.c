@@ -4,6 +4,7 @@
 #include "admin/server.h"
 #include "admin/steer.h"
 #include "app/membership.h"
+#include "app/sessions.h"
 #include "app/steer_say.h"
 #include "base/log.h"
 #include "io/listener.h"
@@ -145,6 +146,8 @@ enum engine_failure steer_open(struct engine *e, struct loop *loop, const struct
         .address = s->address,
         .socket = s->socket,
         .token = conf->token,
+        .sessions = sessions_list,
+        .sessions_user = engine_sessions(e),
     };
     int r = failure == ENGINE_OK ? admin_server_new(&o, &s->server) : 0;
     if (r < 0) {

@@ -333,6 +333,11 @@ void worker_free(struct worker **worker)
     *worker = NULL;
 }
 
+uint32_t worker_index(const struct worker *w)
+{
+    return w->options.index;
+}
+
 struct loop *worker_loop(struct worker *w)
 {
     return w->loop;

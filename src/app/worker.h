@@ -72,6 +72,7 @@ uint64_t worker_accepted(const struct worker *w);
 uint64_t worker_relieved(const struct worker *w);
 
 struct loop *worker_loop(struct worker *w);
+uint32_t worker_index(const struct worker *w);
 /* On the worker's thread. */
 struct forwarder *worker_forwarder(struct worker *w);
 const struct account *worker_account(const struct worker *w);
