@@ -16,21 +16,22 @@
 #define WORDS    (RECORDER_ROW_BYTES / 8)
 #define NAME_CUT 63
 #define ID_CUT   36
-#define HOUR_US  UINT64_C(3600000000)
+#define ID_USUAL 32 /* of our own ones */
+#define HEAD_CUT 160
 
 struct numbers {
-    uint64_t ended_ns, bytes_in, bytes_out, total_us;
-    uint32_t queue_us, connect_us, response_us, scope;
+    uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns, ended_ns, bytes_in, bytes_out;
+    uint8_t ip[16];
+    uint32_t scope;
     uint16_t status, reason, port, retries;
     uint8_t kind, state, http, texts; /* bytes of text */
-    uint8_t listener, route, pool, backend, request_id;
-    uint8_t pad[7];
-    uint8_t ip[16];
+    uint8_t listener, route, pool, backend;
+    uint8_t request_id, pad[3];
 };
 
 static_assert(sizeof(struct numbers) % 8 == 0, "texts begin on a word");
 static_assert(sizeof(struct numbers) + RECORDER_TEXT_MAX + 8 <= RECORDER_ROW_BYTES, "a row fits");
-static_assert(4 * NAME_CUT + ID_CUT > RECORDER_TEXT_MAX, "the head gets what names leave");
+static_assert(4 * NAME_CUT < RECORDER_TEXT_MAX, "names fit; the id and the head get the rest");
 static_assert((RECORDER_ROWS & (RECORDER_ROWS - 1)) == 0, "rows are found by masking");
 
 struct row {
@@ -72,35 +73,54 @@ struct packed {
 
 static_assert(sizeof(struct packed) == sizeof(struct flight_row), "one form");
 
-static uint8_t put(struct packed *p, const void *text, size_t n)
+/* Copies until the end or the cut; names are short, so a loop beats a call. */
+static uint8_t *put_name(uint8_t *to, const char *name, uint8_t *ret_len)
 {
-    n = MIN(n, (size_t)(RECORDER_TEXT_MAX - 1) - p->n.texts);
-    memcpy(p->texts + p->n.texts, text, n);
-    p->n.texts = (uint8_t)(p->n.texts + n);
-    return (uint8_t)n;
+    uint8_t *from = to;
+    while (name && *name && to - from < NAME_CUT)
+        *to++ = (uint8_t)*name++;
+    *ret_len = (uint8_t)(to - from);
+    return to;
 }
 
-static uint8_t put_name(struct packed *p, const char *name)
+static uint8_t *put_text(uint8_t *to, const uint8_t *end, struct span text, size_t cut)
 {
-    return name ? put(p, name, strnlen(name, NAME_CUT)) : 0;
+    size_t n = MIN(MIN(text.n, cut), (size_t)(end - to));
+    /* Of lengths that are known here: no call. */
+    if (n == HEAD_CUT) {
+        memcpy(to, text.p, HEAD_CUT);
+    } else if (n == ID_USUAL) {
+        memcpy(to, text.p, ID_USUAL);
+    } else if (n > 0) {
+        memcpy(to, text.p, n);
+    }
+    return to + n;
 }
 
-static void put_head(struct packed *p, struct span head)
+static void pack_texts(struct packed *p, const struct flight *f)
 {
-    if (head.n > 0)
-        (void)put(p, head.p, head.n);
+    uint8_t *to = p->texts, *end = p->texts + RECORDER_TEXT_MAX - 1;
+    to = put_name(to, f->listener, &p->n.listener);
+    to = put_name(to, f->route, &p->n.route);
+    to = put_name(to, f->pool, &p->n.pool);
+    to = put_name(to, f->backend, &p->n.backend);
+    uint8_t *id = to;
+    to = put_text(to, end, f->request_id, ID_CUT);
+    p->n.request_id = (uint8_t)(to - id);
+    to = put_text(to, end, f->head, HEAD_CUT);
+    p->n.texts = (uint8_t)(to - p->texts);
 }
 
 static void pack(struct packed *p, const struct flight *f)
 {
     p->n = (struct numbers){
+        .begun_ns = f->begun_ns,
+        .picked_ns = f->picked_ns,
+        .connected_ns = f->connected_ns,
+        .first_byte_ns = f->first_byte_ns,
         .ended_ns = f->ended_ns,
         .bytes_in = f->bytes_in,
         .bytes_out = f->bytes_out,
-        .total_us = f->total_us,
-        .queue_us = (uint32_t)MIN(f->queue_us, HOUR_US),
-        .connect_us = (uint32_t)MIN(f->connect_us, HOUR_US),
-        .response_us = (uint32_t)MIN(f->response_us, HOUR_US),
         .scope = f->client->scope,
         .status = f->status,
         .reason = f->reason,
@@ -111,13 +131,7 @@ static void pack(struct packed *p, const struct flight *f)
         .http = f->http,
     };
     memcpy(p->n.ip, f->client->ip, sizeof(p->n.ip));
-    p->n.listener = put_name(p, f->listener);
-    p->n.route = put_name(p, f->route);
-    p->n.pool = put_name(p, f->pool);
-    p->n.backend = put_name(p, f->backend);
-    p->n.request_id =
-        f->request_id.n ? put(p, f->request_id.p, MIN(f->request_id.n, (size_t)ID_CUT)) : 0;
-    put_head(p, f->head);
+    pack_texts(p, f);
 }
 
 static size_t used_words(const struct packed *p)
@@ -143,6 +157,7 @@ void recorder_put(struct recorder *r, const struct flight *f)
     uint64_t number = atomic_load_explicit(&row->number, memory_order_relaxed);
     atomic_store_explicit(&row->number, number + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
+#pragma GCC unroll 4
     for (size_t i = 0, n = used_words(&p); i < n; i++)
         atomic_store_explicit(&row->words[i], p.words[i], memory_order_relaxed);
     atomic_store_explicit(&row->number, number + 2, memory_order_release);
@@ -210,6 +225,11 @@ static void read_head(struct span head, struct flight_view *v)
     }
 }
 
+static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
+{
+    return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
 void flight_view(const struct flight_row *row, struct flight_view *ret_view)
 {
     struct numbers n;
@@ -220,10 +240,10 @@ void flight_view(const struct flight_row *row, struct flight_view *ret_view)
         .ended_ns = n.ended_ns,
         .bytes_in = n.bytes_in,
         .bytes_out = n.bytes_out,
-        .queue_us = n.queue_us,
-        .connect_us = n.connect_us,
-        .response_us = n.response_us,
-        .total_us = n.total_us,
+        .queue_us = us_between(n.begun_ns, n.picked_ns),
+        .connect_us = us_between(n.picked_ns, n.connected_ns),
+        .response_us = us_between(n.connected_ns, n.first_byte_ns),
+        .total_us = us_between(n.begun_ns, n.ended_ns),
         .client = {.kind = (enum address_kind)n.kind, .port = n.port, .scope = n.scope},
         .retries = n.retries,
         .status = n.status,

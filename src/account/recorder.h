@@ -12,7 +12,7 @@
  * rows of RECORDER_ROW_BYTES, which is 1.5 MiB for each worker, touched as it fills.
  *
  * Texts are cut to what fits a row: names to 63 bytes, the request id to 36, and of the request's
- * head the beginning, from which method, target and Host are read when somebody asks.
+ * head the first 160 bytes, from which method, target and Host are read when somebody asks.
  *
  * Thread rule: recorder_put on the worker; recorder_read and what is below on any thread.
  */
@@ -32,11 +32,12 @@
 
 struct recorder;
 
-/* What is kept of an exchange. Times are those of the worker's clock (loop_now). */
+/* What is kept of an exchange. Times are those of the worker's clock (loop_now); 0 where it did not
+ * come so far. */
 struct flight {
+    uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns;
     uint64_t ended_ns; /* of one under way: now */
     uint64_t bytes_in, bytes_out;
-    uint64_t queue_us, connect_us, response_us, total_us; /* cut at an hour, but for the total */
     const struct address *client;
     const char *listener, *route, *pool, *backend; /* NULL: none */
     struct span head;                              /* of the request as sent to a backend */

@@ -122,13 +122,13 @@ static void write_record(const struct exchange *x, enum reason why)
 void exchange_flight(const struct exchange *x, struct flight *ret_flight)
 {
     *ret_flight = (struct flight){
+        .begun_ns = x->begun_ns,
+        .picked_ns = x->picked_ns,
+        .connected_ns = x->connected_ns,
+        .first_byte_ns = x->first_byte_ns,
         .ended_ns = now_ns(x),
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
-        .queue_us = us_between(x->begun_ns, x->picked_ns),
-        .connect_us = us_between(x->picked_ns, x->connected_ns),
-        .response_us = us_between(x->connected_ns, x->first_byte_ns),
-        .total_us = us_between(x->begun_ns, now_ns(x)),
         .client = &x->peer,
         .listener = x->front->conf->name,
         .route = x->route ? x->route->name : NULL,
