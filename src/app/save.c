@@ -25,20 +25,30 @@ static const char *environment(const char *name)
 
 /* ---- what is other ---- */
 
+/* Room for one more. */
+static bool grow(struct changes *c)
+{
+    if (c->count < c->room)
+        return true;
+    size_t room = c->room ? 2 * c->room : 64;
+    struct config_change *list = realloc(c->list, room * sizeof(*c->list));
+    if (!list)
+        return false;
+    c->list = list;
+    char(*texts)[ADDRESS_TEXT_MAX] = realloc(c->texts, room * sizeof(*c->texts));
+    if (!texts)
+        return false;
+    c->texts = texts;
+    c->room = room;
+    return true;
+}
+
 static void note(struct changes *c, enum config_change_kind kind, const char *pool,
                  const struct backend_conf *conf, uint32_t weight)
 {
-    if (c->count == c->room) {
-        size_t room = c->room ? 2 * c->room : 64;
-        void *list = realloc(c->list, room * sizeof(*c->list));
-        c->list = list ? list : c->list;
-        void *texts = list ? realloc(c->texts, room * sizeof(*c->texts)) : NULL;
-        c->texts = texts ? texts : c->texts;
-        if (!list || !texts) {
-            c->failed = true;
-            return;
-        }
-        c->room = room;
+    if (!grow(c)) {
+        c->failed = true;
+        return;
     }
     address_format(&conf->address, c->texts[c->count]);
     c->list[c->count++] = (struct config_change){.kind = kind,

@@ -71,7 +71,8 @@ static void json_has_every_field(void **state)
         "\"bytes_in\":78,\"bytes_out\":213,\"queue\":0.000000,\"connect\":0.000120,"
         "\"response\":0.001500,\"total\":2.000001,\"retries\":1,"
         "\"request_id\":\"0123456789abcdef\",\"user_agent\":\"curl/7.88\","
-        "\"referer\":\"http://example.org/\",\"made_here\":false,\"reason\":\"ok\",\"reason_text\":\"The exchange completed.\"}\n");
+        "\"referer\":\"http://example.org/\",\"made_here\":false,\"reason\":\"ok\","
+        "\"reason_text\":\"The exchange completed.\"}\n");
 }
 
 static void json_says_null_where_there_was_nothing(void **state)

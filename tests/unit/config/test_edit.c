@@ -143,31 +143,25 @@ static void test_dash_alone(void **state)
 
 #define FLOW(list) HEAD "  - {name: app, backends: [" list "], balance: p2c}\n"
 
+#define ONE   "{name: B1, address: '127.0.0.1:1'}"
+#define TWO   "{address: '127.0.0.1:2', weight: \"2\"}"
+#define THREE "'127.0.0.1:3'"
+
 static void test_flow(void **state)
 {
     (void)state;
-    static const char three[] = FLOW(
-        "{name: B1, address: '127.0.0.1:1'}, {address: '127.0.0.1:2', weight: \"2\"} , '127.0.0.1:3'");
-    one(three, FLOW("{address: '127.0.0.1:2', weight: \"2\"} , '127.0.0.1:3'"), drop("B1"));
-    one(three, FLOW("{name: B1, address: '127.0.0.1:1'}, '127.0.0.1:3'"), drop("127.0.0.1:2"));
-    one(three, FLOW("{name: B1, address: '127.0.0.1:1'}, {address: '127.0.0.1:2', weight: \"2\"} "),
-        drop("127.0.0.1:3"));
-    one(three,
-        FLOW(
-            "{name: B1, address: '127.0.0.1:1'}, {address: '127.0.0.1:2', weight: \"9\"} , '127.0.0.1:3'"),
+    static const char three[] = FLOW(ONE ", " TWO " , " THREE);
+    one(three, FLOW(TWO " , " THREE), drop("B1"));
+    one(three, FLOW(ONE ", " THREE), drop("127.0.0.1:2"));
+    one(three, FLOW(ONE ", " TWO " "), drop("127.0.0.1:3"));
+    one(three, FLOW(ONE ", {address: '127.0.0.1:2', weight: \"9\"} , " THREE),
         weigh("127.0.0.1:2", 9));
-    one(three,
-        FLOW(
-            "{name: B1, address: '127.0.0.1:1'}, {address: '127.0.0.1:2', weight: \"2\"} , {address: '127.0.0.1:3', weight: 0}"),
-        weigh("127.0.0.1:3", 0));
-    one(three,
-        FLOW(
-            "{name: B1, address: '127.0.0.1:1'}, {address: '127.0.0.1:2', weight: \"2\"} , '127.0.0.1:3', {name: B4, address: "
-            "127.0.0.1:4}"),
+    one(three, FLOW(ONE ", " TWO " , {address: " THREE ", weight: 0}"), weigh("127.0.0.1:3", 0));
+    one(three, FLOW(ONE ", " TWO " , " THREE ", {name: B4, address: 127.0.0.1:4}"),
         add("B4", "127.0.0.1:4"));
     struct config_change tail[] = {drop("127.0.0.1:2"), drop("127.0.0.1:3"),
                                    add(NULL, "127.0.0.1:4")};
-    becomes(three, FLOW("{name: B1, address: '127.0.0.1:1'}, {address: 127.0.0.1:4} "), tail, 3);
+    becomes(three, FLOW(ONE ", {address: 127.0.0.1:4} "), tail, 3);
 }
 
 static void test_flow_over_lines(void **state)
