@@ -7,31 +7,18 @@
  */
 #include "account/access_log_line.h"
 
+#include "account/line_put.h"
 #include "base/check.h"
 #include "base/str.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* How long the escaped form of a text may be. A text of one byte a character always fits. */
-#define NAME_ROOM   384
-#define METHOD_ROOM 64
-#define TARGET_ROOM 8448
-#define HOST_ROOM   512
-#define TEXT_ROOM   1536
-#define ID_ROOM     192
-#define FIXED_ROOM  1024 /* names of fields, numbers, address, reason */
-
 static_assert(4 * NAME_ROOM + METHOD_ROOM + TARGET_ROOM + HOST_ROOM + 2 * TEXT_ROOM + ID_ROOM +
                       FIXED_ROOM <=
                   ACCESS_RECORD_MAX,
               "the longest line fits");
 static_assert(TARGET_ROOM >= URI_MAX + 3, "an ordinary target is never cut");
-
-/* The longest escape of one byte: \u001f in JSON (U+FFFD has three bytes), \xHH elsewhere. */
-#define ESCAPE_MAX 6
-
-typedef void escape_fn(struct writer *w, struct span s);
 
 /* nginx: quotes, backslashes, control bytes and everything above ASCII as \xHH. */
 static void escape_combined(struct writer *w, struct span s)
@@ -46,139 +33,6 @@ static void escape_combined(struct writer *w, struct span s)
             w_u8(w, (uint8_t) "0123456789ABCDEF"[c & 15]);
         }
     }
-}
-
-/* ---- texts ---- */
-
-typedef uint8_t block __attribute__((vector_size(16)));
-typedef int8_t signed_block __attribute__((vector_size(16)));
-
-/* 0xff for each byte that neither format writes as it is: all but printable ASCII (as signed
- * numbers, what is above ASCII is below it, too), quotes and backslashes. */
-static block block_special(block b)
-{
-    return (block)(((signed_block)b < 0x20) | (b == 0x7f) | (b == '"') | (b == '\\'));
-}
-
-static bool block_any(block b)
-{
-    uint64_t halves[2];
-    memcpy(halves, &b, sizeof(halves));
-    return (halves[0] | halves[1]) != 0;
-}
-
-/* Copies up to 16 bytes as a first and a last part of 8, 4, 2 or 1, which may overlap. Returns them
- * all, and nothing that is not of them. */
-static block copy_short(uint8_t *to, const uint8_t *from, size_t n)
-{
-    uint64_t parts[2];
-    if (n >= 8) {
-        memcpy(&parts[0], from, 8);
-        memcpy(&parts[1], from + n - 8, 8);
-        memcpy(to, &parts[0], 8);
-        memcpy(to + n - 8, &parts[1], 8);
-    } else if (n >= 4) {
-        uint32_t first, last;
-        memcpy(&first, from, 4);
-        memcpy(&last, from + n - 4, 4);
-        memcpy(to, &first, 4);
-        memcpy(to + n - 4, &last, 4);
-        parts[0] = parts[1] = (uint64_t)last << 32 | first;
-    } else {
-        uint8_t first = from[0], middle = from[n / 2], last = from[n - 1];
-        to[0] = first;
-        to[n / 2] = middle;
-        to[n - 1] = last;
-        parts[0] = parts[1] =
-            0x2020202020000000u | (uint64_t)last << 16 | (unsigned)middle << 8 | first;
-    }
-    block all;
-    memcpy(&all, parts, sizeof(all));
-    return all;
-}
-
-/* Copies a text that is not empty; false if some of it is to be escaped. */
-static bool copy_plain(uint8_t *to, struct span text)
-{
-    block b;
-    if (text.n < sizeof(b))
-        return !block_any(block_special(copy_short(to, text.p, text.n)));
-    block special = {0};
-    size_t last = text.n - sizeof(b);
-    for (size_t at = 0; at < last; at += sizeof(b)) {
-        memcpy(&b, text.p + at, sizeof(b));
-        memcpy(to + at, &b, sizeof(b));
-        special |= block_special(b);
-    }
-    memcpy(&b, text.p + last, sizeof(b));
-    memcpy(to + last, &b, sizeof(b));
-    return !block_any(special | block_special(b));
-}
-
-/* At most `room` bytes: the whole text, or as much of its front as fits whatever it holds. */
-static void cut_escaped(struct writer *w, struct span text, size_t room, escape_fn *escape)
-{
-    struct writer part = *w;
-    if (w_left(&part) > room)
-        part.end = part.at + room;
-    struct writer whole = part;
-    escape(&whole, text);
-    if (!w_ok(&whole)) {
-        size_t cut = (room - 3) / ESCAPE_MAX;
-        while (cut > 0 && (text.p[cut] & 0xc0) == 0x80) /* not inside a character of UTF-8 */
-            cut--;
-        whole = part;
-        escape(&whole, span_sub(text, 0, cut));
-        w_str(&whole, "...");
-    }
-    w->at = whole.at;
-    w->failed = whole.failed;
-}
-
-static void put_escaped(struct writer *w, struct span text, size_t room, escape_fn *escape)
-{
-    if (span_empty(text))
-        return;
-    uint8_t *to = text.n <= MIN(room, w_left(w)) ? w_reserve(w, text.n) : NULL;
-    if (LIKELY(to && copy_plain(to, text)))
-        return;
-    if (to)
-        w->at = to;
-    cut_escaped(w, text, room, escape);
-}
-
-/* ---- numbers and times ---- */
-
-static const uint8_t digit_pairs[200] = "00010203040506070809101112131415161718192021222324"
-                                        "25262728293031323334353637383940414243444546474849"
-                                        "50515253545556575859606162636465666768697071727374"
-                                        "75767778798081828384858687888990919293949596979899";
-
-static unsigned digits_of(uint64_t n)
-{
-    unsigned digits = 1;
-    for (; n >= 10000; n /= 10000)
-        digits += 4;
-    return digits + (n >= 10) + (n >= 100) + (n >= 1000);
-}
-
-/* The last `digits` digits of `n`, with zeros in front. */
-static void put_digits(struct writer *w, uint64_t n, unsigned digits)
-{
-    uint8_t *to = w_reserve(w, digits);
-    if (!to)
-        return;
-    for (; digits >= 2; n /= 100) {
-        digits -= 2;
-        memcpy(to + digits, digit_pairs + n % 100 * 2, 2);
-    }
-    if (digits)
-        to[0] = (uint8_t)('0' + n % 10);
-}
-
-static void put_number(struct writer *w, uint64_t n)
-{
-    put_digits(w, n, digits_of(n));
 }
 
 static void put_seconds(struct writer *w, uint64_t us)
@@ -248,7 +102,7 @@ static void put_text(struct writer *w, struct span text, size_t room)
     w_str(w, "\"");
 }
 
-static struct span client_text(const struct record *r, char text[ADDRESS_TEXT_MAX], bool with_port)
+struct span client_text(const struct record *r, char text[ADDRESS_TEXT_MAX], bool with_port)
 {
     if (r->client.kind != ADDRESS_V4 && r->client.kind != ADDRESS_V6)
         return r->client.kind == ADDRESS_UNIX ? span_str("unix:") : (struct span){0};
@@ -256,8 +110,7 @@ static struct span client_text(const struct record *r, char text[ADDRESS_TEXT_MA
     return span_of(text, n);
 }
 
-/* Without a version where the request could not be read. */
-static void put_protocol(struct writer *w, const struct record *r)
+void put_protocol(struct writer *w, const struct record *r)
 {
     if (!r->http) {
         w_str(w, "TCP");
@@ -319,6 +172,8 @@ static void put_result_fields(struct writer *w, const struct record *r)
     w_str(w, r->made_here ? ",\"made_here\":true" : ",\"made_here\":false");
     w_str(w, ",\"reason\":");
     put_text(w, span_cstr(reason_name(r->reason)), NAME_ROOM);
+    w_str(w, ",\"reason_text\":");
+    put_text(w, span_cstr(reason_sentence(r->reason)), NAME_ROOM);
 }
 
 static void line_json(struct writer *w, const struct record *r,
@@ -335,7 +190,7 @@ static void line_json(struct writer *w, const struct record *r,
     w_str(w, "}\n");
 }
 
-/* ---- combined ---- */
+/* ---- common and combined ---- */
 
 static void put_quoted(struct writer *w, struct span text, size_t room)
 {
@@ -357,8 +212,9 @@ static void put_request(struct writer *w, const struct record *r)
     put_protocol(w, r);
 }
 
-static void line_combined(struct writer *w, const struct record *r,
-                          const struct access_log_second *second)
+/* What both have: up to the bytes. */
+static void put_common(struct writer *w, const struct record *r,
+                       const struct access_log_second *second)
 {
     char client[ADDRESS_TEXT_MAX];
     struct span who = client_text(r, client, false);
@@ -371,8 +227,21 @@ static void line_combined(struct writer *w, const struct record *r,
     put_digits(w, r->status, 3);
     w_str(w, " ");
     put_number(w, r->bytes_out);
+}
+
+static void line_combined(struct writer *w, const struct record *r,
+                          const struct access_log_second *second)
+{
+    put_common(w, r, second);
     put_quoted(w, r->referer, TEXT_ROOM);
     put_quoted(w, r->user_agent, TEXT_ROOM);
+    w_str(w, "\n");
+}
+
+static void line_clf(struct writer *w, const struct record *r,
+                     const struct access_log_second *second)
+{
+    put_common(w, r, second);
     w_str(w, "\n");
 }
 
@@ -382,6 +251,8 @@ typedef void line_fn(struct writer *w, const struct record *r,
 static line_fn *const line_fns[] = {
     [ACCESS_LOG_JSON] = line_json,
     [ACCESS_LOG_COMBINED] = line_combined,
+    [ACCESS_LOG_CLF] = line_clf,
+    [ACCESS_LOG_HAPROXY] = line_haproxy,
 };
 
 size_t access_log_line(char out[ACCESS_RECORD_MAX], enum access_log_format format,

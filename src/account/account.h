@@ -23,7 +23,7 @@ struct access_log; /* one per process: file, format, its writer */
 struct account;    /* one per worker */
 struct tally;
 
-enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED };
+enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED, ACCESS_LOG_CLF, ACCESS_LOG_HAPROXY };
 
 /* Opens the access log; "-" is standard output. 0, or a negative reason with a sentence. */
 NODISCARD int access_log_open(const char *path, enum access_log_format format,

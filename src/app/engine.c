@@ -11,6 +11,7 @@
 #include "app/engine_priv.h"
 #include "app/pools.h"
 #include "app/reload.h"
+#include "app/sessions.h"
 #include "app/steer.h"
 #include "app/watchdog.h"
 #include "base/check.h"
@@ -188,12 +189,16 @@ bool engine_start_log(struct engine *e, const struct snapshot *s, char *ret_why,
 bool engine_open_access_log(const struct snapshot *s, struct access_log **ret_log, char *ret_why,
                             size_t why_size)
 {
+    static const enum access_log_format formats[] = {
+        [ACCESS_JSON] = ACCESS_LOG_JSON,
+        [ACCESS_COMBINED] = ACCESS_LOG_COMBINED,
+        [ACCESS_CLF] = ACCESS_LOG_CLF,
+        [ACCESS_HAPROXY] = ACCESS_LOG_HAPROXY,
+    };
     if (s->access_log.format == ACCESS_NONE)
         return true;
-    enum access_log_format format =
-        s->access_log.format == ACCESS_JSON ? ACCESS_LOG_JSON : ACCESS_LOG_COMBINED;
     const char *path = s->access_log.file ? s->access_log.file : "-";
-    return access_log_open(path, format, ret_log, ret_why, why_size) == 0;
+    return access_log_open(path, formats[s->access_log.format], ret_log, ret_why, why_size) == 0;
 }
 
 static enum engine_failure open_logs(struct engine *e, const struct snapshot *s, char *why,
@@ -349,6 +354,16 @@ static int open_control(struct engine *e, const struct snapshot *s)
     return r < 0 ? r : door_watch(e->door, e->loop, on_door, e);
 }
 
+static int make_sessions(struct engine *e)
+{
+    struct sessions_options o = {.loop = e->loop,
+                                 .graces = crew_graces(e->crew),
+                                 .workers = crew_workers(e->crew),
+                                 .worker_count = e->worker_count};
+    e->sessions = sessions_new(&o);
+    return e->sessions ? 0 : -(int)REASON_overload;
+}
+
 static int make_parts(struct engine *e, const struct snapshot *s, struct share each)
 {
     int r = open_control(e, s);
@@ -356,6 +371,8 @@ static int make_parts(struct engine *e, const struct snapshot *s, struct share e
         r = make_crew(e, s, each);
     if (r == 0)
         r = rotation_new(e->loop, crew_graces(e->crew), &e->rotation);
+    if (r == 0)
+        r = make_sessions(e);
     if (r == 0)
         e->reload = reload_new(e);
     return r == 0 && (!e->reload || !make_generation(e, s)) ? -(int)REASON_overload : r;
@@ -442,6 +459,11 @@ struct membership *engine_membership(struct engine *e)
     return e->membership;
 }
 
+struct sessions *engine_sessions(struct engine *e)
+{
+    return e->sessions;
+}
+
 struct pool *engine_pool(struct engine *e, size_t index)
 {
     const struct generation *g = e->generation;
@@ -526,6 +548,7 @@ void engine_free(struct engine **engine)
     reload_free(&e->reload);
     relief_stop(&e->relief);
     crew_free(&e->crew);
+    sessions_free(&e->sessions);
     board_free(&e->board);
     watchdog_stop(&e->watchdog); /* its messages may have waited in a mailbox */
     e->ended = true;

@@ -27,6 +27,7 @@ struct engine;
 struct loop;
 struct membership;
 struct pool;
+struct sessions;
 
 enum engine_failure {
     ENGINE_OK,
@@ -58,6 +59,9 @@ void engine_stop(struct engine *e, bool now);
 struct loop *engine_loop(struct engine *e);
 struct membership *engine_membership(struct engine *e);
 struct pool *engine_pool(struct engine *e, size_t index);
+
+/* Who lists sessions; as long as the engine. */
+struct sessions *engine_sessions(struct engine *e);
 
 /* Serves until told to stop. False when the workers could not be started. */
 NODISCARD bool engine_run(struct engine *e);

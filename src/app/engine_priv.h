@@ -24,6 +24,7 @@ struct access_log;
 struct account_board;
 struct logwriter;
 struct reload;
+struct sessions;
 struct signals;
 struct steer;
 struct watchdog;
@@ -49,6 +50,7 @@ struct engine {
     struct health *health;
     struct relief *relief;
     struct reload *reload;
+    struct sessions *sessions;
     bool
         reload_waits; /* one that HUP asked for has not begun: it will see the file as it is then */
     struct watchdog *watchdog;

@@ -5,7 +5,10 @@
 #include "admin/steer.h"
 #include "app/door.h"
 #include "app/engine_priv.h"
+#include "app/membership.h"
 #include "app/reload.h"
+#include "app/save.h"
+#include "app/sessions.h"
 #include "app/steer_say.h"
 #include "base/log.h"
 
@@ -17,6 +20,7 @@ struct steer {
     struct engine *engine;
     struct listener *address, *socket;
     struct admin_server *server;
+    struct save_file file;
 };
 
 /* ---- operations ---- */
@@ -99,6 +103,41 @@ static void on_upgrade(void *user, steer_done_fn *done, void *done_user)
     engine_upgrade(s->engine, done, done_user);
 }
 
+/* ---- saving ---- */
+
+static int read_file(void *user, char **ret_text, size_t *ret_len, char *ret_why, size_t why_size)
+{
+    return door_config(user, ret_text, ret_len, ret_why, why_size);
+}
+
+static int write_file(void *user, struct span text, char *ret_why, size_t why_size)
+{
+    return door_save(user, text, ret_why, why_size);
+}
+
+/* An engine that has to be started again shall have the members that were saved. */
+static void accept_saved(struct door *door)
+{
+    char why[DOOR_WHY_MAX], *text;
+    size_t len;
+    if (door_config(door, &text, &len, why, sizeof(why)) < 0) {
+        log_warn("admin", "saved, but the file cannot be read again: %s", why);
+        return;
+    }
+    door_config_accept(door);
+    free(text);
+}
+
+static void on_save(void *user, struct steer_result *ret)
+{
+    struct steer *s = user;
+    const struct engine *e = s->engine;
+    save_membership(&s->file, engine_snapshot(e), e->generation->pools,
+                    engine_snapshot(e)->pool_count, ret);
+    if (ret->code == STEER_OK)
+        accept_saved(e->door);
+}
+
 /* Those that are not here are answered as unavailable. */
 static const struct steer_ops ops = {
     .view = on_view,
@@ -106,6 +145,7 @@ static const struct steer_ops ops = {
     .remove = on_remove,
     .set_weight = on_weight,
     .set_state = on_state,
+    .save = on_save,
     .reload = on_reload,
     .stop = on_stop,
     .upgrade = on_upgrade,
@@ -158,6 +198,12 @@ enum engine_failure steer_open(struct engine *e, const struct admin_conf *conf,
         return ENGINE_FAILED;
     }
     s->engine = e;
+    s->file = (struct save_file){
+        .path = door_config_path(e->door),
+        .read = read_file,
+        .write = write_file,
+        .user = e->door,
+    };
     enum engine_failure failure = open_listeners(s, conf, ret_why, why_size);
     struct admin_options o = {
         .loop = e->loop,
@@ -166,6 +212,8 @@ enum engine_failure steer_open(struct engine *e, const struct admin_conf *conf,
         .address = s->address,
         .socket = s->socket,
         .token = conf->token,
+        .sessions = sessions_list,
+        .sessions_user = engine_sessions(e),
     };
     int r = failure == ENGINE_OK ? admin_server_new(&o, &s->server) : 0;
     if (r < 0) {

@@ -251,11 +251,15 @@ static bool make_relieved(struct worker *w)
 static int make_forwarder(struct worker *w, const struct worker_options *o)
 {
     struct account *account = account_new(o->access_log);
-    if (!account)
+    struct recorder *recorder = account ? recorder_new() : NULL;
+    if (!recorder) {
+        account_free(&account);
         return -(int)REASON_overload;
+    }
     struct forwarder_options options = {
         .loop = w->loop,
         .account = account,
+        .recorder = recorder,
         .report = o->report,
         .report_user = o->report_user,
         .index = o->index,
@@ -265,10 +269,12 @@ static int make_forwarder(struct worker *w, const struct worker_options *o)
         .seed = o->seed,
     };
     int r = forwarder_init(&w->forwarder, &options);
-    if (r < 0)
+    if (r < 0) {
         account_free(&account);
-    else
+        recorder_free(&recorder);
+    } else {
         w->forwarder_made = true;
+    }
     w->forwarder.full = on_full;
     w->forwarder.full_user = w;
     return r;
@@ -370,6 +376,7 @@ void worker_free(struct worker **worker)
         loop_timer_stop(w->loop, &w->last_call);
         forwarder_fini(&w->forwarder);
         account_free(&w->forwarder.account);
+        recorder_free(&w->forwarder.recorder);
     }
     if (w->loop)
         loop_free(&w->loop);
@@ -381,6 +388,11 @@ void worker_abort(struct worker *w)
 {
     if (w->running)
         (void)pthread_kill(w->thread, SIGABRT);
+}
+
+uint32_t worker_index(const struct worker *w)
+{
+    return w->options.index;
 }
 
 struct loop *worker_loop(struct worker *w)

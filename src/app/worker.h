@@ -77,5 +77,7 @@ uint64_t worker_relieved(const struct worker *w);
 void worker_abort(struct worker *w);
 
 struct loop *worker_loop(struct worker *w);
-struct forwarder *worker_forwarder(struct worker *w); /* on the worker's thread */
+uint32_t worker_index(const struct worker *w);
+/* On the worker's thread. */
+struct forwarder *worker_forwarder(struct worker *w);
 const struct account *worker_account(const struct worker *w);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 #define SCRATCH_BYTES_MAX ((size_t)4 << 30) /* CONFIG_NODES_MAX nodes and their texts need less */
 
@@ -93,11 +94,17 @@ static void load_text(struct load *l, struct span text)
     validate_config(l);
 }
 
+uint64_t config_text_hash(struct span text)
+{
+    return XXH3_64bits(text.p, text.n);
+}
+
 int config_load(const char *source, struct span text, config_env_fn *env,
                 struct diagnostics *ret_diagnostics, const struct snapshot **ret_snapshot)
 {
     struct load l = {.config = config_new(source), .d = ret_diagnostics, .env = env};
     const struct snapshot *s = &l.config->snapshot;
+    l.config->snapshot.text_hash = config_text_hash(text);
     l.last = &l.first;
     l.last_reference = &l.references;
     text = skip_mark(text);

@@ -63,6 +63,9 @@ NODISCARD int config_load(const char *source, struct span text, config_env_fn *e
                           struct diagnostics *ret_diagnostics,
                           const struct snapshot **ret_snapshot);
 
+/* What tells one text from another, as snapshots remember it. */
+uint64_t config_text_hash(struct span text);
+
 /* Prints them as compilers do, coloured when `colour`; one line of summary at the end. */
 void diagnostics_print(const struct diagnostics *d, FILE *out, bool colour);
 /* The same as a JSON array. */

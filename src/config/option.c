@@ -41,12 +41,9 @@ static const struct option_word log_format_words[] = {
 };
 
 static const struct option_word access_format_words[] = {
-    {"none", ACCESS_NONE, NULL},
-    {"json", ACCESS_JSON, NULL},
-    {"combined", ACCESS_COMBINED, NULL},
-    {"clf", ACCESS_CLF, "is not built in yet; use json or combined"},
-    {"haproxy", ACCESS_HAPROXY, "is not built in yet; use json or combined"},
-    {0},
+    {"none", ACCESS_NONE, NULL},         {"json", ACCESS_JSON, NULL},
+    {"combined", ACCESS_COMBINED, NULL}, {"clf", ACCESS_CLF, NULL},
+    {"haproxy", ACCESS_HAPROXY, NULL},   {0},
 };
 
 static const struct option_word protocol_words[] = {

@@ -169,6 +169,7 @@ struct snapshot {
     struct pool_conf *pools;
     size_t pool_count;
     const char *source; /* the file's name, or "command line" */
+    uint64_t text_hash; /* of the text it was loaded from: config_text_hash */
 };
 
 /* One reference more; any thread. */

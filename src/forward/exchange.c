@@ -19,7 +19,6 @@
 #include "route/route.h"
 
 #include <string.h>
-#include <xxhash.h>
 
 /* ---- small things ---- */
 
@@ -120,8 +119,43 @@ static void write_record(const struct exchange *x, enum reason why)
     account_exchange(x->f->account, &r);
 }
 
+void exchange_flight(const struct exchange *x, struct flight *ret_flight)
+{
+    *ret_flight = (struct flight){
+        .begun_ns = x->begun_ns,
+        .picked_ns = x->picked_ns,
+        .connected_ns = x->connected_ns,
+        .first_byte_ns = x->first_byte_ns,
+        .ended_ns = now_ns(x),
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+        .client = &x->peer,
+        .listener = x->front->conf->name,
+        .route = x->route ? x->route->name : NULL,
+        .pool = x->pool ? pool_conf(x->pool)->name : NULL,
+        .backend = x->last ? x->last->conf->name : NULL,
+        .head = span_of(x->request.p, x->request.n),
+        .request_id = text(x, x->id_at),
+        .retries = x->retries,
+        .status = x->status,
+        .reason = (uint16_t)x->reason,
+        .state = (uint8_t)(x->tunnel ? EXCHANGE_STATES : x->state),
+        .http = x->http,
+    };
+}
+
+static void write_flight(const struct exchange *x, enum reason why)
+{
+    struct flight f;
+    exchange_flight(x, &f);
+    f.reason = (uint16_t)why;
+    recorder_put(x->f->recorder, &f);
+}
+
 static void write_account(const struct exchange *x, enum reason why)
 {
+    if (x->f->recorder)
+        write_flight(x, why);
     if (account_has_log(x->f->account)) {
         write_record(x, why);
         return;
@@ -309,12 +343,6 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front_con
     return x;
 }
 
-/* The hash of who the client is, for policies with affinity. */
-static uint64_t source_key(const struct address *peer)
-{
-    return XXH3_64bits(peer->ip, sizeof(peer->ip));
-}
-
 /* ---- route ---- */
 
 static bool choose_pool(struct exchange *x, const struct head *h)
@@ -430,7 +458,7 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
         answer(x, REASON_overload);
     } else {
         if (pool_conf(x->pool)->balance == BALANCE_SOURCE_HASH)
-            x->tried.key = source_key(peer);
+            x->tried.key = pick_source_key(peer);
         pick(x, REASON_no_backend);
     }
     return true;
@@ -444,7 +472,7 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, str
         return false;
     x->client_waits = true;
     x->pool = front->pools[front->conf->pool];
-    x->tried.key = source_key(peer);
+    x->tried.key = pick_source_key(peer);
     pick(x, REASON_no_backend);
     return true;
 }

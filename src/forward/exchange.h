@@ -176,6 +176,14 @@ void exchange_body_held(struct exchange *x);
 /* A place at b was found, on whatever worker it became free. */
 void exchange_granted_entry(struct queue_entry *e, struct backend *b);
 
+/* ---- for those who look ---- */
+
+struct flight; /* account/recorder.h */
+
+/* What there is to say of it now, under way; state is an enum exchange_state, or EXCHANGE_STATES of
+ * a tunnel. It points into the exchange. */
+void exchange_flight(const struct exchange *x, struct flight *ret_flight);
+
 /* ---- from the drain ---- */
 
 /* Ends it now. */

@@ -21,6 +21,7 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     memset(f, 0, sizeof(*f));
     f->loop = o->loop;
     f->account = o->account;
+    f->recorder = o->recorder;
     f->report = o->report;
     f->report_user = o->report_user;
     f->index = o->index;

@@ -8,6 +8,8 @@
  */
 
 #include "account/account.h"
+#include "account/board.h"
+#include "account/recorder.h"
 #include "base/list.h"
 #include "base/rng.h"
 #include "base/slab.h"
@@ -55,6 +57,7 @@ struct forwarder {
     /* set at creation */
     struct loop *loop;
     struct account *account;
+    struct recorder *recorder; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
     uint32_t index;    /* of the worker */
@@ -84,6 +87,7 @@ struct forwarder {
 struct forwarder_options {
     struct loop *loop;
     struct account *account;
+    struct recorder *recorder; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
     uint32_t index;

@@ -35,6 +35,9 @@ struct pick_request {
     uint32_t tried[PICK_TRIED_MAX];
 };
 
+/* The key of a client: the hash of its IP. */
+uint64_t pick_source_key(const struct address *peer);
+
 NODISCARD enum pick_answer pick_backend(struct pool *pool, const struct pick_request *request,
                                         struct rng *rng, struct backend **ret_backend);
 

@@ -8,6 +8,12 @@
 #include "pick/view.h"
 
 #include <stdlib.h>
+#include <xxhash.h>
+
+uint64_t pick_source_key(const struct address *peer)
+{
+    return XXH3_64bits(peer->ip, sizeof(peer->ip));
+}
 
 int hash_build(const struct pool *pool, struct view *v)
 {
@@ -35,7 +41,7 @@ enum pick_answer pick_hash(struct pool *pool, const struct view *v,
                            struct backend **ret_backend)
 {
     uint64_t hash = mix64(request->key);
-    uint64_t at = hash % v->table_length;
+    uint64_t at = hash_place(v, request->key);
     if (LIKELY(pick_try(pool, v->table[at], request, ret_backend)))
         return PICK_OK;
     uint64_t second = mix64(hash);

@@ -440,3 +440,28 @@ void least_end(struct pool *pool)
     unlock(l);
     atomic_store(&pool->locked, false);
 }
+
+bool least_copy(struct pool *from, struct pool *to)
+{
+    struct least *source = least_of(from), *l = least_of(to);
+    if (!least_reserve(to, source->slots))
+        return false;
+    lock(source);
+    memcpy(l->buckets, source->buckets, ((size_t)source->slots + 1) * sizeof(*l->buckets));
+    memcpy(l->used, source->used, sizeof(l->used));
+    memcpy(l->classes, source->classes, sizeof(l->classes));
+    l->used_count = source->used_count;
+    l->free_bucket = source->free_bucket;
+    for (uint32_t i = 0; i < pool_backend_count(from); i++) {
+        const struct backend *b = &from->backends[i];
+        struct backend *copy = &to->backends[i];
+        copy->least_prev = b->least_prev;
+        copy->least_next = b->least_next;
+        copy->least_bucket = b->least_bucket;
+        atomic_store_explicit(&copy->in_flight,
+                              atomic_load_explicit(&b->in_flight, memory_order_relaxed),
+                              memory_order_relaxed);
+    }
+    unlock(source);
+    return true;
+}

@@ -28,12 +28,20 @@ static bool lighter(const struct backend *a, const struct backend *b, struct rng
     return load_a != load_b ? load_a < load_b : (rng_u64(rng) >> 63) != 0;
 }
 
+void p2c_draw(struct pool *pool, const struct view *v, const struct pick_request *request,
+              struct rng *rng, struct backend *ret_two[2])
+{
+    ret_two[0] = draw(pool, v, request, rng, NULL);
+    ret_two[1] = ret_two[0] && v->count > 1 ? draw(pool, v, request, rng, ret_two[0]) : NULL;
+}
+
 enum pick_answer pick_p2c(struct pool *pool, const struct view *v,
                           const struct pick_request *request, struct rng *rng,
                           struct backend **ret_backend)
 {
-    struct backend *first = draw(pool, v, request, rng, NULL);
-    struct backend *second = first && v->count > 1 ? draw(pool, v, request, rng, first) : NULL;
+    struct backend *two[2];
+    p2c_draw(pool, v, request, rng, two);
+    struct backend *first = two[0], *second = two[1];
     if (second && lighter(second, first, rng)) {
         struct backend *heavier = first;
         first = second;

@@ -76,8 +76,7 @@ enum pick_answer pick_round_robin(struct pool *pool, const struct view *v,
     uint64_t turn = 0;
     for (uint32_t step = 0; step < PICK_STEPS_MAX; step++) {
         turn = atomic_fetch_add_explicit(&pool->cursor, 1, memory_order_relaxed);
-        if (LIKELY(
-                pick_try(pool, v->table[(turn - v->base) % v->table_length], request, ret_backend)))
+        if (LIKELY(pick_try(pool, v->table[round_robin_place(v, turn)], request, ret_backend)))
             return PICK_OK;
     }
     return pick_scan(pool, v, request, (uint32_t)(turn % v->count), ret_backend);

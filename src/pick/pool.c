@@ -329,11 +329,10 @@ static bool add_all(struct pool *pool, const struct pool_conf *conf)
     return true;
 }
 
-struct pool *pool_new(const struct snapshot *s, uint32_t index, struct ids *ids)
+/* A pool without members and without a view. */
+struct pool *pool_new_bare(const struct snapshot *s, uint32_t index, const struct pool_conf *conf,
+                           struct ids *ids)
 {
-    CHECK(index < s->pool_count);
-    const struct pool_conf *conf = &s->pools[index];
-    CHECK(conf->backend_count <= BACKENDS_MAX);
     struct pool *pool = aligned_alloc(CACHE_LINE_BYTES, sizeof(*pool));
     if (!pool)
         return NULL;
@@ -348,21 +347,34 @@ struct pool *pool_new(const struct snapshot *s, uint32_t index, struct ids *ids)
     ids_init(&pool->slots);
     map_init(&pool->names, 0);
     pool->backends = region_new(REGION_BYTES, conf->backend_count * sizeof(struct backend));
-    if (!pool->backends || !add_all(pool, conf))
-        goto failed;
-    if (conf->balance == BALANCE_LEAST_CONNECTIONS && !least_begin(pool))
-        goto failed;
+    if (!pool->backends)
+        pool_free(&pool);
+    return pool;
+}
+
+bool pool_open(struct pool *pool)
+{
+    bool least = pool->balance == BALANCE_LEAST_CONNECTIONS;
+    if (least && !least_begin(pool))
+        return false;
     struct view *v = view_new(pool);
     if (!v)
-        goto failed;
+        return false;
     atomic_init(&pool->view, v);
-    if (conf->balance == BALANCE_LEAST_CONNECTIONS)
+    if (least)
         least_update(pool, v);
-    return pool;
+    return true;
+}
 
-failed:
-    pool_free(&pool);
-    return NULL;
+struct pool *pool_new(const struct snapshot *s, uint32_t index, struct ids *ids)
+{
+    CHECK(index < s->pool_count);
+    const struct pool_conf *conf = &s->pools[index];
+    CHECK(conf->backend_count <= BACKENDS_MAX);
+    struct pool *pool = pool_new_bare(s, index, conf, ids);
+    if (pool && (!add_all(pool, conf) || !pool_open(pool)))
+        pool_free(&pool);
+    return pool;
 }
 
 void pool_free(struct pool **pool)

@@ -40,6 +40,12 @@ struct policy {
                              struct backend **ret_backend);
 };
 
+/* The two halves of pool_new: no members and no view yet; and lists and the first view of the
+ * members there are. pool_free after a failure of the second. */
+struct pool *pool_new_bare(const struct snapshot *s, uint32_t index, const struct pool_conf *conf,
+                           struct ids *ids);
+NODISCARD bool pool_open(struct pool *pool);
+
 /* For reconfigure.c: pool_add but for the name, which another may still have; pool_know when it has
  * not; and what of a configuration a kept backend takes over. */
 struct backend *pool_add_unnamed(struct pool *pool, const struct backend_conf *conf);
@@ -135,6 +141,26 @@ NODISCARD bool least_reserve(struct pool *pool, uint32_t slots);
 
 /* Takes members of `v` in and all others out, and files changed weights anew. Control thread. */
 void least_update(struct pool *pool, const struct view *v);
+
+/* Lists and loads of `from`, in their order, for a pool with the same slots: its policy goes on as
+ * the original would. False when out of memory. Control thread. */
+NODISCARD bool least_copy(struct pool *from, struct pool *to);
+
+/* What p2c draws: two distinct eligible members, or fewer (NULL). */
+void p2c_draw(struct pool *pool, const struct view *v, const struct pick_request *request,
+              struct rng *rng, struct backend *ret_two[2]);
+
+/* Where a key of source_hash begins to look in the table. */
+static inline uint32_t hash_place(const struct view *v, uint64_t key)
+{
+    return (uint32_t)(mix64(key) % v->table_length);
+}
+
+/* The place of a turn of round_robin in the table. */
+static inline uint32_t round_robin_place(const struct view *v, uint64_t turn)
+{
+    return (uint32_t)((turn - v->base) % v->table_length);
+}
 
 /* A member by weight: any draw is as good as another, so the generator's whole word is used once.
  */

@@ -32,14 +32,6 @@ static bool has_prefix(struct span path, struct span prefix)
     return next == '/' || next == ';'; /* many servers take /v1;x for /v1 */
 }
 
-static bool path_matches(const struct route_conf *r, const struct head *h)
-{
-    struct span path = head_path(h);
-    if (r->path && !span_eq(path, span_cstr(r->path)))
-        return false;
-    return r->path_prefix == NULL || has_prefix(path, span_cstr(r->path_prefix));
-}
-
 static bool method_matches(const struct route_conf *r, struct span method)
 {
     if (r->method_count == 0)
@@ -68,18 +60,35 @@ static bool field_matches(const struct match_field *wanted, const struct head *h
     return false;
 }
 
-static bool fields_match(const struct route_conf *r, const struct head *h)
+/* The index of the first that is not there, or field_count. */
+static size_t missing_field(const struct route_conf *r, const struct head *h)
 {
-    for (size_t i = 0; i < r->field_count; i++)
-        if (!field_matches(&r->fields[i], h))
-            return false;
-    return true;
+    size_t i = 0;
+    while (i < r->field_count && field_matches(&r->fields[i], h))
+        i++;
+    return i;
+}
+
+enum route_condition route_mismatch(const struct route_conf *r, struct span method,
+                                    const struct head *h, size_t *ret_field)
+{
+    struct span path = head_path(h);
+    if (!method_matches(r, method))
+        return ROUTE_METHOD;
+    if (r->path && !span_eq(path, span_cstr(r->path)))
+        return ROUTE_PATH;
+    if (r->path_prefix && !has_prefix(path, span_cstr(r->path_prefix)))
+        return ROUTE_PATH_PREFIX;
+    if (!host_matches(r, h))
+        return ROUTE_HOST;
+    *ret_field = missing_field(r, h);
+    return *ret_field < r->field_count ? ROUTE_FIELD : ROUTE_HOLDS;
 }
 
 bool route_matches(const struct route_conf *r, struct span method, const struct head *h)
 {
-    return method_matches(r, method) && path_matches(r, h) && host_matches(r, h) &&
-           fields_match(r, h);
+    size_t field;
+    return route_mismatch(r, method, h, &field) == ROUTE_HOLDS;
 }
 
 const struct route_conf *route_find(const struct listener_conf *l, struct span method,

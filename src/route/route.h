@@ -29,3 +29,18 @@ const struct route_conf *route_find(const struct listener_conf *l, struct span m
 
 /* Whether one route matches. */
 bool route_matches(const struct route_conf *r, struct span method, const struct head *h);
+
+/* What a route can ask, in the order in which it is looked at. */
+enum route_condition {
+    ROUTE_HOLDS, /* all of them */
+    ROUTE_METHOD,
+    ROUTE_PATH,
+    ROUTE_PATH_PREFIX,
+    ROUTE_HOST,
+    ROUTE_FIELD,
+};
+
+/* The first condition that does not hold, which is what route_matches goes by; of ROUTE_FIELD
+ * *ret_field is the index of the field. */
+enum route_condition route_mismatch(const struct route_conf *r, struct span method,
+                                    const struct head *h, size_t *ret_field);

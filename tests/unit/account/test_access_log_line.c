@@ -71,7 +71,8 @@ static void json_has_every_field(void **state)
         "\"bytes_in\":78,\"bytes_out\":213,\"queue\":0.000000,\"connect\":0.000120,"
         "\"response\":0.001500,\"total\":2.000001,\"retries\":1,"
         "\"request_id\":\"0123456789abcdef\",\"user_agent\":\"curl/7.88\","
-        "\"referer\":\"http://example.org/\",\"made_here\":false,\"reason\":\"ok\"}\n");
+        "\"referer\":\"http://example.org/\",\"made_here\":false,\"reason\":\"ok\","
+        "\"reason_text\":\"The exchange completed.\"}\n");
 }
 
 static void json_says_null_where_there_was_nothing(void **state)
@@ -88,7 +89,8 @@ static void json_says_null_where_there_was_nothing(void **state)
         "\"host\":null,\"target\":null,\"status\":null,\"bytes_in\":0,\"bytes_out\":0,"
         "\"queue\":0.000000,\"connect\":0.000000,\"response\":0.000000,\"total\":0.000000,"
         "\"retries\":0,\"request_id\":null,\"user_agent\":null,\"referer\":null,"
-        "\"made_here\":false,\"reason\":\"no_backend\"}\n");
+        "\"made_here\":false,\"reason\":\"no_backend\",\"reason_text\":\"No backend of the pool is "
+        "available.\"}\n");
 }
 
 static void a_request_that_could_not_be_read(void **state)
@@ -128,6 +130,77 @@ static void combined_of_a_tcp_connection(void **state)
                         "192.0.2.7 - - [21/Nov/2026:09:00:00 +0000] \"-\" 000 213 \"-\" \"-\"\n");
 }
 
+static void common_is_combined_without_the_rest(void **state)
+{
+    (void)state;
+    struct record r = sample();
+    assert_string_equal(
+        line_of(ACCESS_LOG_CLF, &r),
+        "192.0.2.7 - - [21/Nov/2026:09:00:00 +0000] \"GET /a?b=c HTTP/1.1\" 200 213\n");
+}
+
+static void haproxy_is_what_its_readers_expect(void **state)
+{
+    (void)state;
+    struct record r = sample();
+    r.request_id = span_str("a{b}|#\"");
+    r.queue_us = 7000;
+    assert_string_equal(line_of(ACCESS_LOG_HAPROXY, &r),
+                        "192.0.2.7:40000 [21/Nov/2026:09:00:00.123] web app/B1 0/7/0/1/2000 200 "
+                        "213 - - ---- 0/0/0/0/1 0/0 {a#7Bb#7D#7C#23#22} \"GET /a?b=c HTTP/1.1\"\n");
+    r.http = false;
+    assert_string_equal(line_of(ACCESS_LOG_HAPROXY, &r),
+                        "192.0.2.7:40000 [21/Nov/2026:09:00:00.123] web app/B1 7/0/2000 213 -- "
+                        "0/0/0/0/1 0/0\n");
+}
+
+/* The letters of an end, and the timers of phases that were never reached. */
+static void haproxy_says_how_it_ended(void **state)
+{
+    static const struct {
+        enum reason reason;
+        uint16_t status;
+        bool made_here, no_backend, tcp;
+        const char *timers, *letters;
+    } cases[] = {
+        {REASON_ok, 200, false, false, false, " 0/0/0/1/2000 200 ", " ---- "},
+        {REASON_no_route, 404, true, true, false, " 0/-1/-1/-1/2000 404 ", " PR-- "},
+        {REASON_bad_host, 400, true, true, false, " 0/-1/-1/-1/2000 400 ", " PR-- "},
+        {REASON_request_timeout, 408, true, true, false, " 0/-1/-1/-1/2000 408 ", " cR-- "},
+        {REASON_no_backend, 503, true, true, false, " 0/0/-1/-1/2000 503 ", " SC-- "},
+        {REASON_queue_full, 503, true, true, false, " 0/0/-1/-1/2000 503 ", " PQ-- "},
+        {REASON_queue_timeout, 503, true, true, false, " 0/0/-1/-1/2000 503 ", " sQ-- "},
+        {REASON_connect_refused, 502, true, false, false, " 0/0/-1/-1/2000 502 ", " SC-- "},
+        {REASON_connect_timeout, 504, true, false, false, " 0/0/-1/-1/2000 504 ", " sC-- "},
+        {REASON_response_timeout, 504, true, false, false, " 0/0/0/-1/2000 504 ", " sH-- "},
+        {REASON_bad_status_line, 502, true, false, false, " 0/0/0/-1/2000 502 ", " PH-- "},
+        {REASON_backend_closed, 502, true, false, false, " 0/0/0/-1/2000 502 ", " SH-- "},
+        {REASON_backend_closed, 200, false, false, false, " 0/0/0/1/2000 200 ", " SD-- "},
+        {REASON_client_closed, 0, false, false, false, " 0/0/0/-1/2000 -1 ", " CH-- "},
+        {REASON_client_closed, 200, false, false, false, " 0/0/0/1/2000 200 ", " CD-- "},
+        {REASON_client_closed, 0, false, true, false, " 0/-1/-1/-1/2000 -1 ", " CR-- "},
+        {REASON_idle_timeout, 0, false, false, true, " 0/0/2000 213 ", " cD "},
+        {REASON_connect_refused, 0, false, false, true, " 0/-1/2000 213 ", " SC "},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct record r = sample();
+        r.reason = cases[i].reason;
+        r.status = cases[i].status;
+        r.made_here = cases[i].made_here;
+        r.http = !cases[i].tcp;
+        if (cases[i].no_backend)
+            r.backend = (struct span){0};
+        const char *line = line_of(ACCESS_LOG_HAPROXY, &r);
+        if (!strstr(line, cases[i].timers) || !strstr(line, cases[i].letters))
+            fail_msg("%zu: %s", i, line);
+    }
+    struct record r = {.http = true, .status = 400, .made_here = true, .reason = REASON_bad_host};
+    assert_string_equal(line_of(ACCESS_LOG_HAPROXY, &r),
+                        "- [01/Jan/1970:00:00:00.000] - -/<NOSRV> -1/-1/-1/-1/0 400 0 - - PR-- "
+                        "0/0/0/0/0 0/0 {} \"<BADREQ>\"\n");
+}
+
 static void combined_escapes_what_could_forge(void **state)
 {
     (void)state;
@@ -154,7 +227,7 @@ static void json_escapes_what_could_forge(void **state)
     assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 }
 
-/* Every byte value, in every text, in both formats: always one printable line. */
+/* Every byte value, in every text, in every format: always one printable line. */
 static void any_byte_anywhere_is_one_line(void **state)
 {
     (void)state;
@@ -164,7 +237,7 @@ static void any_byte_anywhere_is_one_line(void **state)
         struct record r = sample();
         r.method = r.target = r.host = r.user_agent = r.referer = r.request_id = s;
         r.listener = r.route = r.pool = r.backend = s;
-        for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_COMBINED; format++) {
+        for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_HAPROXY; format++) {
             const char *line = line_of((enum access_log_format)format, &r);
             size_t n = strlen(line);
             for (size_t i = 0; i < n - 1; i++)
@@ -181,7 +254,7 @@ static void an_ordinary_target_is_never_cut(void **state)
     memset(target, 'x', sizeof(target));
     struct record r = sample();
     r.target = span_of(target, sizeof(target));
-    for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_COMBINED; format++) {
+    for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_HAPROXY; format++) {
         const char *line = line_of((enum access_log_format)format, &r);
         assert_null(strstr(line, "..."));
         assert_true(strlen(line) > sizeof(target));
@@ -203,7 +276,7 @@ static void the_longest_of_everything_fits(void **state)
         r.response_us = r.total_us = UINT64_MAX;
         r.retries = UINT32_MAX;
         record_unpack(pack(&r), &cut);
-        for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_COMBINED; format++) {
+        for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_HAPROXY; format++) {
             assert_non_null(strstr(line_of((enum access_log_format)format, &cut), "..."));
             /* Also what was never packed: the bounds of the line are its own. */
             assert_true(strlen(line_of((enum access_log_format)format, &r)) < ACCESS_RECORD_MAX);
@@ -253,6 +326,9 @@ int main(void)
         cmocka_unit_test(combined_is_what_others_write),
         cmocka_unit_test(combined_of_a_tcp_connection),
         cmocka_unit_test(combined_escapes_what_could_forge),
+        cmocka_unit_test(common_is_combined_without_the_rest),
+        cmocka_unit_test(haproxy_is_what_its_readers_expect),
+        cmocka_unit_test(haproxy_says_how_it_ended),
         cmocka_unit_test(json_escapes_what_could_forge),
         cmocka_unit_test(any_byte_anywhere_is_one_line),
         cmocka_unit_test(an_ordinary_target_is_never_cut),

@@ -69,7 +69,8 @@ static void test_every_row_is_found_by_the_path_made_for_it(void **state)
         assert_int_equal(admin_verb_find(row->method, w_span_of_result(&w), &m), ADMIN_FOUND);
         assert_int_equal(m.verb, v);
         assert_true(row->who == ADMIN_ANYONE || row->method != METHOD_GET);
-        assert_true(row->who == ADMIN_CHANGERS || row->method == METHOD_GET);
+        assert_true(row->who == ADMIN_CHANGERS || row->method == METHOD_GET ||
+                    v == ADMIN_VERB_explain /* its question is a body, and changes nothing */);
     }
 }
 

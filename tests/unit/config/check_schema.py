@@ -49,7 +49,7 @@ BAD = [
     (["engine"], "io_uring"),
     (["drain", "deadline"], 30),
     (["drain", "deadline"], "30 s"),
-    (["access_log", "format"], "clf"),
+    (["access_log", "format"], "nginx"),
     (["listeners"], []),
     (["listeners", 0, "name"], "my web"),
     (["listeners", 0, "listen"], []),

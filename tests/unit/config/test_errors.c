@@ -83,10 +83,6 @@ static const struct mistake mistakes[] = {
 
     /* words */
     {L P "engine: epol\n", 3, 9, 4, "'epol' is not a value of 'engine'", "did you mean 'epoll'?"},
-    {L P "access_log: {format: clf}\n", 3, 22, 3,
-     "format 'clf' is not built in yet; use json or combined", NULL},
-    {L P "access_log: {format: haproxy}\n", 3, 22, 7, "not built in yet; use json or combined",
-     NULL},
     {L "pools: [{name: app, balance: roundrobin, backends: ['127.0.0.1:1']}]\n", 2, 30, 10,
      "'roundrobin' is not a value of 'balance'", "did you mean 'round_robin'?"},
     {L "pools: [{name: app, balance: zzz, backends: ['127.0.0.1:1']}]\n", 2, 30, 3,

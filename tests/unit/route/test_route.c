@@ -310,12 +310,61 @@ static void test_random_requests(void **state)
     assert_true(found > ROUNDS * REQUESTS / 10 && found < ROUNDS * REQUESTS * 9 / 10);
 }
 
+static void test_mismatch(void **state)
+{
+    const char *wanted[] = {"a.example"}, *allowed[] = {"GET"};
+    struct match_field fields[] = {{"x-a", NULL}, {"x-b", "1"}};
+    struct route_conf r = {.hosts = wanted,
+                           .host_count = 1,
+                           .path_prefix = "/v1",
+                           .methods = allowed,
+                           .method_count = 1,
+                           .fields = fields,
+                           .field_count = 2};
+    static const struct {
+        const char *method, *host, *path;
+        const char *a, *b;
+        enum route_condition broken;
+        size_t field;
+    } cases[] = {
+        {"GET", "a.example", "/v1/x", "0", "1", ROUTE_HOLDS, 2},
+        {"PUT", "b.example", "/v2", NULL, NULL, ROUTE_METHOD, 9},
+        {"GET", "b.example", "/v2", NULL, NULL, ROUTE_PATH_PREFIX, 9},
+        {"GET", "b.example", "/v1", NULL, NULL, ROUTE_HOST, 9},
+        {"GET", "a.example", "/v1", NULL, "1", ROUTE_FIELD, 0},
+        {"GET", "a.example", "/v1", "0", "2", ROUTE_FIELD, 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct request q;
+        size_t field = 9;
+        request_init(&q, cases[i].method, cases[i].host, cases[i].path);
+        if (cases[i].a)
+            request_add(&q, "X-A", cases[i].a);
+        if (cases[i].b)
+            request_add(&q, "X-B", cases[i].b);
+        struct span method = head_span(&q.head, q.head.method_text);
+        assert_int_equal(route_mismatch(&r, method, &q.head, &field), cases[i].broken);
+        assert_int_equal(field, cases[i].field);
+        assert_int_equal(matches(&r, &q), cases[i].broken == ROUTE_HOLDS);
+    }
+    struct request q;
+    size_t field;
+    request_init(&q, "GET", "a.example", "/v1");
+    r.path = "/v1/x";
+    assert_int_equal(route_mismatch(&r, span_str("GET"), &q.head, &field), ROUTE_PATH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hosts),           cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_path_in_scratch), cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_fields),          cmocka_unit_test(test_order_and_fallback),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_mismatch),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_path_in_scratch),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_order_and_fallback),
         cmocka_unit_test(test_random_requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

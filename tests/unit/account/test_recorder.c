@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* What goes into a row comes out of it, the newest first, and a reader beside the writer never sees
+ * half a row. */
+#include "account/recorder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct address somebody = {.kind = ADDRESS_V4, .port = 4711, .ip = {192, 0, 2, 1}};
+
+static struct flight sample(void)
+{
+    return (struct flight){
+        .begun_ns = 1000,
+        .picked_ns = 8000,
+        .connected_ns = 16000,
+        .first_byte_ns = 25000,
+        .ended_ns = 1000 + (UINT64_C(1000) << 40),
+        .bytes_in = 6,
+        .bytes_out = UINT64_MAX,
+        .client = &somebody,
+        .listener = "web",
+        .pool = "app",
+        .backend = "B1",
+        .head =
+            span_str("PUT /a/b?c HTTP/1.1\r\nA: b\r\nHOST:  example.com \r\nX-Request-Id: 42\r\n"),
+        .retries = 3,
+        .status = 502,
+        .reason = REASON_backend_reset,
+        .state = 4,
+        .http = true,
+    };
+}
+
+static void is(struct span text, const char *expected)
+{
+    assert_int_equal(text.n, strlen(expected));
+    if (text.n)
+        assert_memory_equal(text.p, expected, text.n);
+}
+
+static void everything_comes_back(void **state)
+{
+    (void)state;
+    struct flight f = sample();
+    struct flight_row row;
+    struct flight_view v;
+    flight_pack(&row, &f);
+    flight_view(&row, &v);
+    is(v.listener, "web");
+    is(v.route, "");
+    is(v.pool, "app");
+    is(v.backend, "B1");
+    is(v.method, "PUT");
+    is(v.target, "/a/b?c");
+    is(v.host, "example.com");
+    is(v.request_id, "42");
+    assert_int_equal(v.bytes_in, 6);
+    assert_true(v.bytes_out == UINT64_MAX);
+    assert_int_equal(v.queue_us, 7);
+    assert_int_equal(v.connect_us, 8);
+    assert_int_equal(v.response_us, 9);
+    assert_int_equal(v.total_us, UINT64_C(1) << 40);
+    assert_int_equal(v.status, 502);
+    assert_int_equal(v.reason, REASON_backend_reset);
+    assert_int_equal(v.retries, 3);
+    assert_int_equal(v.state, 4);
+    assert_true(v.http && address_equal(&v.client, &somebody));
+}
+
+/* Whatever there is too much of, the row holds; and a head may end anywhere. */
+static void it_is_cut(void **state)
+{
+    (void)state;
+    static char name[301], head[4096];
+    memset(name, 'n', 300);
+    struct flight f = sample();
+    memset(head, 'x', sizeof(head));
+    memcpy(head, "GET /", 5);
+    f.listener = f.route = f.pool = f.backend = name;
+    f.request_id = span_of(name, 300);
+    for (size_t n = 0; n <= sizeof(head); n += n < 300 ? 1 : 500) {
+        struct flight_row row;
+        struct flight_view v;
+        f.head = span_of(head, n);
+        f.route = f.pool = f.backend = n % 2 ? name : NULL;
+        flight_pack(&row, &f);
+        flight_view(&row, &v);
+        assert_int_equal(v.listener.n, 63);
+        assert_true(v.target.n < RECORDER_TEXT_MAX);
+    }
+}
+
+static void the_newest_first(void **state)
+{
+    (void)state;
+    struct recorder *r = recorder_new();
+    struct flight_row *rows = calloc(RECORDER_ROWS + 10, sizeof(*rows));
+    assert_true(r && rows);
+    assert_int_equal(recorder_read(r, rows, 10), 0);
+    struct flight f = sample();
+    for (uint64_t i = 1; i <= 2 * RECORDER_ROWS + 3; i++) {
+        f.ended_ns = i;
+        recorder_put(r, &f);
+        if (i == 3)
+            assert_int_equal(recorder_read(r, rows, 10), 3);
+    }
+    assert_int_equal(recorder_count(r), 2 * RECORDER_ROWS + 3);
+    assert_int_equal(recorder_read(r, rows, 10), 10);
+    assert_int_equal(recorder_read(r, rows, RECORDER_ROWS + 10), RECORDER_ROWS);
+    for (uint64_t i = 0; i < RECORDER_ROWS; i++) {
+        struct flight_view v;
+        flight_view(&rows[i], &v);
+        assert_int_equal(v.ended_ns, 2 * RECORDER_ROWS + 3 - i);
+    }
+    free(rows);
+    recorder_free(&r);
+    assert_null(r);
+}
+
+struct race {
+    struct recorder *r;
+    atomic_bool end;
+};
+
+/* Every number of a row is the same one. */
+static void *write_on(void *user)
+{
+    struct race *race = user;
+    char name[32];
+    for (uint64_t i = 1; !atomic_load(&race->end); i++) {
+        struct flight f = sample();
+        (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)i);
+        f.ended_ns = f.bytes_in = f.bytes_out = i;
+        f.backend = name;
+        recorder_put(race->r, &f);
+    }
+    return NULL;
+}
+
+static void never_half_a_row(void **state)
+{
+    (void)state;
+    struct race race = {.r = recorder_new()};
+    struct flight_row *rows = calloc(RECORDER_ROWS, sizeof(*rows));
+    pthread_t writer;
+    assert_true(race.r && rows);
+    assert_int_equal(pthread_create(&writer, NULL, write_on, &race), 0);
+    size_t seen = 0;
+    for (unsigned round = 0; round < 200 || seen < 1000; round++) {
+        size_t n = recorder_read(race.r, rows, RECORDER_ROWS);
+        for (size_t i = 0; i < n; i++) {
+            struct flight_view v;
+            char name[32];
+            flight_view(&rows[i], &v);
+            (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)v.ended_ns);
+            is(v.backend, name);
+            assert_int_equal(v.bytes_in, v.ended_ns);
+            assert_int_equal(v.bytes_out, v.ended_ns);
+        }
+        seen += n;
+    }
+    atomic_store(&race.end, true);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    free(rows);
+    recorder_free(&race.r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_comes_back),
+        cmocka_unit_test(it_is_cut),
+        cmocka_unit_test(the_newest_first),
+        cmocka_unit_test(never_half_a_row),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
