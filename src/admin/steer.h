@@ -68,7 +68,7 @@ struct steer_view {
     size_t front_count;
     const struct health *health;
     const struct account_board *board;
-    const char *config_path; /* NULL: from the command line's words */
+    const char *config_path; /* the file, or "command line" */
     const char *engine_name;
     uint32_t worker_count;
     uint64_t started_wall_ms;

@@ -42,7 +42,7 @@ static void on_view(void *user, struct steer_view *ret_view)
         .front_count = front_count,
         .health = e->health,
         .board = e->board,
-        .config_path = door_config_path(e->door),
+        .config_path = engine_snapshot(e)->source,
         .engine_name = loop_engine_name(e->loop),
         .worker_count = e->worker_count,
         .started_wall_ms = e->started_wall_ms,

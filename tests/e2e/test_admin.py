@@ -37,7 +37,7 @@ def test_what_there_is(served):
     poise, address, unix = served
     for a in (address, unix):
         status = a.get("/api/v1/status")
-        assert status["state"] == "serving" and status["engine_pid"] == poise.pid
+        assert status["state"] == "serving" and status["engine_pid"] == poise.engine_pid
         assert status["backends"] == {"total": 2, "up": 2}
         assert [p["name"] for p in a.get("/api/v1/pools")["pools"]] == ["app"]
         assert a.get("/api/v1/pools/app/backends")["backends"][0]["state"] == "up"
@@ -244,7 +244,7 @@ def test_events(start, served):
     readers = [Events(address), Events(unix)]
     for r in readers:
         kind, status = r.next()
-        assert kind == "hello" and status["engine_pid"] == poise.pid
+        assert kind == "hello" and status["engine_pid"] == poise.engine_pid
         tick = r.wait("tick")
         assert set(tick) == {"status", "listeners", "pools"}
         assert [b["name"] for b in tick["pools"][0]["backends"]] == ["B1", "B2"]
@@ -269,7 +269,8 @@ def test_health_is_told(start, work):
     assert (b["state"], b["reason"]) == ("down", "connect_refused") and b["since"]
     check = b["last_check"]
     assert (check["ok"], check["reason"]) == (False, "connect_refused") and check["at"], check
-    assert a.get("/api/v1/pools/app/backends/B1")["last_check"]["ok"] is True
+    path = "/api/v1/pools/app/backends/B1"
+    wait_until(lambda: a.get(path).get("last_check", {}).get("ok"), "B1 has been checked")
     start.again(backends[1])
     assert events.wait("health", lambda d: d["state"] == "up")["backend"] == "B2"
     assert "reason" not in a.get("/api/v1/pools/app/backends/B2")
@@ -325,9 +326,9 @@ def test_a_reader_that_does_not_read_is_closed(start):
 
 def descriptors(poise):
     names = []
-    for fd in os.listdir(f"/proc/{poise.pid}/fd"):
+    for fd in os.listdir(f"/proc/{poise.engine_pid}/fd"):
         try:
-            names.append(os.readlink(f"/proc/{poise.pid}/fd/{fd}"))
+            names.append(os.readlink(f"/proc/{poise.engine_pid}/fd/{fd}"))
         except OSError:
             pass
     return [n for n in names if n.startswith("socket:")]
