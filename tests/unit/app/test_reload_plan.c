@@ -162,15 +162,15 @@ static void test_pools(void **state)
 static void test_the_rest(void **state)
 {
     (void)state;
-    check(
-        "listeners:\n",
-        "log: {level: debug}\naccess_log: {format: json}\nworkers: 3\ndrain: {deadline: 5s}\n"
-        "admin: {listen: \"127.0.0.1:9900\", token: \"very secret\"}\nlisteners:\n",
-        "log log changed: level info → debug (nobody)\n"
-        "log access_log changed: file none → -; format none → json (nobody)\n"
-        "admin admin needs restart: listen none → 127.0.0.1:9900; token none → (redacted) (nobody before a restart)\n"
-        "process drain changed: deadline 30s → 5s (nobody)\n"
-        "process poise needs restart: workers auto → 3 (nobody before a restart)\n");
+    check("listeners:\n",
+          "log: {level: debug}\naccess_log: {format: json}\nworkers: 3\ndrain: {deadline: 5s}\n"
+          "admin: {listen: \"127.0.0.1:9900\", token: \"very secret\"}\nlisteners:\n",
+          "log log changed: level info → debug (nobody)\n"
+          "log access_log changed: file none → -; format none → json (nobody)\n"
+          "admin admin needs restart: listen none → 127.0.0.1:9900; token none → (redacted) "
+          "(nobody before a restart)\n"
+          "process drain changed: deadline 30s → 5s (nobody)\n"
+          "process poise needs restart: workers auto → 3 (nobody before a restart)\n");
 }
 
 static void test_secret(void **state)
