@@ -73,27 +73,14 @@ static bool start_backend(struct backend *b)
 }
 
 /* "Backend server 'B1' listening on 127.0.0.1:41234" */
-static bool learn_port(struct backend *b)
-{
-    char line[256];
-    uint64_t port;
-    if (!demo_child_line(&b->child, START_MS, line, sizeof(line)))
-        return false;
-    struct span text = span_cstr(line);
-    size_t colon = span_find_last(text, ':');
-    if (colon == SPAN_NOT_FOUND || !span_to_u64(span_from(text, colon + 1), &port) || port > 65535)
-        return false;
-    b->port = (uint16_t)port;
-    return true;
-}
-
 static int start_all(struct demo *d)
 {
     static const char *const names[BACKENDS] = {"B1", "B2", "B3"};
     struct demo_backend_address addresses[BACKENDS];
     for (size_t i = 0; i < BACKENDS; i++) {
         d->backends[i] = (struct backend){.name = names[i], .child = {.out = -1}};
-        if (!start_backend(&d->backends[i]) || !learn_port(&d->backends[i])) {
+        if (!start_backend(&d->backends[i]) ||
+            !demo_child_port(&d->backends[i].child, START_MS, &d->backends[i].port)) {
             fprintf(stderr, "poise: backend %s of the demo did not start\n", names[i]);
             return EXIT_RUNTIME;
         }
@@ -103,11 +90,13 @@ static int start_all(struct demo *d)
     }
     if (demo_balancer_start(addresses, BACKENDS, stderr, &d->balancer) != 0)
         return EXIT_RUNTIME;
-    demo_screen_say(&d->screen,
-                    "The balancer listens on 127.0.0.1:%u. Try it from another terminal:\n\n"
-                    "    curl http://127.0.0.1:%u/\n\n"
-                    "%u requests a second go through it over %u connections.",
-                    d->balancer.port, d->balancer.port, RATE_PER_S, CONNECTIONS);
+    demo_screen_say(
+        &d->screen,
+        "The balancer listens on 127.0.0.1:%u. Try it from another terminal:\n\n"
+        "    curl http://127.0.0.1:%u/\n\n"
+        "Watch it at http://127.0.0.1:%u/ (the token for changes is " DEMO_TOKEN ").\n\n"
+        "%u requests a second go through it over %u connections.",
+        d->balancer.port, d->balancer.port, d->balancer.admin_port, RATE_PER_S, CONNECTIONS);
     return EXIT_OK;
 }
 

@@ -18,6 +18,7 @@ static void write_config(struct writer *w, const struct demo_backend_address *ba
 {
     w_printf(w,
              "log: {level: info, file: /proc/self/fd/%d}\n"
+             "admin: {listen: \"127.0.0.1:0\", token: \"" DEMO_TOKEN "\"}\n"
              "listeners:\n"
              "  - {name: web, listen: \"127.0.0.1:0\", protocol: http, pool: app}\n"
              "pools:\n"
@@ -69,19 +70,11 @@ static bool start_child(struct demo_balancer *b)
     return demo_child_start(argv, keep, ARRAY_LEN(keep), &b->child) == 0;
 }
 
-/* "Load Balancer listening on 127.0.0.1:41234" */
-static bool read_port(struct demo_balancer *b)
+/* "Load Balancer listening on 127.0.0.1:41234", "Admin at http://127.0.0.1:41235/" */
+static bool read_ports(struct demo_balancer *b)
 {
-    char line[256];
-    uint64_t port;
-    if (!demo_child_line(&b->child, START_MS, line, sizeof(line)))
-        return false;
-    struct span text = span_cstr(line);
-    size_t colon = span_find_last(text, ':');
-    if (colon == SPAN_NOT_FOUND || !span_to_u64(span_from(text, colon + 1), &port) || port > 65535)
-        return false;
-    b->port = (uint16_t)port;
-    return true;
+    return demo_child_port(&b->child, START_MS, &b->port) &&
+           demo_child_port(&b->child, START_MS, &b->admin_port);
 }
 
 static void say_why(struct demo_balancer *b, FILE *err)
@@ -96,7 +89,7 @@ int demo_balancer_start(const struct demo_backend_address *backends, size_t coun
                         struct demo_balancer *ret_balancer)
 {
     struct demo_balancer b = {.child = {.out = -1}, .config = -1, .log = -1};
-    if (!make_files(&b, backends, count) || !start_child(&b) || !read_port(&b)) {
+    if (!make_files(&b, backends, count) || !start_child(&b) || !read_ports(&b)) {
         say_why(&b, err);
         demo_balancer_end(&b);
         return -(int)REASON_system_error;

@@ -21,8 +21,11 @@ struct demo_balancer {
     struct demo_child child;
     int config, log; /* memory files, or -1 */
     uint64_t log_at; /* read up to here */
-    uint16_t port;
+    uint16_t port, admin_port;
 };
+
+/* What the dashboard asks for before it changes something. */
+#define DEMO_TOKEN "poise-demo"
 
 struct demo_backend_address {
     const char *name;

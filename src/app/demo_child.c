@@ -2,6 +2,7 @@
 #include "app/demo_child.h"
 
 #include "account/reason.h"
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
 
@@ -84,6 +85,22 @@ static void forget(struct demo_child *c)
     if (c->out >= 0)
         (void)close(c->out);
     *c = (struct demo_child){.out = -1};
+}
+
+bool demo_child_port(struct demo_child *c, unsigned timeout_ms, uint16_t *ret_port)
+{
+    char line[256];
+    uint64_t port;
+    if (!demo_child_line(c, timeout_ms, line, sizeof(line)))
+        return false;
+    struct span text = span_cstr(line);
+    if (text.n > 0 && text.p[text.n - 1] == '/')
+        text.n--;
+    size_t colon = span_find_last(text, ':');
+    if (colon == SPAN_NOT_FOUND || !span_to_u64(span_from(text, colon + 1), &port) || port > 65535)
+        return false;
+    *ret_port = (uint16_t)port;
+    return true;
 }
 
 void demo_child_kill(struct demo_child *c)

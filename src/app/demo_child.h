@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct demo_child {
@@ -26,6 +27,9 @@ NODISCARD int demo_child_start(const char *const *argv, const int *keep, size_t 
 
 /* Waits for its first line, without line end, at most `timeout_ms`. False if none came. */
 NODISCARD bool demo_child_line(struct demo_child *c, unsigned timeout_ms, char *line, size_t size);
+
+/* The same of a line that names an address; the port at its end, before a '/' if there is one. */
+NODISCARD bool demo_child_port(struct demo_child *c, unsigned timeout_ms, uint16_t *ret_port);
 
 /* SIGKILL, and gone on return. */
 void demo_child_kill(struct demo_child *c);
