@@ -193,25 +193,29 @@ static void put_routes(struct json *j, const struct show *s, const struct listen
     j_end(j);
 }
 
-static void put_addresses(struct json *j, const struct listener_conf *conf)
+/* `first` is the number of its first address among those of all listeners. */
+static void put_addresses(struct json *j, const struct show *s, const struct listener_conf *conf,
+                          size_t first)
 {
+    const struct steer_view *v = s->view;
     char text[ADDRESS_TEXT_MAX];
     j_array(j, "addresses");
     for (size_t i = 0; i < conf->address_count; i++) {
-        address_format(&conf->addresses[i], text);
+        const struct address *bound = v->bound ? v->bound(v->bound_by, first + i) : NULL;
+        address_format(bound ? bound : &conf->addresses[i], text);
         j_str(j, NULL, text);
     }
     j_end(j);
 }
 
 static void put_listener(struct json *j, const struct show *s, const struct listener_conf *conf,
-                         const struct front *front)
+                         const struct front *front, size_t first)
 {
     struct rates_row row;
     rates_listener(s->rates, s->view, front, &row);
     j_object(j, NULL);
     j_str(j, "name", conf->name);
-    put_addresses(j, conf);
+    put_addresses(j, s, conf, first);
     j_str(j, "protocol", protocol_name(conf->protocol));
     j_u64(j, "connections", look_connections(front));
     j_u64(j, "connections_total", rates_connections(s->rates, s->view, front));
@@ -230,9 +234,13 @@ static void put_listener(struct json *j, const struct show *s, const struct list
 
 void show_listeners(struct json *j, const struct show *s)
 {
+    size_t first = 0;
     j_array(j, "listeners");
-    for (size_t i = 0; i < s->view->front_count; i++)
-        put_listener(j, s, &s->view->snapshot->listeners[i], s->view->fronts[i]);
+    for (size_t i = 0; i < s->view->front_count; i++) {
+        const struct listener_conf *conf = &s->view->snapshot->listeners[i];
+        put_listener(j, s, conf, s->view->fronts[i], first);
+        first += conf->address_count;
+    }
     j_end(j);
 }
 

@@ -66,6 +66,10 @@ struct steer_view {
     size_t pool_count;
     struct front *const *fronts; /* listeners at run time, by index of the snapshot */
     size_t front_count;
+    /* The address bound for the index-th address of the snapshot, all listeners in a row; NULL
+     * where nobody knows. */
+    const struct address *(*bound)(const void *bound_by, size_t index);
+    const void *bound_by;
     const struct health *health;
     const struct account_board *board;
     const char *config_path; /* the file, or "command line" */

@@ -25,6 +25,11 @@ struct steer {
 
 /* ---- operations ---- */
 
+static const struct address *bound_address(const void *fronts, size_t index)
+{
+    return fronts_address(fronts, index);
+}
+
 static void on_view(void *user, struct steer_view *ret_view)
 {
     const struct steer *s = user;
@@ -40,6 +45,8 @@ static void on_view(void *user, struct steer_view *ret_view)
         .pool_count = engine_snapshot(e)->pool_count,
         .fronts = fronts,
         .front_count = front_count,
+        .bound = bound_address,
+        .bound_by = e->fronts,
         .health = e->health,
         .board = e->board,
         .config_path = engine_snapshot(e)->source,

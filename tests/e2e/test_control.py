@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from admin import Admin
 from programs import BINARY, SCALE, config, pool, wait_until
 
 TOKEN = "a-token-of-the-test"
@@ -98,6 +99,13 @@ def test_tables_have_a_row_for_each(balancer):
     backends = run(balancer, "backends", "app").splitlines()
     assert [l.split()[1] for l in backends[1:]] == ["B1", "B2", "B3"]
     assert "poise_build_info{" in run(balancer, "metrics")
+
+
+def test_listeners_have_the_ports_they_got(balancer):
+    with open(configuration(balancer)) as file:
+        assert '"127.0.0.1:0"' in file.read()
+    answer = Admin(balancer, balancer.socket).get("/api/v1/listeners")
+    assert answer["listeners"][0]["addresses"] == [f"127.0.0.1:{balancer.port}"]
 
 
 def test_a_wrong_name_is_answered_with_the_right_one(balancer):
