@@ -212,7 +212,10 @@ def read_screen(master, seconds):
 
 
 def test_top_shows_backends_and_drains_with_a_key(balancer):
-    pid, master = pty.fork()
+    try:
+        pid, master = pty.fork()
+    except OSError as e:  # a container without /dev/pts
+        pytest.skip(f"no terminal can be had here: {e}")
     if pid == 0:
         os.environ.update(TERM="xterm", LINES="30", COLUMNS="140")
         os.execv(BINARY, [BINARY, "top", "--interval", "100ms", "--socket", balancer.socket])
