@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A row is numbers, then texts one behind the other. It is made on the stack and then stored word
- * by word, as relaxed atomics: plain stores to the machine, and no race to the language. The number
- * in front orders them (a sequence lock with one writer).
+ * A row is numbers, then texts, each from a word on. It is stored word by word, as relaxed atomics:
+ * plain stores to the machine, and no race to the language. The number in front orders them (a
+ * sequence lock with one writer).
  */
 #include "account/recorder.h"
 
@@ -13,33 +13,40 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define WORDS    (RECORDER_ROW_BYTES / 8)
+#define WORDS    (RECORDER_ROW_BYTES / 8 - 1)
 #define NAME_CUT 63
 #define ID_CUT   36
-#define ID_USUAL 32 /* of our own ones */
 #define HEAD_CUT 160
 
+/* Exactly the first words of a row. */
 struct numbers {
     uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns, ended_ns, bytes_in, bytes_out;
     uint8_t ip[16];
     uint32_t scope;
-    uint16_t status, reason, port, retries;
-    uint8_t kind, state, http, texts; /* bytes of text */
-    uint8_t listener, route, pool, backend;
-    uint8_t request_id, pad[3];
+    uint16_t port, retries;
+    uint16_t status, reason;
+    uint8_t kind, state, http;
+    uint8_t id_at; /* from the head's beginning; only without an id of its own behind the names */
+    uint8_t listener, route, pool, backend; /* bytes of each text */
+    uint8_t head, id, own_id, pad;
 };
 
+#define TEXTS      (sizeof(struct numbers) / 8) /* the word they begin at */
+#define NAME_WORDS ((4 * NAME_CUT + 7) / 8)
+
 static_assert(sizeof(struct numbers) % 8 == 0, "texts begin on a word");
-static_assert(sizeof(struct numbers) + RECORDER_TEXT_MAX + 8 <= RECORDER_ROW_BYTES, "a row fits");
-static_assert(4 * NAME_CUT < RECORDER_TEXT_MAX, "names fit; the id and the head get the rest");
+static_assert(TEXTS + NAME_WORDS < WORDS, "names fit; the id and the head get the rest");
+static_assert((WORDS - TEXTS) * 8 <= RECORDER_TEXT_MAX, "nobody finds more text");
+static_assert(HEAD_CUT <= UINT8_MAX && HEAD_CUT % 8 == 0, "whole words, counted by a byte");
 static_assert((RECORDER_ROWS & (RECORDER_ROWS - 1)) == 0, "rows are found by masking");
 
 struct row {
     _Atomic uint64_t number; /* odd while it is written */
-    _Atomic uint64_t words[WORDS - 1];
+    _Atomic uint64_t words[WORDS];
 };
 
 static_assert(sizeof(struct row) == RECORDER_ROW_BYTES, "rows share no line");
+static_assert(sizeof(struct flight_row) == WORDS * 8, "one form");
 
 struct recorder {
     ALIGNED(64) _Atomic uint64_t count;
@@ -61,59 +68,88 @@ void recorder_free(struct recorder **r)
 
 /* ---- one row ---- */
 
-struct packed {
-    union {
-        struct {
-            struct numbers n;
-            uint8_t texts[RECORDER_TEXT_MAX];
-        };
-        uint64_t words[WORDS - 1];
-    };
-};
-
-static_assert(sizeof(struct packed) == sizeof(struct flight_row), "one form");
-
-/* Copies until the end or the cut; names are short, so a loop beats a call. */
-static uint8_t *put_name(uint8_t *to, const char *name, uint8_t *ret_len)
+static inline void store(_Atomic uint64_t *word, uint64_t value)
 {
-    uint8_t *from = to;
-    while (name && *name && to - from < NAME_CUT)
-        *to++ = (uint8_t)*name++;
-    *ret_len = (uint8_t)(to - from);
-    return to;
+    atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
-static uint8_t *put_text(uint8_t *to, const uint8_t *end, struct span text, size_t cut)
+static inline uint64_t load8(const void *from)
 {
-    size_t n = MIN(MIN(text.n, cut), (size_t)(end - to));
-    /* Of lengths that are known here: no call. */
-    if (n == HEAD_CUT) {
-        memcpy(to, text.p, HEAD_CUT);
-    } else if (n == ID_USUAL) {
-        memcpy(to, text.p, ID_USUAL);
-    } else if (n > 0) {
-        memcpy(to, text.p, n);
-    }
+    uint64_t word;
+    memcpy(&word, from, 8);
+    return word;
+}
+
+/* Stores whole words, the last with whatever the source has behind: `from` has so many. */
+static inline size_t store_words(_Atomic uint64_t *words, size_t at, const void *from, size_t count)
+{
+    const uint8_t *p = from;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < count; i++)
+        store(&words[at + i], load8(p + 8 * i));
+    return at + count;
+}
+
+/* Stores a text of any length; no byte behind it is read. */
+static inline size_t store_text(_Atomic uint64_t *words, size_t at, const uint8_t *from, size_t n)
+{
+    at = store_words(words, at, from, n / 8);
+    uint8_t rest[8] = {0};
+    if (n % 8 == 0)
+        return at;
+    for (size_t i = 0; i < n % 8; i++)
+        rest[i] = from[n / 8 * 8 + i];
+    return store_words(words, at, rest, 1);
+}
+
+/* Copies until the end or the cut; names are short, so a loop beats a call. */
+static inline uint8_t *put_name(uint8_t *to, const char *name, uint8_t *ret_len)
+{
+    size_t n = 0;
+    for (; name && n < NAME_CUT && name[n]; n++)
+        to[n] = (uint8_t)name[n];
+    *ret_len = (uint8_t)n;
     return to + n;
 }
 
-static void pack_texts(struct packed *p, const struct flight *f)
+static inline size_t store_names(_Atomic uint64_t *words, const struct flight *f, struct numbers *n)
 {
-    uint8_t *to = p->texts, *end = p->texts + RECORDER_TEXT_MAX - 1;
-    to = put_name(to, f->listener, &p->n.listener);
-    to = put_name(to, f->route, &p->n.route);
-    to = put_name(to, f->pool, &p->n.pool);
-    to = put_name(to, f->backend, &p->n.backend);
-    uint8_t *id = to;
-    to = put_text(to, end, f->request_id, ID_CUT);
-    p->n.request_id = (uint8_t)(to - id);
-    to = put_text(to, end, f->head, HEAD_CUT);
-    p->n.texts = (uint8_t)(to - p->texts);
+    uint8_t names[NAME_WORDS * 8 + 8], *to = names;
+    to = put_name(to, f->listener, &n->listener);
+    to = put_name(to, f->route, &n->route);
+    to = put_name(to, f->pool, &n->pool);
+    to = put_name(to, f->backend, &n->backend);
+    /* Up to a whole word. */
+    memset(to, 0, 8);
+    return store_words(words, TEXTS, names, (size_t)(to - names + 7) / 8);
 }
 
-static void pack(struct packed *p, const struct flight *f)
+/* An id in the part of the head that is kept need not be kept twice. */
+static inline void store_head(_Atomic uint64_t *words, size_t at, const struct flight *f,
+                              struct numbers *n)
 {
-    p->n = (struct numbers){
+    size_t head = MIN(f->head.n, MIN((size_t)HEAD_CUT, (WORDS - at) * 8));
+    size_t id = MIN(f->request_id.n, (size_t)ID_CUT);
+    size_t id_at = (uintptr_t)f->request_id.p - (uintptr_t)f->head.p;
+    n->id = (uint8_t)id;
+    n->id_at = (uint8_t)id_at;
+    n->own_id = id > 0 && (id_at > head || id > head - id_at);
+    if (n->own_id) {
+        id = MIN(id, (WORDS - at) * 8);
+        n->id = (uint8_t)id;
+        at = store_text(words, at, f->request_id.p, id);
+        head = MIN(head, (WORDS - at) * 8);
+    }
+    n->head = (uint8_t)head;
+    if (head == HEAD_CUT)
+        store_words(words, at, f->head.p, HEAD_CUT / 8);
+    else
+        store_text(words, at, f->head.p, head);
+}
+
+static inline void pack(_Atomic uint64_t *words, const struct flight *f)
+{
+    struct numbers n = {
         .begun_ns = f->begun_ns,
         .picked_ns = f->picked_ns,
         .connected_ns = f->connected_ns,
@@ -130,36 +166,30 @@ static void pack(struct packed *p, const struct flight *f)
         .state = f->state,
         .http = f->http,
     };
-    memcpy(p->n.ip, f->client->ip, sizeof(p->n.ip));
-    pack_texts(p, f);
-}
-
-static size_t used_words(const struct packed *p)
-{
-    return (sizeof(p->n) + p->n.texts + 7) / 8;
+    memcpy(n.ip, f->client->ip, sizeof(n.ip));
+    size_t at = store_names(words, f, &n);
+    if (f->http)
+        store_head(words, at, f, &n);
+    store_words(words, 0, &n, TEXTS);
 }
 
 void flight_pack(struct flight_row *row, const struct flight *f)
 {
-    struct packed p;
-    pack(&p, f);
-    memcpy(row->words, p.words, used_words(&p) * 8);
+    struct row packed = {0};
+    pack(packed.words, f);
+    memcpy(row->words, packed.words, sizeof(row->words));
 }
 
 /* ---- the ring ---- */
 
 void recorder_put(struct recorder *r, const struct flight *f)
 {
-    struct packed p;
     uint64_t count = atomic_load_explicit(&r->count, memory_order_relaxed);
     struct row *row = &r->rows[count & (RECORDER_ROWS - 1)];
-    pack(&p, f);
     uint64_t number = atomic_load_explicit(&row->number, memory_order_relaxed);
     atomic_store_explicit(&row->number, number + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-#pragma GCC unroll 4
-    for (size_t i = 0, n = used_words(&p); i < n; i++)
-        atomic_store_explicit(&row->words[i], p.words[i], memory_order_relaxed);
+    pack(row->words, f);
     atomic_store_explicit(&row->number, number + 2, memory_order_release);
     atomic_store_explicit(&r->count, count + 1, memory_order_release);
 }
@@ -194,11 +224,24 @@ size_t recorder_read(const struct recorder *r, struct flight_row *rows, size_t m
 
 /* ---- what it says ---- */
 
-static struct span take(struct span *rest, size_t n)
+static struct span take(const uint8_t **at, size_t n)
 {
-    struct span text = span_sub(*rest, 0, n);
-    *rest = span_from(*rest, n);
+    struct span text = span_of(*at, n);
+    *at += n;
     return text;
+}
+
+/* Behind the names, each from a word on: the id, unless it is in the head, and the head. */
+static void take_head(const struct flight_row *row, const struct numbers *n, size_t names,
+                      struct span *ret_id, struct span *ret_head)
+{
+    const uint8_t *at = (const uint8_t *)row->words + sizeof(*n) + (names + 7) / 8 * 8;
+    *ret_id = span_of(at, n->id);
+    if (n->own_id)
+        at += (n->id + 7) / 8 * 8;
+    else if (n->id > 0)
+        *ret_id = span_of(at + n->id_at, n->id);
+    *ret_head = span_of(at, n->head);
 }
 
 static bool field_is(struct span line, struct span name, struct span *ret_value)
@@ -234,7 +277,6 @@ void flight_view(const struct flight_row *row, struct flight_view *ret_view)
 {
     struct numbers n;
     memcpy(&n, row->words, sizeof(n));
-    struct span rest = span_of((const uint8_t *)row->words + sizeof(n), n.texts);
     CHECK(n.reason < REASON_COUNT);
     *ret_view = (struct flight_view){
         .ended_ns = n.ended_ns,
@@ -252,11 +294,14 @@ void flight_view(const struct flight_row *row, struct flight_view *ret_view)
         .http = n.http,
     };
     memcpy(ret_view->client.ip, n.ip, sizeof(n.ip));
-    ret_view->listener = take(&rest, n.listener);
-    ret_view->route = take(&rest, n.route);
-    ret_view->pool = take(&rest, n.pool);
-    ret_view->backend = take(&rest, n.backend);
-    ret_view->request_id = take(&rest, n.request_id);
-    if (n.http)
-        read_head(rest, ret_view);
+    const uint8_t *names = (const uint8_t *)row->words + sizeof(n), *at = names;
+    ret_view->listener = take(&at, n.listener);
+    ret_view->route = take(&at, n.route);
+    ret_view->pool = take(&at, n.pool);
+    ret_view->backend = take(&at, n.backend);
+    if (n.http) {
+        struct span head;
+        take_head(row, &n, (size_t)(at - names), &ret_view->request_id, &head);
+        read_head(head, ret_view);
+    }
 }

@@ -28,7 +28,7 @@
 
 #define RECORDER_ROWS      4096
 #define RECORDER_ROW_BYTES 384
-#define RECORDER_TEXT_MAX  256
+#define RECORDER_TEXT_MAX  280
 
 struct recorder;
 

@@ -75,6 +75,39 @@ static void everything_comes_back(void **state)
     assert_true(v.http && address_equal(&v.client, &somebody));
 }
 
+/* The id lies in the head as a rule: in what is kept of it, behind that, or across; or elsewhere.
+ */
+static void the_id_is_found(void **state)
+{
+    (void)state;
+    static const char id[] = "0123456789abcdef0123456789abcdef";
+    for (size_t at = 0; at < 260; at++) {
+        char head[300];
+        memset(head, 'x', sizeof(head));
+        memcpy(head + at, id, 32);
+        struct flight f = sample();
+        f.head = span_of(head, sizeof(head));
+        f.request_id = span_of(head + at, 32);
+        struct flight_row row;
+        struct flight_view v;
+        flight_pack(&row, &f);
+        flight_view(&row, &v);
+        is(v.request_id, id);
+        is(v.backend, "B1");
+        assert_int_equal(v.method.n, 160);
+        assert_memory_equal(v.method.p, head, 160);
+    }
+    struct flight f = sample();
+    struct flight_row row;
+    struct flight_view v;
+    f.request_id = span_str("of its own");
+    flight_pack(&row, &f);
+    flight_view(&row, &v);
+    is(v.request_id, "of its own");
+    is(v.target, "/a/b?c");
+    is(v.host, "example.com");
+}
+
 /* Whatever there is too much of, the row holds; and a head may end anywhere. */
 static void it_is_cut(void **state)
 {
@@ -177,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_comes_back),
+        cmocka_unit_test(the_id_is_found),
         cmocka_unit_test(it_is_cut),
         cmocka_unit_test(the_newest_first),
         cmocka_unit_test(never_half_a_row),
