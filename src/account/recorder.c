@@ -18,23 +18,24 @@
 #define ID_CUT   36
 #define HEAD_CUT 160
 
-/* Exactly the first words of a row. */
-struct numbers {
-    uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns, ended_ns, bytes_in, bytes_out;
-    uint8_t ip[16];
-    uint32_t scope;
-    uint16_t port, retries;
-    uint16_t status, reason;
-    uint8_t kind, state, http;
-    uint8_t id_at; /* from the head's beginning; only without an id of its own behind the names */
-    uint8_t listener, route, pool, backend; /* bytes of each text */
-    uint8_t head, id, own_id, pad;
+/* The first words of a row; behind them the texts, how long they are in the last of these. */
+enum {
+    AT_BEGUN,
+    AT_PICKED,
+    AT_CONNECTED,
+    AT_FIRST_BYTE,
+    AT_ENDED,
+    AT_BYTES_IN,
+    AT_BYTES_OUT,
+    AT_IP, /* two */
+    AT_PEER = AT_IP + 2,
+    AT_END,
+    AT_LENGTHS,
+    TEXTS
 };
 
-#define TEXTS      (sizeof(struct numbers) / 8) /* the word they begin at */
 #define NAME_WORDS ((4 * NAME_CUT + 7) / 8)
 
-static_assert(sizeof(struct numbers) % 8 == 0, "texts begin on a word");
 static_assert(TEXTS + NAME_WORDS < WORDS, "names fit; the id and the head get the rest");
 static_assert((WORDS - TEXTS) * 8 <= RECORDER_TEXT_MAX, "nobody finds more text");
 static_assert(HEAD_CUT <= UINT8_MAX && HEAD_CUT % 8 == 0, "whole words, counted by a byte");
@@ -48,8 +49,25 @@ struct row {
 static_assert(sizeof(struct row) == RECORDER_ROW_BYTES, "rows share no line");
 static_assert(sizeof(struct flight_row) == WORDS * 8, "one form");
 
+/*
+ * Names as they were last stored for one listener, pool and backend, to be stored again without a
+ * look at each letter. Births are never given twice, so that an entry cannot be of somebody gone.
+ */
+#define KNOWN_NAMES 16
+#define KNOWN_WORDS 5
+
+struct known {
+    uint32_t births[3];
+    uint32_t lengths;
+    uint64_t count; /* of words */
+    uint64_t words[KNOWN_WORDS];
+};
+
+static_assert(sizeof(struct known) == 64, "one line");
+
 struct recorder {
     ALIGNED(64) _Atomic uint64_t count;
+    ALIGNED(64) struct known known[KNOWN_NAMES]; /* the worker's alone */
     ALIGNED(64) struct row rows[RECORDER_ROWS];
 };
 
@@ -103,80 +121,115 @@ static inline size_t store_text(_Atomic uint64_t *words, size_t at, const uint8_
 }
 
 /* Copies until the end or the cut; names are short, so a loop beats a call. */
-static inline uint8_t *put_name(uint8_t *to, const char *name, uint8_t *ret_len)
+static inline uint8_t *put_name(uint8_t *to, const char *name, unsigned shift, uint32_t *lengths)
 {
-    size_t n = 0;
+    uint32_t n = 0;
     for (; name && n < NAME_CUT && name[n]; n++)
         to[n] = (uint8_t)name[n];
-    *ret_len = (uint8_t)n;
+    *lengths |= n << shift;
     return to + n;
 }
 
-static inline size_t store_names(_Atomic uint64_t *words, const struct flight *f, struct numbers *n)
+/* The names one behind the other; how many words that is. */
+static NOINLINE size_t gather_names(const struct flight *f, uint64_t words[NAME_WORDS + 1],
+                                    uint32_t *ret_lengths)
 {
-    uint8_t names[NAME_WORDS * 8 + 8], *to = names;
-    to = put_name(to, f->listener, &n->listener);
-    to = put_name(to, f->route, &n->route);
-    to = put_name(to, f->pool, &n->pool);
-    to = put_name(to, f->backend, &n->backend);
-    /* Up to a whole word. */
-    memset(to, 0, 8);
-    return store_words(words, TEXTS, names, (size_t)(to - names + 7) / 8);
+    uint8_t *names = (uint8_t *)words, *to = names;
+    *ret_lengths = 0;
+    to = put_name(to, f->listener, 0, ret_lengths);
+    to = put_name(to, f->route, 8, ret_lengths);
+    to = put_name(to, f->pool, 16, ret_lengths);
+    to = put_name(to, f->backend, 24, ret_lengths);
+    memset(to, 0, 8); /* up to a whole word */
+    return (size_t)(to - names + 7) / 8;
 }
 
-/* An id in the part of the head that is kept need not be kept twice. */
-static inline void store_head(_Atomic uint64_t *words, size_t at, const struct flight *f,
-                              struct numbers *n)
+static void learn_names(struct known *k, const struct flight *f, const uint64_t *words,
+                        size_t count, uint32_t lengths)
+{
+    if (count > KNOWN_WORDS || f->route || !f->births[0] || !f->births[1] || !f->births[2])
+        return;
+    memcpy(k->births, f->births, sizeof(k->births));
+    memcpy(k->words, words, count * 8);
+    k->lengths = lengths;
+    k->count = count;
+}
+
+/* Returns the word behind them. */
+static inline size_t store_names(_Atomic uint64_t *words, const struct flight *f,
+                                 struct known *known, uint32_t *ret_lengths)
+{
+    struct known *k = known ? &known[f->births[2] & (KNOWN_NAMES - 1)] : NULL;
+    if (LIKELY(k && !f->route && f->births[2]) && LIKELY(f->births[2] == k->births[2]) &&
+        LIKELY(f->births[1] == k->births[1] && f->births[0] == k->births[0])) {
+        *ret_lengths = k->lengths;
+#pragma GCC unroll 5
+        for (size_t i = 0; i < KNOWN_WORDS; i++)
+            store(&words[TEXTS + i], k->words[i]);
+        return TEXTS + k->count;
+    }
+    uint64_t names[NAME_WORDS + 1];
+    size_t count = gather_names(f, names, ret_lengths);
+    if (k)
+        learn_names(k, f, names, count, *ret_lengths);
+    return store_words(words, TEXTS, names, count);
+}
+
+/* An id in the part of the head that is kept need not be kept twice: else *ret_own is 1.
+ * Returns the lengths. */
+static inline uint64_t store_head(_Atomic uint64_t *words, size_t at, const struct flight *f,
+                                  uint64_t *ret_own)
 {
     size_t head = MIN(f->head.n, MIN((size_t)HEAD_CUT, (WORDS - at) * 8));
     size_t id = MIN(f->request_id.n, (size_t)ID_CUT);
     size_t id_at = (uintptr_t)f->request_id.p - (uintptr_t)f->head.p;
-    n->id = (uint8_t)id;
-    n->id_at = (uint8_t)id_at;
-    n->own_id = id > 0 && (id_at > head || id > head - id_at);
-    if (n->own_id) {
+    if (id == 0) {
+        id_at = 0;
+    } else if (id_at > head || id > head - id_at) {
+        *ret_own = 1;
+        id_at = 0;
         id = MIN(id, (WORDS - at) * 8);
-        n->id = (uint8_t)id;
         at = store_text(words, at, f->request_id.p, id);
         head = MIN(head, (WORDS - at) * 8);
     }
-    n->head = (uint8_t)head;
-    if (head == HEAD_CUT)
-        store_words(words, at, f->head.p, HEAD_CUT / 8);
-    else
+    if (LIKELY(head == HEAD_CUT)) {
+#pragma GCC unroll 20
+        for (size_t i = 0; i < HEAD_CUT / 8; i++)
+            store(&words[at + i], load8(f->head.p + 8 * i));
+    } else {
         store_text(words, at, f->head.p, head);
+    }
+    return head | id << 8 | id_at << 16;
 }
 
-static inline void pack(_Atomic uint64_t *words, const struct flight *f)
+static inline void pack(_Atomic uint64_t *words, const struct flight *f, struct known *known)
 {
-    struct numbers n = {
-        .begun_ns = f->begun_ns,
-        .picked_ns = f->picked_ns,
-        .connected_ns = f->connected_ns,
-        .first_byte_ns = f->first_byte_ns,
-        .ended_ns = f->ended_ns,
-        .bytes_in = f->bytes_in,
-        .bytes_out = f->bytes_out,
-        .scope = f->client->scope,
-        .status = f->status,
-        .reason = f->reason,
-        .port = f->client->port,
-        .retries = (uint16_t)f->retries,
-        .kind = (uint8_t)f->client->kind,
-        .state = f->state,
-        .http = f->http,
-    };
-    memcpy(n.ip, f->client->ip, sizeof(n.ip));
-    size_t at = store_names(words, f, &n);
+    const struct address *client = f->client;
+    store(&words[AT_BEGUN], f->begun_ns);
+    store(&words[AT_PICKED], f->picked_ns);
+    store(&words[AT_CONNECTED], f->connected_ns);
+    store(&words[AT_FIRST_BYTE], f->first_byte_ns);
+    store(&words[AT_ENDED], f->ended_ns);
+    store(&words[AT_BYTES_IN], f->bytes_in);
+    store(&words[AT_BYTES_OUT], f->bytes_out);
+    store(&words[AT_IP], load8(client->ip));
+    store(&words[AT_IP + 1], load8(client->ip + 8));
+    store(&words[AT_PEER],
+          client->scope | (uint64_t)client->port << 32 | (uint64_t)(uint16_t)f->retries << 48);
+    uint32_t names;
+    uint64_t texts = 0, own_id = 0;
+    size_t at = store_names(words, f, known, &names);
     if (f->http)
-        store_head(words, at, f, &n);
-    store_words(words, 0, &n, TEXTS);
+        texts = store_head(words, at, f, &own_id);
+    store(&words[AT_LENGTHS], names | texts << 32);
+    store(&words[AT_END], f->status | (uint64_t)f->reason << 16 | (uint64_t)client->kind << 32 |
+                              (uint64_t)f->state << 40 | (uint64_t)f->http << 48 | own_id << 56);
 }
 
 void flight_pack(struct flight_row *row, const struct flight *f)
 {
     struct row packed = {0};
-    pack(packed.words, f);
+    pack(packed.words, f, NULL);
     memcpy(row->words, packed.words, sizeof(row->words));
 }
 
@@ -189,7 +242,7 @@ void recorder_put(struct recorder *r, const struct flight *f)
     uint64_t number = atomic_load_explicit(&row->number, memory_order_relaxed);
     atomic_store_explicit(&row->number, number + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    pack(row->words, f);
+    pack(row->words, f, r->known);
     atomic_store_explicit(&row->number, number + 2, memory_order_release);
     atomic_store_explicit(&r->count, count + 1, memory_order_release);
 }
@@ -231,19 +284,6 @@ static struct span take(const uint8_t **at, size_t n)
     return text;
 }
 
-/* Behind the names, each from a word on: the id, unless it is in the head, and the head. */
-static void take_head(const struct flight_row *row, const struct numbers *n, size_t names,
-                      struct span *ret_id, struct span *ret_head)
-{
-    const uint8_t *at = (const uint8_t *)row->words + sizeof(*n) + (names + 7) / 8 * 8;
-    *ret_id = span_of(at, n->id);
-    if (n->own_id)
-        at += (n->id + 7) / 8 * 8;
-    else if (n->id > 0)
-        *ret_id = span_of(at + n->id_at, n->id);
-    *ret_head = span_of(at, n->head);
-}
-
 static bool field_is(struct span line, struct span name, struct span *ret_value)
 {
     if (!span_eq_nocase(span_sub(line, 0, name.n), name))
@@ -273,35 +313,50 @@ static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
     return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
+/* Behind the names, each from a word on: the id, unless it is in the head, and the head. */
+static void view_head(const uint8_t *at, uint64_t lengths, bool own_id, struct flight_view *v)
+{
+    size_t head = lengths >> 32 & 0xff, id = lengths >> 40 & 0xff, id_at = lengths >> 48 & 0xff;
+    v->request_id = span_of(at + id_at, id);
+    if (own_id)
+        at += (id + 7) / 8 * 8;
+    read_head(span_of(at, head), v);
+}
+
+static void view_texts(const struct flight_row *row, bool own_id, struct flight_view *v)
+{
+    uint64_t lengths = row->words[AT_LENGTHS];
+    const uint8_t *names = (const uint8_t *)&row->words[TEXTS], *at = names;
+    v->listener = take(&at, lengths & 0xff);
+    v->route = take(&at, lengths >> 8 & 0xff);
+    v->pool = take(&at, lengths >> 16 & 0xff);
+    v->backend = take(&at, lengths >> 24 & 0xff);
+    if (v->http)
+        view_head(names + (size_t)(at - names + 7) / 8 * 8, lengths, own_id, v);
+}
+
 void flight_view(const struct flight_row *row, struct flight_view *ret_view)
 {
-    struct numbers n;
-    memcpy(&n, row->words, sizeof(n));
-    CHECK(n.reason < REASON_COUNT);
+    const uint64_t *w = row->words, peer = w[AT_PEER], end = w[AT_END];
+    uint16_t reason = (uint16_t)(end >> 16);
+    CHECK(reason < REASON_COUNT);
     *ret_view = (struct flight_view){
-        .ended_ns = n.ended_ns,
-        .bytes_in = n.bytes_in,
-        .bytes_out = n.bytes_out,
-        .queue_us = us_between(n.begun_ns, n.picked_ns),
-        .connect_us = us_between(n.picked_ns, n.connected_ns),
-        .response_us = us_between(n.connected_ns, n.first_byte_ns),
-        .total_us = us_between(n.begun_ns, n.ended_ns),
-        .client = {.kind = (enum address_kind)n.kind, .port = n.port, .scope = n.scope},
-        .retries = n.retries,
-        .status = n.status,
-        .reason = (enum reason)n.reason,
-        .state = n.state,
-        .http = n.http,
+        .ended_ns = w[AT_ENDED],
+        .bytes_in = w[AT_BYTES_IN],
+        .bytes_out = w[AT_BYTES_OUT],
+        .queue_us = us_between(w[AT_BEGUN], w[AT_PICKED]),
+        .connect_us = us_between(w[AT_PICKED], w[AT_CONNECTED]),
+        .response_us = us_between(w[AT_CONNECTED], w[AT_FIRST_BYTE]),
+        .total_us = us_between(w[AT_BEGUN], w[AT_ENDED]),
+        .client = {.kind = (enum address_kind)(end >> 32 & 0xff),
+                   .port = (uint16_t)(peer >> 32),
+                   .scope = (uint32_t)peer},
+        .retries = (uint32_t)(peer >> 48),
+        .status = (uint16_t)end,
+        .reason = (enum reason)reason,
+        .state = (uint8_t)(end >> 40),
+        .http = end >> 48 & 1,
     };
-    memcpy(ret_view->client.ip, n.ip, sizeof(n.ip));
-    const uint8_t *names = (const uint8_t *)row->words + sizeof(n), *at = names;
-    ret_view->listener = take(&at, n.listener);
-    ret_view->route = take(&at, n.route);
-    ret_view->pool = take(&at, n.pool);
-    ret_view->backend = take(&at, n.backend);
-    if (n.http) {
-        struct span head;
-        take_head(row, &n, (size_t)(at - names), &ret_view->request_id, &head);
-        read_head(head, ret_view);
-    }
+    memcpy(ret_view->client.ip, &w[AT_IP], sizeof(ret_view->client.ip));
+    view_texts(row, end >> 56, ret_view);
 }
