@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A row is numbers, then texts one behind the other. It is made on the stack and then stored word
- * by word, as relaxed atomics: plain stores to the machine, and no race to the language. The number
- * in front orders them (a sequence lock with one writer).
+ * A row is numbers, then texts, each from a word on. It is stored word by word, as relaxed atomics:
+ * plain stores to the machine, and no race to the language. The number in front orders them (a
+ * sequence lock with one writer).
  */
 #include "account/recorder.h"
 
@@ -13,36 +13,61 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define WORDS    (RECORDER_ROW_BYTES / 8)
+#define WORDS    (RECORDER_ROW_BYTES / 8 - 1)
 #define NAME_CUT 63
 #define ID_CUT   36
-#define ID_USUAL 32 /* of our own ones */
 #define HEAD_CUT 160
 
-struct numbers {
-    uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns, ended_ns, bytes_in, bytes_out;
-    uint8_t ip[16];
-    uint32_t scope;
-    uint16_t status, reason, port, retries;
-    uint8_t kind, state, http, texts; /* bytes of text */
-    uint8_t listener, route, pool, backend;
-    uint8_t request_id, pad[3];
+/* The first words of a row; behind them the texts, how long they are in the last of these. */
+enum {
+    AT_BEGUN,
+    AT_PICKED,
+    AT_CONNECTED,
+    AT_FIRST_BYTE,
+    AT_ENDED,
+    AT_BYTES_IN,
+    AT_BYTES_OUT,
+    AT_IP, /* two */
+    AT_PEER = AT_IP + 2,
+    AT_END,
+    AT_LENGTHS,
+    TEXTS
 };
 
-static_assert(sizeof(struct numbers) % 8 == 0, "texts begin on a word");
-static_assert(sizeof(struct numbers) + RECORDER_TEXT_MAX + 8 <= RECORDER_ROW_BYTES, "a row fits");
-static_assert(4 * NAME_CUT < RECORDER_TEXT_MAX, "names fit; the id and the head get the rest");
+#define NAME_WORDS ((4 * NAME_CUT + 7) / 8)
+
+static_assert(TEXTS + NAME_WORDS < WORDS, "names fit; the id and the head get the rest");
+static_assert((WORDS - TEXTS) * 8 <= RECORDER_TEXT_MAX, "nobody finds more text");
+static_assert(HEAD_CUT <= UINT8_MAX && HEAD_CUT % 8 == 0, "whole words, counted by a byte");
 static_assert((RECORDER_ROWS & (RECORDER_ROWS - 1)) == 0, "rows are found by masking");
 
 struct row {
     _Atomic uint64_t number; /* odd while it is written */
-    _Atomic uint64_t words[WORDS - 1];
+    _Atomic uint64_t words[WORDS];
 };
 
 static_assert(sizeof(struct row) == RECORDER_ROW_BYTES, "rows share no line");
+static_assert(sizeof(struct flight_row) == WORDS * 8, "one form");
+
+/*
+ * Names as they were last stored for one listener, pool and backend, to be stored again without a
+ * look at each letter. Births are never given twice, so that an entry cannot be of somebody gone.
+ */
+#define KNOWN_NAMES 16
+#define KNOWN_WORDS 5
+
+struct known {
+    uint32_t births[3];
+    uint32_t lengths;
+    uint64_t count; /* of words */
+    uint64_t words[KNOWN_WORDS];
+};
+
+static_assert(sizeof(struct known) == 64, "one line");
 
 struct recorder {
     ALIGNED(64) _Atomic uint64_t count;
+    ALIGNED(64) struct known known[KNOWN_NAMES]; /* the worker's alone */
     ALIGNED(64) struct row rows[RECORDER_ROWS];
 };
 
@@ -61,105 +86,163 @@ void recorder_free(struct recorder **r)
 
 /* ---- one row ---- */
 
-struct packed {
-    union {
-        struct {
-            struct numbers n;
-            uint8_t texts[RECORDER_TEXT_MAX];
-        };
-        uint64_t words[WORDS - 1];
-    };
-};
-
-static_assert(sizeof(struct packed) == sizeof(struct flight_row), "one form");
-
-/* Copies until the end or the cut; names are short, so a loop beats a call. */
-static uint8_t *put_name(uint8_t *to, const char *name, uint8_t *ret_len)
+static inline void store(_Atomic uint64_t *word, uint64_t value)
 {
-    uint8_t *from = to;
-    while (name && *name && to - from < NAME_CUT)
-        *to++ = (uint8_t)*name++;
-    *ret_len = (uint8_t)(to - from);
-    return to;
+    atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
-static uint8_t *put_text(uint8_t *to, const uint8_t *end, struct span text, size_t cut)
+static inline uint64_t load8(const void *from)
 {
-    size_t n = MIN(MIN(text.n, cut), (size_t)(end - to));
-    /* Of lengths that are known here: no call. */
-    if (n == HEAD_CUT) {
-        memcpy(to, text.p, HEAD_CUT);
-    } else if (n == ID_USUAL) {
-        memcpy(to, text.p, ID_USUAL);
-    } else if (n > 0) {
-        memcpy(to, text.p, n);
-    }
+    uint64_t word;
+    memcpy(&word, from, 8);
+    return word;
+}
+
+/* Stores whole words, the last with whatever the source has behind: `from` has so many. */
+static inline size_t store_words(_Atomic uint64_t *words, size_t at, const void *from, size_t count)
+{
+    const uint8_t *p = from;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < count; i++)
+        store(&words[at + i], load8(p + 8 * i));
+    return at + count;
+}
+
+/* Stores a text of any length; no byte behind it is read. */
+static inline size_t store_text(_Atomic uint64_t *words, size_t at, const uint8_t *from, size_t n)
+{
+    at = store_words(words, at, from, n / 8);
+    uint8_t rest[8] = {0};
+    if (n % 8 == 0)
+        return at;
+    for (size_t i = 0; i < n % 8; i++)
+        rest[i] = from[n / 8 * 8 + i];
+    return store_words(words, at, rest, 1);
+}
+
+/* Copies until the end or the cut; names are short, so a loop beats a call. */
+static inline uint8_t *put_name(uint8_t *to, const char *name, unsigned shift, uint32_t *lengths)
+{
+    uint32_t n = 0;
+    for (; name && n < NAME_CUT && name[n]; n++)
+        to[n] = (uint8_t)name[n];
+    *lengths |= n << shift;
     return to + n;
 }
 
-static void pack_texts(struct packed *p, const struct flight *f)
+/* The names one behind the other; how many words that is. */
+static NOINLINE size_t gather_names(const struct flight *f, uint64_t words[NAME_WORDS + 1],
+                                    uint32_t *ret_lengths)
 {
-    uint8_t *to = p->texts, *end = p->texts + RECORDER_TEXT_MAX - 1;
-    to = put_name(to, f->listener, &p->n.listener);
-    to = put_name(to, f->route, &p->n.route);
-    to = put_name(to, f->pool, &p->n.pool);
-    to = put_name(to, f->backend, &p->n.backend);
-    uint8_t *id = to;
-    to = put_text(to, end, f->request_id, ID_CUT);
-    p->n.request_id = (uint8_t)(to - id);
-    to = put_text(to, end, f->head, HEAD_CUT);
-    p->n.texts = (uint8_t)(to - p->texts);
+    uint8_t *names = (uint8_t *)words, *to = names;
+    *ret_lengths = 0;
+    to = put_name(to, f->listener, 0, ret_lengths);
+    to = put_name(to, f->route, 8, ret_lengths);
+    to = put_name(to, f->pool, 16, ret_lengths);
+    to = put_name(to, f->backend, 24, ret_lengths);
+    memset(to, 0, 8); /* up to a whole word */
+    return (size_t)(to - names + 7) / 8;
 }
 
-static void pack(struct packed *p, const struct flight *f)
+static void learn_names(struct known *k, const struct flight *f, const uint64_t *words,
+                        size_t count, uint32_t lengths)
 {
-    p->n = (struct numbers){
-        .begun_ns = f->begun_ns,
-        .picked_ns = f->picked_ns,
-        .connected_ns = f->connected_ns,
-        .first_byte_ns = f->first_byte_ns,
-        .ended_ns = f->ended_ns,
-        .bytes_in = f->bytes_in,
-        .bytes_out = f->bytes_out,
-        .scope = f->client->scope,
-        .status = f->status,
-        .reason = f->reason,
-        .port = f->client->port,
-        .retries = (uint16_t)f->retries,
-        .kind = (uint8_t)f->client->kind,
-        .state = f->state,
-        .http = f->http,
-    };
-    memcpy(p->n.ip, f->client->ip, sizeof(p->n.ip));
-    pack_texts(p, f);
+    if (count > KNOWN_WORDS || f->route || !f->births[0] || !f->births[1] || !f->births[2])
+        return;
+    memcpy(k->births, f->births, sizeof(k->births));
+    memcpy(k->words, words, count * 8);
+    k->lengths = lengths;
+    k->count = count;
 }
 
-static size_t used_words(const struct packed *p)
+/* Returns the word behind them. */
+static inline size_t store_names(_Atomic uint64_t *words, const struct flight *f,
+                                 struct known *known, uint32_t *ret_lengths)
 {
-    return (sizeof(p->n) + p->n.texts + 7) / 8;
+    struct known *k = known ? &known[f->births[2] & (KNOWN_NAMES - 1)] : NULL;
+    if (LIKELY(k && !f->route && f->births[2]) && LIKELY(f->births[2] == k->births[2]) &&
+        LIKELY(f->births[1] == k->births[1] && f->births[0] == k->births[0])) {
+        *ret_lengths = k->lengths;
+#pragma GCC unroll 5
+        for (size_t i = 0; i < KNOWN_WORDS; i++)
+            store(&words[TEXTS + i], k->words[i]);
+        return TEXTS + k->count;
+    }
+    uint64_t names[NAME_WORDS + 1];
+    size_t count = gather_names(f, names, ret_lengths);
+    if (k)
+        learn_names(k, f, names, count, *ret_lengths);
+    return store_words(words, TEXTS, names, count);
+}
+
+/* An id in the part of the head that is kept need not be kept twice: else *ret_own is 1.
+ * Returns the lengths. */
+static inline uint64_t store_head(_Atomic uint64_t *words, size_t at, const struct flight *f,
+                                  uint64_t *ret_own)
+{
+    size_t head = MIN(f->head.n, MIN((size_t)HEAD_CUT, (WORDS - at) * 8));
+    size_t id = MIN(f->request_id.n, (size_t)ID_CUT);
+    size_t id_at = (uintptr_t)f->request_id.p - (uintptr_t)f->head.p;
+    if (id == 0) {
+        id_at = 0;
+    } else if (id_at > head || id > head - id_at) {
+        *ret_own = 1;
+        id_at = 0;
+        id = MIN(id, (WORDS - at) * 8);
+        at = store_text(words, at, f->request_id.p, id);
+        head = MIN(head, (WORDS - at) * 8);
+    }
+    if (LIKELY(head == HEAD_CUT)) {
+#pragma GCC unroll 20
+        for (size_t i = 0; i < HEAD_CUT / 8; i++)
+            store(&words[at + i], load8(f->head.p + 8 * i));
+    } else {
+        store_text(words, at, f->head.p, head);
+    }
+    return head | id << 8 | id_at << 16;
+}
+
+static inline void pack(_Atomic uint64_t *words, const struct flight *f, struct known *known)
+{
+    const struct address *client = f->client;
+    store(&words[AT_BEGUN], f->begun_ns);
+    store(&words[AT_PICKED], f->picked_ns);
+    store(&words[AT_CONNECTED], f->connected_ns);
+    store(&words[AT_FIRST_BYTE], f->first_byte_ns);
+    store(&words[AT_ENDED], f->ended_ns);
+    store(&words[AT_BYTES_IN], f->bytes_in);
+    store(&words[AT_BYTES_OUT], f->bytes_out);
+    store(&words[AT_IP], load8(client->ip));
+    store(&words[AT_IP + 1], load8(client->ip + 8));
+    store(&words[AT_PEER],
+          client->scope | (uint64_t)client->port << 32 | (uint64_t)(uint16_t)f->retries << 48);
+    uint32_t names;
+    uint64_t texts = 0, own_id = 0;
+    size_t at = store_names(words, f, known, &names);
+    if (f->http)
+        texts = store_head(words, at, f, &own_id);
+    store(&words[AT_LENGTHS], names | texts << 32);
+    store(&words[AT_END], f->status | (uint64_t)f->reason << 16 | (uint64_t)client->kind << 32 |
+                              (uint64_t)f->state << 40 | (uint64_t)f->http << 48 | own_id << 56);
 }
 
 void flight_pack(struct flight_row *row, const struct flight *f)
 {
-    struct packed p;
-    pack(&p, f);
-    memcpy(row->words, p.words, used_words(&p) * 8);
+    struct row packed = {0};
+    pack(packed.words, f, NULL);
+    memcpy(row->words, packed.words, sizeof(row->words));
 }
 
 /* ---- the ring ---- */
 
 void recorder_put(struct recorder *r, const struct flight *f)
 {
-    struct packed p;
     uint64_t count = atomic_load_explicit(&r->count, memory_order_relaxed);
     struct row *row = &r->rows[count & (RECORDER_ROWS - 1)];
-    pack(&p, f);
     uint64_t number = atomic_load_explicit(&row->number, memory_order_relaxed);
     atomic_store_explicit(&row->number, number + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-#pragma GCC unroll 4
-    for (size_t i = 0, n = used_words(&p); i < n; i++)
-        atomic_store_explicit(&row->words[i], p.words[i], memory_order_relaxed);
+    pack(row->words, f, r->known);
     atomic_store_explicit(&row->number, number + 2, memory_order_release);
     atomic_store_explicit(&r->count, count + 1, memory_order_release);
 }
@@ -194,10 +277,10 @@ size_t recorder_read(const struct recorder *r, struct flight_row *rows, size_t m
 
 /* ---- what it says ---- */
 
-static struct span take(struct span *rest, size_t n)
+static struct span take(const uint8_t **at, size_t n)
 {
-    struct span text = span_sub(*rest, 0, n);
-    *rest = span_from(*rest, n);
+    struct span text = span_of(*at, n);
+    *at += n;
     return text;
 }
 
@@ -230,33 +313,50 @@ static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
     return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
+/* Behind the names, each from a word on: the id, unless it is in the head, and the head. */
+static void view_head(const uint8_t *at, uint64_t lengths, bool own_id, struct flight_view *v)
+{
+    size_t head = lengths >> 32 & 0xff, id = lengths >> 40 & 0xff, id_at = lengths >> 48 & 0xff;
+    v->request_id = span_of(at + id_at, id);
+    if (own_id)
+        at += (id + 7) / 8 * 8;
+    read_head(span_of(at, head), v);
+}
+
+static void view_texts(const struct flight_row *row, bool own_id, struct flight_view *v)
+{
+    uint64_t lengths = row->words[AT_LENGTHS];
+    const uint8_t *names = (const uint8_t *)&row->words[TEXTS], *at = names;
+    v->listener = take(&at, lengths & 0xff);
+    v->route = take(&at, lengths >> 8 & 0xff);
+    v->pool = take(&at, lengths >> 16 & 0xff);
+    v->backend = take(&at, lengths >> 24 & 0xff);
+    if (v->http)
+        view_head(names + (size_t)(at - names + 7) / 8 * 8, lengths, own_id, v);
+}
+
 void flight_view(const struct flight_row *row, struct flight_view *ret_view)
 {
-    struct numbers n;
-    memcpy(&n, row->words, sizeof(n));
-    struct span rest = span_of((const uint8_t *)row->words + sizeof(n), n.texts);
-    CHECK(n.reason < REASON_COUNT);
+    const uint64_t *w = row->words, peer = w[AT_PEER], end = w[AT_END];
+    uint16_t reason = (uint16_t)(end >> 16);
+    CHECK(reason < REASON_COUNT);
     *ret_view = (struct flight_view){
-        .ended_ns = n.ended_ns,
-        .bytes_in = n.bytes_in,
-        .bytes_out = n.bytes_out,
-        .queue_us = us_between(n.begun_ns, n.picked_ns),
-        .connect_us = us_between(n.picked_ns, n.connected_ns),
-        .response_us = us_between(n.connected_ns, n.first_byte_ns),
-        .total_us = us_between(n.begun_ns, n.ended_ns),
-        .client = {.kind = (enum address_kind)n.kind, .port = n.port, .scope = n.scope},
-        .retries = n.retries,
-        .status = n.status,
-        .reason = (enum reason)n.reason,
-        .state = n.state,
-        .http = n.http,
+        .ended_ns = w[AT_ENDED],
+        .bytes_in = w[AT_BYTES_IN],
+        .bytes_out = w[AT_BYTES_OUT],
+        .queue_us = us_between(w[AT_BEGUN], w[AT_PICKED]),
+        .connect_us = us_between(w[AT_PICKED], w[AT_CONNECTED]),
+        .response_us = us_between(w[AT_CONNECTED], w[AT_FIRST_BYTE]),
+        .total_us = us_between(w[AT_BEGUN], w[AT_ENDED]),
+        .client = {.kind = (enum address_kind)(end >> 32 & 0xff),
+                   .port = (uint16_t)(peer >> 32),
+                   .scope = (uint32_t)peer},
+        .retries = (uint32_t)(peer >> 48),
+        .status = (uint16_t)end,
+        .reason = (enum reason)reason,
+        .state = (uint8_t)(end >> 40),
+        .http = end >> 48 & 1,
     };
-    memcpy(ret_view->client.ip, n.ip, sizeof(n.ip));
-    ret_view->listener = take(&rest, n.listener);
-    ret_view->route = take(&rest, n.route);
-    ret_view->pool = take(&rest, n.pool);
-    ret_view->backend = take(&rest, n.backend);
-    ret_view->request_id = take(&rest, n.request_id);
-    if (n.http)
-        read_head(rest, ret_view);
+    memcpy(ret_view->client.ip, &w[AT_IP], sizeof(ret_view->client.ip));
+    view_texts(row, end >> 56, ret_view);
 }

@@ -28,7 +28,7 @@
 
 #define RECORDER_ROWS      4096
 #define RECORDER_ROW_BYTES 384
-#define RECORDER_TEXT_MAX  256
+#define RECORDER_TEXT_MAX  280
 
 struct recorder;
 
@@ -42,6 +42,7 @@ struct flight {
     const char *listener, *route, *pool, *backend; /* NULL: none */
     struct span head;                              /* of the request as sent to a backend */
     struct span request_id;
+    uint32_t births[3]; /* of the keys of listener, pool and backend (account/board.h); 0: none */
     uint32_t retries;
     uint16_t status;
     uint16_t reason; /* enum reason */

@@ -136,6 +136,8 @@ void exchange_flight(const struct exchange *x, struct flight *ret_flight)
         .backend = x->last ? x->last->conf->name : NULL,
         .head = span_of(x->request.p, x->request.n),
         .request_id = text(x, x->id_at),
+        .births = {x->front->key ? x->front->key->birth : 0, x->pool ? x->pool->key.birth : 0,
+                   x->last ? x->last->key.birth : 0},
         .retries = x->retries,
         .status = x->status,
         .reason = (uint16_t)x->reason,

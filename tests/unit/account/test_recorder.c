@@ -75,6 +75,76 @@ static void everything_comes_back(void **state)
     assert_true(v.http && address_equal(&v.client, &somebody));
 }
 
+/* The id lies in the head as a rule: in what is kept of it, behind that, or across; or elsewhere.
+ */
+static void the_id_is_found(void **state)
+{
+    (void)state;
+    static const char id[] = "0123456789abcdef0123456789abcdef";
+    for (size_t at = 0; at < 260; at++) {
+        char head[300];
+        memset(head, 'x', sizeof(head));
+        memcpy(head + at, id, 32);
+        struct flight f = sample();
+        f.head = span_of(head, sizeof(head));
+        f.request_id = span_of(head + at, 32);
+        struct flight_row row;
+        struct flight_view v;
+        flight_pack(&row, &f);
+        flight_view(&row, &v);
+        is(v.request_id, id);
+        is(v.backend, "B1");
+        assert_int_equal(v.method.n, 160);
+        assert_memory_equal(v.method.p, head, 160);
+    }
+    struct flight f = sample();
+    struct flight_row row;
+    struct flight_view v;
+    f.request_id = span_str("of its own");
+    flight_pack(&row, &f);
+    flight_view(&row, &v);
+    is(v.request_id, "of its own");
+    is(v.target, "/a/b?c");
+    is(v.host, "example.com");
+}
+
+/* Names that are known are not read again; with another owner, or a route, they are. */
+static void names_of_the_same_owners(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t births[3];
+        const char *backend, *route, *expected;
+    } steps[] = {
+        {{1, 2, 3}, "B1", NULL, "B1"}, {{1, 2, 3}, "not read", NULL, "B1"},
+        {{1, 2, 3}, "B1", "r", "B1"},  {{1, 2, 19}, "B2", NULL, "B2"},
+        {{1, 2, 3}, "B3", NULL, "B3"}, {{1, 4, 3}, "B4", NULL, "B4"},
+        {{5, 4, 3}, "B5", NULL, "B5"}, {{5, 4, 0}, "B6", NULL, "B6"},
+        {{5, 4, 0}, "B7", NULL, "B7"}, {{0, 0, 0}, NULL, NULL, ""},
+        {{5, 0, 7}, "B8", NULL, "B8"}, {{5, 0, 7}, "B9", NULL, "B9"},
+        {{5, 4, 3}, "a", NULL, "B5"},  {{5, 4, 3}, "a", "route", "a"},
+    };
+    struct recorder *r = recorder_new();
+    assert_non_null(r);
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        struct flight f = sample();
+        struct flight_row row;
+        struct flight_view v;
+        memcpy(f.births, steps[i].births, sizeof(f.births));
+        f.backend = steps[i].backend;
+        f.route = steps[i].route;
+        recorder_put(r, &f);
+        assert_int_equal(recorder_read(r, &row, 1), 1);
+        flight_view(&row, &v);
+        is(v.listener, "web");
+        is(v.route, steps[i].route ? steps[i].route : "");
+        is(v.pool, "app");
+        is(v.backend, steps[i].expected);
+        is(v.host, "example.com");
+    }
+    recorder_free(&r);
+}
+
 /* Whatever there is too much of, the row holds; and a head may end anywhere. */
 static void it_is_cut(void **state)
 {
@@ -176,10 +246,9 @@ static void never_half_a_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_comes_back),
-        cmocka_unit_test(it_is_cut),
-        cmocka_unit_test(the_newest_first),
-        cmocka_unit_test(never_half_a_row),
+        cmocka_unit_test(everything_comes_back),    cmocka_unit_test(the_id_is_found),
+        cmocka_unit_test(names_of_the_same_owners), cmocka_unit_test(it_is_cut),
+        cmocka_unit_test(the_newest_first),         cmocka_unit_test(never_half_a_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
