@@ -140,7 +140,8 @@ def test_descriptors_and_memory_do_not_grow(start):
         os.kill(poise.engine_pid, signal.SIGKILL)
         poise.wait_for(SERVES_AGAIN, i + 2)
     assert memory.descriptors(poise.pid) == descriptors
-    assert memory.pss_bytes(poise.pid) < size + 512 * 1024
+    if SANITIZER is None:  # one that keeps frames of the stack grows with what ran
+        assert memory.pss_bytes(poise.pid) < size + 512 * 1024
 
 
 def test_a_signal_of_the_engine_alone_ends_all(start):

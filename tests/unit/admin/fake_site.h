@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Of static storage: gcc's AddressSanitizer aligns stack frames to less than this needs. */
 struct fake {
     struct site site;
     const struct snapshot *snapshot;

@@ -66,7 +66,7 @@ static void test_looking(void **state)
         {"OPTIONS /api/v1/reload", 405, "Allow: POST\r\n"},
         {"BREW /api/v1/status", 405, "\"method_not_allowed\""},
     };
-    struct fake f;
+    static struct fake f;
     (void)state;
     fake_init(&f);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -117,7 +117,7 @@ static void test_changing(void **state)
         {"POST /api/v1/stop", "{\"now\": true}", 200, "\"ok\":true", "stop 1\n"},
         {"POST /api/v1/upgrade", "", 200, "\"ok\":true", "reload 0\n"},
     };
-    struct fake f;
+    static struct fake f;
     (void)state;
     fake_init(&f);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -149,7 +149,7 @@ static void test_operations_that_fail(void **state)
         {"POST /api/v1/reload", ""},
         {"POST /api/v1/stop", ""},
     };
-    struct fake f;
+    static struct fake f;
     (void)state;
     fake_init(&f);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -175,7 +175,7 @@ static void test_operations_that_are_not_there(void **state)
         "POST /api/v1/stop",
         "POST /api/v1/upgrade",
     };
-    struct fake f;
+    static struct fake f;
     (void)state;
     fake_init(&f);
     f.site.ops = &none;
@@ -202,7 +202,7 @@ static void test_a_change_that_cannot_be_saved(void **state)
         {"POST /api/v1/pools/app/backends", "{\"address\": \"h:1\", \"save\": true}"},
     };
     struct steer_ops ops = fake_ops;
-    struct fake f;
+    static struct fake f;
     (void)state;
     fake_init(&f);
     ops.save = NULL;
@@ -235,7 +235,7 @@ static void test_who_may(void **state)
         {"Sec-Fetch-Site: same-site\r\n", true, true, 403},
     };
     const struct span names[ADMIN_PARAMS_MAX] = {SPAN_INIT("app"), SPAN_INIT("B1")};
-    struct fake f;
+    static struct fake f;
     (void)state;
     fake_init(&f);
     for (int v = 0; v < ADMIN_VERB_COUNT; v++) {
@@ -260,7 +260,7 @@ static void test_who_may(void **state)
 
 static void test_foreign_hosts(void **state)
 {
-    struct fake f;
+    static struct fake f;
     (void)state;
     fake_init(&f);
     struct span text = span_str("GET /api/v1/status HTTP/1.1\r\nHost: evil.example:9900\r\n\r\n");
@@ -279,7 +279,7 @@ static void test_foreign_hosts(void **state)
 /* An operation whose caller has gone frees the call; the leak checker watches. */
 static void test_a_caller_that_goes(void **state)
 {
-    struct fake f;
+    static struct fake f;
     struct h1_reader reader;
     struct h1_result result;
     static struct head head;
