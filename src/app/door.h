@@ -10,7 +10,8 @@
  * --no-supervisor` └─ door_engine.c   asks the supervisor over a socket pair
  *
  * The supervisor believes nothing that an engine says: it binds only addresses and opens only log
- * files that the configuration names which it reads itself, and saves only to that file.
+ * files that the configuration names which it reads itself, and saves only to that file, a text that
+ * differs in pools and routes alone.
  *
  * Lifetime: door_direct_new or door_engine_new .. door_free, after everything made through it.
  * Thread rule: any thread may call; each call waits for its answer, at most DOOR_ANSWER_MS (then it
