@@ -187,6 +187,10 @@ static void on_engine_ended(struct supervisor *s, struct engine_slot *e, int wai
     else
         supervisor_log(s, LOG_LEVEL_INFO, "engine before this one has ended engine=%d",
                        (int)was.pid);
+    /* Nobody would accept at what it alone had asked for. */
+    if (!current && s->upgrade.state == UPGRADE_NONE && s->current &&
+        s->current->state == ENGINE_SERVING)
+        holdings_close_others(&s->holdings, engine_slot_index(s, s->current));
 }
 
 static void reap(struct supervisor *s)
@@ -272,6 +276,21 @@ static void on_signals(struct supervisor *s)
 
 /* ---- what engines tell ---- */
 
+/* Told so by somebody else than us: it ends for good, and nobody takes over. */
+static void on_current_stopping(struct supervisor *s)
+{
+    service_stopping(&s->service);
+    upgrade_cancel(s, "the balancer is told to stop");
+}
+
+/* A successor on trial started with the configuration of before. */
+static void on_current_reloaded(struct supervisor *s, bool ok)
+{
+    service_ready(&s->service);
+    if (ok && s->upgrade.trial)
+        (void)kill(s->upgrade.trial->pid, SIGHUP);
+}
+
 /* False: it has closed its end. */
 static bool on_news(struct supervisor *s, struct engine_slot *e)
 {
@@ -295,11 +314,11 @@ static bool on_news(struct supervisor *s, struct engine_slot *e)
     case WIRE_STOPPING:
         e->stopping = true;
         if (e == s->current)
-            service_stopping(&s->service);
+            on_current_stopping(s);
         break;
     case WIRE_RELOADED:
         if (e == s->current)
-            service_ready(&s->service);
+            on_current_reloaded(s, head.status == 0);
         break;
     default: break;
     }
