@@ -84,6 +84,14 @@ static void announce(struct supervisor *s)
     }
 }
 
+/* What only an engine had asked for that is no more: clients would wait there for nobody. */
+static void close_unserved(struct supervisor *s)
+{
+    const struct engine_slot *e = s->current;
+    if (e && e->state == ENGINE_SERVING && s->upgrade.state == UPGRADE_NONE)
+        holdings_close_others(&s->holdings, engine_slot_index(s, e));
+}
+
 void supervisor_on_ready(struct supervisor *s, struct engine_slot *e)
 {
     e->state = ENGINE_SERVING;
@@ -91,6 +99,7 @@ void supervisor_on_ready(struct supervisor *s, struct engine_slot *e)
         upgrade_on_ready(s);
         return;
     }
+    close_unserved(s);
     if (s->served)
         supervisor_log(s, LOG_LEVEL_INFO, "engine serves again engine=%d after=%llums", (int)e->pid,
                        (unsigned long long)(supervisor_now_ms() - e->started_ms));
@@ -187,10 +196,7 @@ static void on_engine_ended(struct supervisor *s, struct engine_slot *e, int wai
     else
         supervisor_log(s, LOG_LEVEL_INFO, "engine before this one has ended engine=%d",
                        (int)was.pid);
-    /* Nobody would accept at what it alone had asked for. */
-    if (!current && s->upgrade.state == UPGRADE_NONE && s->current &&
-        s->current->state == ENGINE_SERVING)
-        holdings_close_others(&s->holdings, engine_slot_index(s, s->current));
+    close_unserved(s);
 }
 
 static void reap(struct supervisor *s)

@@ -358,6 +358,21 @@ def test_what_a_failed_upgrade_asked_for_is_closed(start, installed):
     assert web.get(poise.port).status == 200
 
 
+def test_an_address_of_before_is_closed_with_the_engine_that_had_it(start, work):
+    """The admin server moves with the next engine; its former place must not look as if it were there."""
+    before, after = work / "before.sock", work / "after.sock"
+    poise = start.poise(config(pool(start.servers(1)), admin={"socket": str(before)}))
+    text = poise.config_path.read_text()
+    poise.config_path.write_text(text.replace(str(before), str(after)))
+    poise.send(signal.SIGHUP)
+    poise.wait_for(r"reload  done")
+    assert before.exists() and not after.exists()
+    os.kill(poise.engine_pid, signal.SIGKILL)
+    poise.wait_for(SERVES_AGAIN)
+    wait_until(after.exists, "the admin server has moved")
+    wait_until(lambda: not before.exists(), "its former place is closed")
+
+
 # ---- the service manager ----
 
 
