@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a head to a decision, from a decision to an answer. The calls themselves are in show*.c and
- * change.c; who may make them is decided here, once, from the verb table.
+ * From a head to a decision, from a decision to an answer. The calls themselves are in call_look.c,
+ * call_change.c and call_explain.c; who may make them is decided here, once, from the verb table.
  */
 #include "admin/call.h"
 

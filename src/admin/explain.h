@@ -12,7 +12,7 @@
  * Without one the pools are made from the configuration, all backends up and idle.
  *
  * Lifetime: the explanation points into the question, the snapshot and its own memory;
- * explain_fini. Thread rule: the control thread, or the only one.
+ * explain_free. Thread rule: the control thread, or the only one.
  */
 
 #include "account/reason.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/claims.h"
 
+#include "config/difference.h"
+
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +116,48 @@ struct claims *claims_of_text(const char *source, struct span text,
     snapshot_unref(&s);
     (void)malloc_trim(0); /* a large configuration is not needed again soon */
     return c;
+}
+
+static void no_matter(void *user, const char *path, const char *before, const char *after)
+{
+    (void)user;
+    (void)path;
+    (void)before;
+    (void)after;
+}
+
+static bool same_but_for_pools(const struct snapshot *a, const struct snapshot *b)
+{
+    static const enum scope scopes[] = {SCOPE_ROOT, SCOPE_ADMIN, SCOPE_LOG, SCOPE_ACCESS_LOG,
+                                        SCOPE_DRAIN};
+    size_t differ = a->listener_count != b->listener_count || a->admin.enabled != b->admin.enabled;
+    for (size_t i = 0; i < ARRAY_LEN(scopes); i++)
+        differ += config_compare(scopes[i], a, a, b, b, no_matter, NULL);
+    for (size_t i = 0; !differ && i < a->listener_count; i++)
+        differ = config_compare(SCOPE_LISTENER, a, &a->listeners[i], b, &b->listeners[i], no_matter,
+                                NULL);
+    return !differ;
+}
+
+static const struct snapshot *snapshot_of_text(const char *source, struct span text)
+{
+    struct diagnostics found;
+    const struct snapshot *s = NULL;
+    if (config_load(source, text, env, &found, &s) < 0)
+        s = NULL;
+    diagnostics_fini(&found);
+    return s;
+}
+
+bool claims_may_replace(const char *source, struct span before, struct span after)
+{
+    const struct snapshot *a = snapshot_of_text(source, before);
+    const struct snapshot *b = a ? snapshot_of_text(source, after) : NULL;
+    bool may = b && same_but_for_pools(a, b);
+    snapshot_unref(&a);
+    snapshot_unref(&b);
+    (void)malloc_trim(0);
+    return may;
 }
 
 struct claims *claims_ref(struct claims *c)

@@ -41,6 +41,13 @@ struct claims *claims_new(const struct snapshot *s, struct span text);
 struct claims *claims_of_text(const char *source, struct span text,
                               const struct config_overrides *overrides);
 
+/*
+ * Whether an engine may put `after` in the place of `before`: both are good, and differ in pools
+ * and routes alone. The rest (the user, the sandbox, log files, addresses, the token) is what keeps
+ * an engine within bounds, and would hold for the next one.
+ */
+bool claims_may_replace(const char *source, struct span before, struct span after);
+
 struct claims *claims_ref(struct claims *c);
 
 /* Leaves NULL; accepts NULL. */

@@ -72,6 +72,30 @@ static const char *level_colour(const char *level)
     return strcmp(level, "warn") == 0 ? "\033[33m" : "";
 }
 
+/* What a line holds may come from outside, and the terminal obeys some bytes. */
+static void put_escaped(const char *text)
+{
+    uint8_t escaped[4 * LOG_LINE_MAX];
+    struct writer w = writer_of(escaped, sizeof(escaped));
+    w_escaped(&w, span_of(text, strnlen(text, LOG_LINE_MAX)));
+    (void)fwrite(escaped, 1, w_len(&w), stdout);
+}
+
+static void put_text(const json_t *line)
+{
+    const char *name;
+    json_t *value;
+    put_escaped(peek_text(line, "message"));
+    json_object_foreach((json_t *)(uintptr_t)peek_at(line, "fields"), name, value)
+    {
+        putchar(' ');
+        put_escaped(name);
+        putchar('=');
+        put_escaped(json_is_string(value) ? json_string_value(value) : "");
+    }
+    putchar('\n');
+}
+
 static void put_line(struct follower *f, const json_t *line)
 {
     const char *level = peek_text(line, "level");
@@ -80,13 +104,9 @@ static void put_line(struct follower *f, const json_t *line)
         json_dumpf(line, stdout, JSON_COMPACT);
         putchar('\n');
     } else {
-        printf("%s %s%-5s%s %-7s %s", peek_text(line, "at"), colour, level,
-               colour[0] ? "\033[0m" : "", peek_text(line, "area"), peek_text(line, "message"));
-        const char *name;
-        json_t *value;
-        json_object_foreach((json_t *)(uintptr_t)peek_at(line, "fields"), name, value)
-            printf(" %s=%s", name, json_string_value(value));
-        putchar('\n');
+        printf("%s %s%-5s%s %-7s ", peek_text(line, "at"), colour, level,
+               colour[0] ? "\033[0m" : "", peek_text(line, "area"));
+        put_text(line);
     }
     f->broken = fflush(stdout) != 0;
 }

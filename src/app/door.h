@@ -6,11 +6,12 @@
  * text of the configuration, listening sockets, log files, the saving of the file, and the word
  * that a new program shall take over.
  *
- *   engine ─▶ struct door ─┬─ door_direct.c   does it itself: one process, `poise run
- * --no-supervisor` └─ door_engine.c   asks the supervisor over a socket pair
+ *   engine ─▶ struct door ─┬─ door_direct.c   does it itself: one process
+ *                          └─ door_engine.c   asks the supervisor over a socket pair
  *
  * The supervisor believes nothing that an engine says: it binds only addresses and opens only log
- * files that the configuration names which it reads itself, and saves only to that file.
+ * files that the configuration names which it reads itself, and saves only to that file, where only
+ * pools and routes may differ.
  *
  * Lifetime: door_direct_new or door_engine_new .. door_free, after everything made through it.
  * Thread rule: any thread may call; each call waits for its answer, at most DOOR_ANSWER_MS (then it

@@ -69,6 +69,11 @@ static void on_config(struct talk *t)
 {
     struct engine_slot *e = t->engine;
     const struct door_origin *origin = &t->s->origin;
+    if (!e->runs) { /* an engine of before this program: it drains */
+        answer(t, -1, 0, "a new engine has taken over");
+        send_answer(t);
+        return;
+    }
     if (!e->configured || !origin->path) {
         e->configured = true;
         send_text(t, span_of(e->runs->text, e->runs->len));
@@ -221,28 +226,46 @@ static void on_file(struct talk *t)
         (void)close(fd);
 }
 
-/* Only what is a configuration may become the configuration. */
+/* Only what is a configuration, and gives no engine more than the one before, may take its place.
+ */
+static int replace_text(const struct door_origin *origin, struct span text, char *why,
+                        size_t why_size)
+{
+    char *before;
+    size_t before_len;
+    struct claims *c = claims_of_text(origin->path, text, &origin->overrides);
+    bool good = c != NULL;
+    claims_unref(&c);
+    if (!good) {
+        (void)snprintf(why, why_size, "it would not be a good configuration");
+        return -1;
+    }
+    if (config_read_file(origin->path, &before, &before_len, why, why_size) < 0)
+        return -1;
+    bool may = claims_may_replace(origin->path, span_of(before, before_len), text);
+    free(before);
+    if (!may) {
+        (void)snprintf(why, why_size, "it would change more than pools and routes");
+        return -1;
+    }
+    return replace_file(origin->path, text, why, why_size) < 0 ? -1 : 0;
+}
+
 static int save(struct talk *t, char *why, size_t why_size)
 {
     const struct door_origin *origin = &t->s->origin;
+    size_t len = 0;
     if (!origin->path) {
         (void)snprintf(why, why_size,
                        "there is no configuration file: it came from the command line");
         return -1;
     }
-    size_t len = 0;
     char *text = t->question->fd_count == 1 ? wire_file_read(t->question->fds[0], &len) : NULL;
     if (!text) {
         (void)snprintf(why, why_size, "that is no text");
         return -1;
     }
-    struct claims *c = claims_of_text(origin->path, span_of(text, len), &origin->overrides);
-    int r = -1;
-    if (!c)
-        (void)snprintf(why, why_size, "it would not be a good configuration");
-    else
-        r = replace_file(origin->path, span_of(text, len), why, why_size) < 0 ? -1 : 0;
-    claims_unref(&c);
+    int r = replace_text(origin, span_of(text, len), why, why_size);
     free(text);
     return r;
 }

@@ -84,6 +84,14 @@ static void announce(struct supervisor *s)
     }
 }
 
+/* What only an engine had asked for that is no more: clients would wait there for nobody. */
+static void close_unserved(struct supervisor *s)
+{
+    const struct engine_slot *e = s->current;
+    if (e && e->state == ENGINE_SERVING && s->upgrade.state == UPGRADE_NONE)
+        holdings_close_others(&s->holdings, engine_slot_index(s, e));
+}
+
 void supervisor_on_ready(struct supervisor *s, struct engine_slot *e)
 {
     e->state = ENGINE_SERVING;
@@ -91,6 +99,7 @@ void supervisor_on_ready(struct supervisor *s, struct engine_slot *e)
         upgrade_on_ready(s);
         return;
     }
+    close_unserved(s);
     if (s->served)
         supervisor_log(s, LOG_LEVEL_INFO, "engine serves again engine=%d after=%llums", (int)e->pid,
                        (unsigned long long)(supervisor_now_ms() - e->started_ms));
@@ -187,6 +196,7 @@ static void on_engine_ended(struct supervisor *s, struct engine_slot *e, int wai
     else
         supervisor_log(s, LOG_LEVEL_INFO, "engine before this one has ended engine=%d",
                        (int)was.pid);
+    close_unserved(s);
 }
 
 static void reap(struct supervisor *s)
@@ -272,6 +282,21 @@ static void on_signals(struct supervisor *s)
 
 /* ---- what engines tell ---- */
 
+/* Told so by somebody else than us: it ends for good, and nobody takes over. */
+static void on_current_stopping(struct supervisor *s)
+{
+    service_stopping(&s->service);
+    upgrade_cancel(s, "the balancer is told to stop");
+}
+
+/* A successor on trial started with the configuration of before. */
+static void on_current_reloaded(struct supervisor *s, bool ok)
+{
+    service_ready(&s->service);
+    if (ok && s->upgrade.trial)
+        (void)kill(s->upgrade.trial->pid, SIGHUP);
+}
+
 /* False: it has closed its end. */
 static bool on_news(struct supervisor *s, struct engine_slot *e)
 {
@@ -295,11 +320,11 @@ static bool on_news(struct supervisor *s, struct engine_slot *e)
     case WIRE_STOPPING:
         e->stopping = true;
         if (e == s->current)
-            service_stopping(&s->service);
+            on_current_stopping(s);
         break;
     case WIRE_RELOADED:
         if (e == s->current)
-            service_ready(&s->service);
+            on_current_reloaded(s, head.status == 0);
         break;
     default: break;
     }

@@ -16,7 +16,7 @@
  * Lifetime of a front_conf: after another took its place, until every worker has passed its mailbox
  * once (it was told by front_conf_retire) and has no exchange left that uses it. Uses are plain
  * counters of each worker, so the data path shares nothing. A front itself goes when every worker
- * has said that none of its clients is left (front_leave).
+ * has said that none of its clients is left.
  *
  * Thread rule: stated per call.
  */
@@ -54,7 +54,7 @@ struct front_conf {
 /* Clients of one worker that are left of a front being removed. That worker only. */
 struct front_stay {
     ALIGNED(64) uint32_t clients;
-    bool counted;                       /* since front_leave */
+    bool counted;                       /* since the front is leaving */
     void (*gone)(struct front_stay *s); /* on the worker, once */
     void *user;
 };

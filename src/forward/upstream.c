@@ -484,7 +484,10 @@ static struct upstream *upstream_reuse(struct forwarder *f, struct backend *b,
         return NULL;
     bool young = loop_now(f->loop) - u->idle_since_ns <= UNSAFE_REUSE_NS;
     if (!young && !method_is_idempotent(x->method)) {
-        CHECK(idle_put(f->idle, b, u));
+        if (!idle_put(f->idle, b, u)) { /* a reload lets fewer be kept than are */
+            u->state = UPSTREAM_ACTIVE;
+            upstream_end(u, STREAM_CLOSE_NORMAL);
+        }
         return NULL;
     }
     u->state = UPSTREAM_ACTIVE;

@@ -76,6 +76,14 @@ def test_status_says_how_it_is_doing(balancer):
     assert status["state"] == "serving" and status["backends"] == {"total": 3, "up": 3}
 
 
+def test_a_log_line_does_not_steer_the_terminal(balancer):
+    address = "unix:/nowhere/\x1b]0;owned\x07\x1b[2J"
+    answer = Admin(balancer, balancer.socket).ask("POST", "/api/v1/pools/app/backends", {"address": address})
+    assert answer.status == 201, answer.body
+    text = wait_until(lambda: "owned" in (t := run(balancer, "logs")) and t, "the log says it")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text), repr(text)
+
+
 def test_a_dead_backend_is_named_with_its_reason(balancer):
     balancer.servers[1].kill()
     wait_until(lambda: backend(balancer, "B2")["state"] == "down", "B2 is down")

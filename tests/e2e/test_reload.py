@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import threading
+import time
 
 import memory
 import pytest
@@ -271,6 +272,23 @@ def test_queue_added_and_removed(start):
                 del app["max_connections"], app["queue"]
             balancer.hup()
             wait_until(lambda n=load.count(): load.count() > n + 20, "requests are answered")
+
+
+def test_fewer_idle_connections_than_there_are(start):
+    """A request that must not be repeated passes over old connections, which then may be too many."""
+    server = start.server("B1", "--delay", "100ms")
+    settings = config(pool([server], "app"))
+    balancer = Reloaded(start, settings, "--workers", "1")
+    engine = balancer.poise.engine_pid
+    with loaded(balancer.poise.port, 8) as load:
+        wait_until(lambda: load.count() >= 16, "as many connections to the backend")
+    time.sleep(1.2)
+    settings["pools"][0]["keepalive"] = {"max_idle": 1}
+    balancer.hup()
+    connection = client(balancer.poise.port)
+    connection.request("POST", "/", body=b"x")
+    assert connection.getresponse().status == 200
+    assert balancer.poise.engine_pid == engine
 
 
 def test_health_is_kept(start):

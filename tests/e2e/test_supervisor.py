@@ -303,6 +303,77 @@ def test_term_ends_an_upgrade(start, installed):
     poise.ended = True
 
 
+def engines(poise):
+    """All there are, the one on trial too, in the order of their beginning."""
+    found = []
+    for pid in sorted(memory.children(poise.pid)):
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            if f.read().split(b"\0")[1:2] == [b"engine"]:
+                found.append(pid)
+    return found
+
+
+def on_trial(poise):
+    return wait_until(lambda: len(found := engines(poise)) == 2 and found[1], "an engine is on trial")
+
+
+def test_an_engine_told_to_stop_ends_all_even_during_an_upgrade(start, installed):
+    poise = start.poise(config(pool(start.servers(1))), binary=installed.path)
+    engine = poise.engine_pid
+    poise.send(signal.SIGUSR2)
+    trial = on_trial(poise)
+    os.kill(engine, signal.SIGTERM)
+    assert poise.wait() == 0
+    poise.ended = True
+    assert gone(trial)
+
+
+def test_a_reload_during_an_upgrade_is_not_lost(start, installed):
+    poise = start.poise(config(pool(start.servers(1))), binary=installed.path)
+    path = f"{poise.config_path.parent}/new.sock"
+    text = poise.config_path.read_text()
+    poise.send(signal.SIGUSR2)
+    trial = on_trial(poise)
+    poise.config_path.write_text(text.replace('"127.0.0.1:0"', f'["127.0.0.1:0", "unix:{path}"]'))
+    poise.send(signal.SIGHUP)
+    upgraded(poise, 1)
+    assert poise.engine_pid == trial
+    poise.wait_for(r"reload  done", 2)
+    poise.wait_for(r"engine before this one has ended")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(path)
+        s.sendall(REQUEST)
+        assert s.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_what_a_failed_upgrade_asked_for_is_closed(start, installed):
+    poise = start.poise(config(pool(start.servers(1))), binary=installed.path)
+    path = f"{poise.config_path.parent}/new.sock"
+    text = poise.config_path.read_text()
+    poise.config_path.write_text(text.replace('"127.0.0.1:0"', f'["127.0.0.1:0", "unix:{path}"]'))
+    installed.put_script(f'[ $1 = check ] && exit 0; {BINARY} "$@" & sleep 1; kill -9 $!; exit 1')
+    poise.send(signal.SIGUSR2)
+    wait_until(lambda: os.path.exists(path), "the one on trial listens there")
+    poise.wait_for(r"no upgrade; the engine before it serves on: the new engine died")
+    wait_until(lambda: not os.path.exists(path), "nobody listens there")
+    assert web.get(poise.port).status == 200
+
+
+def test_an_address_of_before_is_closed_with_the_engine_that_had_it(start, work):
+    """The admin server moves with the next engine; its former place must not look as if it were there."""
+    before, after = work / "before.sock", work / "after.sock"
+    poise = start.poise(config(pool(start.servers(1)), admin={"socket": str(before)}))
+    text = poise.config_path.read_text()
+    poise.config_path.write_text(text.replace(str(before), str(after)))
+    poise.send(signal.SIGHUP)
+    poise.wait_for(r"reload  done")
+    assert before.exists() and not after.exists()
+    os.kill(poise.engine_pid, signal.SIGKILL)
+    poise.wait_for(SERVES_AGAIN)
+    wait_until(after.exists, "the admin server has moved")
+    wait_until(lambda: not before.exists(), "its former place is closed")
+
+
 # ---- the service manager ----
 
 

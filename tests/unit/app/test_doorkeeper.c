@@ -239,9 +239,10 @@ static void test_a_broken_configuration_claims_nothing(void **state)
 static void test_saving(void **state)
 {
     struct rig *r = *state;
-    const char *good = "listeners: [{name: web, listen: '127.0.0.1:0', pool: p}]\n"
-                       "pools: [{name: p, backends: ['127.0.0.1:2']}]\n";
+    char good[1024];
     struct stat before, after;
+    snprintf(good, sizeof(good), "%s", r->text);
+    strstr(good, ":1'")[1] = '2';
     assert_int_equal(chmod(r->path, 0604), 0);
     assert_int_equal(stat(r->path, &before), 0);
     assert_true(ask_save(r, "#!/bin/sh\n") < 0);
@@ -253,6 +254,46 @@ static void test_saving(void **state)
     r->s.current = NULL; /* one that was replaced */
     assert_true(ask_save(r, r->text) < 0);
     assert_text(r->path, good);
+}
+
+/* What the next engine may do is not for this one to write. */
+static void test_saving_gives_no_rights(void **state)
+{
+    struct rig *r = *state;
+    static const char *const lines[] = {
+        "user: root",
+        "sandbox: none",
+        "workers: 3",
+        "admin: {listen: '127.0.0.1:1'}",
+        "admin: {token: 'known to an intruder'}",
+        "access_log: {file: /etc/cron.d/poise}",
+        "drain: {deadline: 1h}",
+    };
+    char text[1200];
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        snprintf(text, sizeof(text), "%s\n%s", lines[i], r->text);
+        assert_true(ask_save(r, text) < 0);
+    }
+    snprintf(text, sizeof(text), "%s", r->text);
+    memcpy(strstr(text, "event.log"), "other.log", 9);
+    assert_true(ask_save(r, text) < 0);
+    snprintf(text, sizeof(text), "%s", r->text);
+    memcpy(strstr(text, "web.sock"), "own.sock", 8);
+    assert_true(ask_save(r, text) < 0);
+    assert_text(r->path, r->text);
+}
+
+/* After the supervisor has become another program, it knows nothing of those that drain. */
+static void test_an_engine_of_before_gets_nothing(void **state)
+{
+    struct rig *r = *state;
+    claims_unref(&r->engine->runs);
+    r->s.current = NULL;
+    assert_true(ask_config(r) < 0);
+    assert_true(ask_bind(r, "127.0.0.1:0") < 0);
+    assert_true(ask_file(r, path_of(r, "event.log")) < 0);
+    begin(r, WIRE_ACCEPT, 0);
+    assert_int_equal(ask(r), 0);
 }
 
 /* Its socket is its owner's alone, whatever is asked for, in a folder that is made. */
@@ -328,6 +369,8 @@ int main(void)
         CASE(test_a_new_configuration),
         CASE(test_a_broken_configuration_claims_nothing),
         CASE(test_saving),
+        CASE(test_saving_gives_no_rights),
+        CASE(test_an_engine_of_before_gets_nothing),
         CASE(test_the_admin_socket),
         CASE(test_nonsense),
         CASE(test_half_questions),
