@@ -173,8 +173,10 @@ static enum feed_verdict answer(struct conn *c)
     struct slice slices[2] = {{c->head, (uint32_t)head_len, NULL},
                               {call->out.p, (uint32_t)call->out.n, NULL}};
     set_pending(c, call->out.n);
-    if (c->last)
+    if (c->last) {
         stream_last(c->stream);
+        (void)server_spend(c->server, c, c->pending); /* the next one to connect waits for it */
+    }
     bool body = call->out.n > 0 && !call->head_only && call->status != 304;
     enum feed_verdict verdict = send_answer(c, slices, body ? 2 : 1);
     return verdict == FEED_GO_ON ? after_answer(c) : verdict;
