@@ -623,3 +623,19 @@ def test_large_answers_are_rationed_on_any_connection(start, connection):
     kept.close()
     seconds = time.monotonic() - began
     assert 0 < taken < (1 + seconds) * 4096 * 4096 * 1.5
+
+
+def test_questions_about_many_backends_are_rationed(start):
+    """Anybody may ask, and an answer looks at every backend on the thread that also checks their health."""
+    count = 20000
+    backends = [f"127.1.{i // 200}.{i % 200 + 1}:1000" for i in range(count)]
+    poise = start.poise(
+        config({"name": "app", "health": {"type": "none"}, "backends": backends}, admin={"listen": "127.0.0.1:0"})
+    )
+    admin, asked = Admin(poise), 0
+    began = time.monotonic()
+    while time.monotonic() - began < 2:
+        assert admin.ask("POST", "/api/v1/explain", {"request": "GET /"}).status == 200
+        asked += 1
+    seconds = time.monotonic() - began
+    assert asked <= 2 + (1 + seconds) * 4096 / (count * 512 / 4096)
