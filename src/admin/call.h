@@ -70,6 +70,7 @@ struct call {
     const char *type;             /* Content-Type */
     char fields[CALL_FIELDS_MAX]; /* further field lines, each with its CR LF */
     struct text out;
+    size_t work; /* what it took beyond writing `out`, as so many bytes more */
     /* Called when a later answer is there; NULL once the owner has dropped the call. */
     void (*answered)(void *owner, struct call *c);
     void *owner;

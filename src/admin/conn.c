@@ -127,7 +127,7 @@ static enum feed_verdict send_answer(struct conn *c, const struct slice *slices,
 /* After an answer: goes on at once, or when the others have had their turn. */
 static enum feed_verdict after_answer(struct conn *c)
 {
-    bool affordable = server_spend(c->server, c, c->pending);
+    bool affordable = server_spend(c->server, c, c->pending + c->call->work);
     next_request(c);
     if (affordable && ++c->served < TURN_REQUESTS_MAX)
         return FEED_GO_ON;
@@ -173,8 +173,11 @@ static enum feed_verdict answer(struct conn *c)
     struct slice slices[2] = {{c->head, (uint32_t)head_len, NULL},
                               {call->out.p, (uint32_t)call->out.n, NULL}};
     set_pending(c, call->out.n);
-    if (c->last)
+    if (c->last) {
         stream_last(c->stream);
+        (void)server_spend(c->server, c,
+                           c->pending + call->work); /* the next one to connect waits for it */
+    }
     bool body = call->out.n > 0 && !call->head_only && call->status != 304;
     enum feed_verdict verdict = send_answer(c, slices, body ? 2 : 1);
     return verdict == FEED_GO_ON ? after_answer(c) : verdict;

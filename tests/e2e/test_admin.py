@@ -605,3 +605,39 @@ def test_stop(start, served):
     poise.ended = True
     assert poise.wait() == 0, poise.err
     held.close()
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_large_answers_are_rationed_on_any_connection(start, connection):
+    """So many bytes a second: whoever takes a new connection for each answer gets no more of them."""
+    backends = [f"127.0.1.{i // 200 + 1}:{1000 + i}" for i in range(3000)]
+    one = {"name": "app", "health": {"type": "none"}, "backends": backends}
+    poise = start.poise(config(one, admin={"listen": "127.0.0.1:0"}))
+    admin, taken = Admin(poise), 0
+    began = time.monotonic()
+    kept = admin.connection()
+    while time.monotonic() - began < 2:
+        c = kept if connection == "keep-alive" else admin.connection()
+        c.request("GET", "/api/v1/pools", headers={"Connection": connection})
+        taken += len(c.getresponse().read())
+        if c is not kept:
+            c.close()
+    kept.close()
+    seconds = time.monotonic() - began
+    assert 0 < taken < (1 + seconds) * 4096 * 4096 * 1.5
+
+
+def test_questions_about_many_backends_are_rationed(start):
+    """Anybody may ask, and an answer looks at every backend on the thread that also checks their health."""
+    count = 20000
+    backends = [f"127.1.{i // 200}.{i % 200 + 1}:1000" for i in range(count)]
+    poise = start.poise(
+        config({"name": "app", "health": {"type": "none"}, "backends": backends}, admin={"listen": "127.0.0.1:0"})
+    )
+    admin, asked = Admin(poise), 0
+    began = time.monotonic()
+    while time.monotonic() - began < 2:
+        assert admin.ask("POST", "/api/v1/explain", {"request": "GET /"}).status == 200
+        asked += 1
+    seconds = time.monotonic() - began
+    assert asked <= 2 + (1 + seconds) * 4096 / (count * 512 / 4096)
