@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/claims.h"
 
+#include "app/config_path.h"
 #include "config/difference.h"
 
 #include <malloc.h>
@@ -97,11 +98,6 @@ struct claims *claims_new(const struct snapshot *s, struct span text)
     return c;
 }
 
-static const char *env(const char *name)
-{
-    return getenv(name);
-}
-
 struct claims *claims_of_text(const char *source, struct span text,
                               const struct config_overrides *overrides)
 {
@@ -109,7 +105,7 @@ struct claims *claims_of_text(const char *source, struct span text,
     const struct snapshot *s = NULL;
     struct claims *c = NULL;
     char why[512];
-    int r = config_load(source, text, env, &found, &s);
+    int r = config_load(source, text, config_process_env, &found, &s);
     diagnostics_fini(&found);
     if (r == 0 && config_override(&s, overrides, why, sizeof(why)))
         c = claims_new(s, text);
@@ -143,7 +139,7 @@ static const struct snapshot *snapshot_of_text(const char *source, struct span t
 {
     struct diagnostics found;
     const struct snapshot *s = NULL;
-    if (config_load(source, text, env, &found, &s) < 0)
+    if (config_load(source, text, config_process_env, &found, &s) < 0)
         s = NULL;
     diagnostics_fini(&found);
     return s;

@@ -83,16 +83,11 @@ static void report(const struct cli_args *args, const char *path, const struct s
         put_summary(path, s, d);
 }
 
-static const char *environment(const char *name)
-{
-    return getenv(name);
-}
-
 static int check_text(const struct cli_args *args, const char *path, struct span text)
 {
     struct diagnostics d;
     const struct snapshot *s = NULL;
-    bool valid = config_load(path, text, environment, &d, &s) == 0;
+    bool valid = config_load(path, text, config_process_env, &d, &s) == 0;
     report(args, path, s, &d);
     if (valid)
         snapshot_unref(&s);

@@ -66,11 +66,6 @@ static int by_snapshot(const struct cli_args *args, const struct explain_questio
     return code;
 }
 
-static const char *environment(const char *name)
-{
-    return getenv(name);
-}
-
 static int by_file(const struct cli_args *args, const struct explain_question *q, const char *path)
 {
     char why[512];
@@ -81,7 +76,7 @@ static int by_file(const struct cli_args *args, const struct explain_question *q
     struct diagnostics d;
     const struct snapshot *s = NULL;
     int code = EXIT_CONFIG;
-    if (config_load(path, span_of(text, len), environment, &d, &s) == 0) {
+    if (config_load(path, span_of(text, len), config_process_env, &d, &s) == 0) {
         code = by_snapshot(args, q, s);
         snapshot_unref(&s);
     } else {

@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 const char config_path_none[] = "there is neither ./poise.yaml nor /etc/poise/poise.yaml; "
@@ -18,4 +19,9 @@ const char *config_path_find(const char *given)
             return places[i];
     }
     return NULL;
+}
+
+const char *config_process_env(const char *name)
+{
+    return getenv(name);
 }

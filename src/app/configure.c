@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/configure.h"
 
+#include "app/config_path.h"
 #include "app/exit_code.h"
 #include "app/term.h"
 #include "config/load.h"
@@ -10,17 +11,12 @@
 
 #define WHY_MAX 512
 
-static const char *env(const char *name)
-{
-    return getenv(name);
-}
-
 /* Checks `text`; NULL after the errors were printed. */
 static const struct snapshot *load(const char *source, struct span text, bool quiet)
 {
     struct diagnostics found;
     const struct snapshot *s = NULL;
-    int r = config_load(source, text, env, &found, &s);
+    int r = config_load(source, text, config_process_env, &found, &s);
     if (found.count > 0 && (r < 0 || !quiet))
         diagnostics_print(&found, stderr, term_colour(stderr));
     diagnostics_fini(&found);

@@ -34,11 +34,6 @@ static void set_socket(struct target *t, const char *path)
     (void)snprintf(t->text, sizeof(t->text), "unix:%s", path);
 }
 
-static const char *environment(const char *name)
-{
-    return getenv(name);
-}
-
 /* What the configuration says about the admin; a file that is not there or not good says nothing.
  */
 static void from_configuration(const char *given, struct target *t)
@@ -50,7 +45,8 @@ static void from_configuration(const char *given, struct target *t)
         return;
     struct diagnostics found;
     const struct snapshot *s = NULL;
-    if (config_load(path, span_of(text, len), environment, &found, &s) == 0 && s->admin.enabled) {
+    if (config_load(path, span_of(text, len), config_process_env, &found, &s) == 0 &&
+        s->admin.enabled) {
         if (!t->text[0] && s->admin.socket)
             set_socket(t, s->admin.socket);
         else if (!t->text[0])

@@ -6,6 +6,7 @@
 #include "app/reload.h"
 
 #include "account/account.h"
+#include "app/config_path.h"
 #include "app/pools.h"
 #include "app/reload_plan.h"
 #include "app/steer.h"
@@ -73,11 +74,6 @@ static void say_memory(struct attempt *a)
 
 /* ---- read and check ---- */
 
-static const char *env(const char *name)
-{
-    return getenv(name);
-}
-
 /* As `poise check` prints them, and the first few in the log. */
 static void say_diagnostics(struct attempt *a, const struct diagnostics *found)
 {
@@ -101,7 +97,8 @@ static bool load(struct attempt *a, const char *text, size_t len)
 {
     const char *path = door_config_path(a->e->door);
     struct diagnostics found;
-    int r = config_load(path ? path : "command line", span_of(text, len), env, &found, &a->next);
+    int r = config_load(path ? path : "command line", span_of(text, len), config_process_env,
+                        &found, &a->next);
     if (r < 0)
         say_diagnostics(a, &found);
     diagnostics_fini(&found);

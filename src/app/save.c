@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/save.h"
 
+#include "app/config_path.h"
 #include "app/steer_say.h"
 #include "base/map.h"
 #include "config/edit.h"
@@ -17,11 +18,6 @@ struct changes {
     char (*texts)[ADDRESS_TEXT_MAX]; /* addresses of additions, by change */
     bool failed;                     /* out of memory */
 };
-
-static const char *environment(const char *name)
-{
-    return getenv(name);
-}
 
 /* ---- what is other ---- */
 
@@ -118,7 +114,8 @@ static void write_text(struct save_file *f, struct span text, const struct chang
 {
     char why[WHY_MAX] = "";
     size_t len;
-    char *out = config_edit(f->path, text, environment, c->list, c->count, &len, why, sizeof(why));
+    char *out =
+        config_edit(f->path, text, config_process_env, c->list, c->count, &len, why, sizeof(why));
     if (!out) {
         steer_say(ret, STEER_CONFLICT, NULL, "%s is not changed: %s", f->path, why);
         return;
@@ -147,7 +144,7 @@ static void save_text(struct save_file *f, const struct snapshot *s, struct pool
     struct diagnostics d;
     const struct snapshot *file = NULL;
     struct changes c = {0};
-    if (config_load(f->path, text, environment, &d, &file) < 0)
+    if (config_load(f->path, text, config_process_env, &d, &file) < 0)
         steer_say(ret, STEER_INVALID, NULL, "%s is not valid now and is left as it is", f->path);
     diagnostics_fini(&d);
     if (!file)
