@@ -2,10 +2,10 @@
 #include "app/demo_balancer.h"
 
 #include "account/reason.h"
+#include "app/door_wire.h"
 #include "base/bytes.h"
 #include "base/check.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -34,31 +34,18 @@ static void write_config(struct writer *w, const struct demo_backend_address *ba
                  backends[i].port);
 }
 
-static bool write_all(int fd, struct span text)
-{
-    while (!span_empty(text)) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text = span_from(text, (size_t)n);
-    }
-    return true;
-}
-
 static bool make_files(struct demo_balancer *b, const struct demo_backend_address *backends,
                        size_t count)
 {
     char text[2048];
     struct writer w = writer_of(text, sizeof(text));
-    b->config = memfd_create("poise.yaml", MFD_CLOEXEC);
     b->log = memfd_create("load_balancer.log", MFD_CLOEXEC);
-    if (b->config < 0 || b->log < 0)
+    if (b->log < 0)
         return false;
     write_config(&w, backends, count, b->log);
     CHECK(w_ok(&w));
-    return write_all(b->config, w_span_of_result(&w));
+    b->config = wire_file("poise.yaml", w_span_of_result(&w));
+    return b->config >= 0;
 }
 
 static bool start_child(struct demo_balancer *b)
