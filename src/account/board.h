@@ -47,7 +47,7 @@ struct board_key board_key(uint32_t number);
 #define BOARD_CLASSES 6
 
 /* Reasons for which no connection to a backend could be had. */
-#define BOARD_CONNECT_REASONS 5
+#define BOARD_CONNECT_REASONS 9
 enum reason board_connect_reason(size_t i);
 
 /* NULL without memory. Up to `count` accounts, each to be added before it counts anything. */

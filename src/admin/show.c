@@ -308,8 +308,10 @@ void show_backends(struct json *j, const struct show *s, const struct pool *pool
 
 static void put_health(struct json *j, const struct health_conf *h)
 {
-    static const char *const names[] = {
-        [HEALTH_NONE] = "none", [HEALTH_TCP] = "tcp", [HEALTH_HTTP] = "http"};
+    static const char *const names[] = {[HEALTH_NONE] = "none",
+                                        [HEALTH_TCP] = "tcp",
+                                        [HEALTH_HTTP] = "http",
+                                        [HEALTH_GRPC] = "grpc"};
     j_object(j, "health");
     j_str(j, "type", names[h->type]);
     if (h->type == HEALTH_HTTP)

@@ -52,6 +52,33 @@ static const struct option_word protocol_words[] = {
     {0},
 };
 
+static const struct option_word pool_protocol_words[] = {
+    {"http", PROTOCOL_HTTP, NULL},
+    {"http2", PROTOCOL_HTTP2, NULL},
+    {"tcp", PROTOCOL_TCP, NULL},
+    {0},
+};
+
+static const struct option_word tls_version_words[] = {
+    {"1.2", TLS_VERSION_1_2, NULL},
+    {"1.3", TLS_VERSION_1_3, NULL},
+    {0},
+};
+
+static const struct option_word client_auth_words[] = {
+    {"none", CLIENT_AUTH_NONE, NULL},
+    {"optional", CLIENT_AUTH_OPTIONAL, NULL},
+    {"require", CLIENT_AUTH_REQUIRE, NULL},
+    {0},
+};
+
+static const struct option_word proxy_words[] = {
+    {"none", PROXY_NONE, NULL},
+    {"v1", PROXY_V1, NULL},
+    {"v2", PROXY_V2, NULL},
+    {0},
+};
+
 static const struct option_word balance_words[] = {
     {"round_robin", BALANCE_ROUND_ROBIN, NULL},
     {"least_connections", BALANCE_LEAST_CONNECTIONS, NULL},
@@ -65,6 +92,7 @@ static const struct option_word health_words[] = {
     {"none", HEALTH_NONE, NULL},
     {"tcp", HEALTH_TCP, NULL},
     {"http", HEALTH_HTTP, NULL},
+    {"grpc", HEALTH_GRPC, NULL},
     {0},
 };
 
@@ -141,12 +169,16 @@ static const struct scope_info scope_infos[] = {
     [SCOPE_DRAIN] = {"drain", "drain", 0, 0},
     [SCOPE_LISTENER] = {"listener", "listeners[]", sizeof(struct listener_conf),
                         _Alignof(struct listener_conf)},
+    [SCOPE_LISTENER_TLS] = {"tls", "listeners[].tls", 0, 0},
+    [SCOPE_CERTIFICATE] = {"certificate", "listeners[].tls.certificates[]",
+                           sizeof(struct certificate_conf), _Alignof(struct certificate_conf)},
     [SCOPE_LISTENER_TIMEOUTS] = {"timeouts", "listeners[].timeouts", 0, 0},
     [SCOPE_LISTENER_LIMITS] = {"limits", "listeners[].limits", 0, 0},
     [SCOPE_ROUTE] = {"route", "listeners[].routes[]", sizeof(struct route_conf),
                      _Alignof(struct route_conf)},
     [SCOPE_MATCH] = {"match", "listeners[].routes[].match", 0, 0},
     [SCOPE_POOL] = {"pool", "pools[]", sizeof(struct pool_conf), _Alignof(struct pool_conf)},
+    [SCOPE_POOL_TLS] = {"tls", "pools[].tls", 0, 0},
     [SCOPE_HEALTH] = {"health", "pools[].health", 0, 0},
     [SCOPE_PASSIVE_HEALTH] = {"passive_health", "pools[].passive_health", 0, 0},
     [SCOPE_RETRIES] = {"retries", "pools[].retries", 0, 0},
@@ -224,7 +256,7 @@ const char *balance_name(enum balance b)
 
 const char *protocol_name(enum protocol p)
 {
-    const char *name = option_word_of(protocol_words, (int)p);
+    const char *name = option_word_of(pool_protocol_words, (int)p);
     CHECK(name != NULL);
     return name;
 }

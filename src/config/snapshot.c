@@ -91,7 +91,7 @@ static void print_listener(const struct snapshot *s, const struct listener_conf 
 static void print_pool(const struct pool_conf *p, FILE *out)
 {
     static const char *const checks[] = {
-        [HEALTH_NONE] = "no", [HEALTH_TCP] = "tcp", [HEALTH_HTTP] = "http"};
+        [HEALTH_NONE] = "no", [HEALTH_TCP] = "tcp", [HEALTH_HTTP] = "http", [HEALTH_GRPC] = "grpc"};
     size_t backups = 0;
     for (size_t i = 0; i < p->backend_count; i++)
         backups += p->backends[i].backup;

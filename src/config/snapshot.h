@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum protocol { PROTOCOL_HTTP, PROTOCOL_TCP };
+enum protocol { PROTOCOL_HTTP, PROTOCOL_TCP, PROTOCOL_HTTP2 /* of pools */ };
 
 enum balance {
     BALANCE_ROUND_ROBIN,
@@ -34,7 +34,13 @@ enum balance {
     BALANCE_SOURCE_HASH,
 };
 
-enum health_type { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP };
+enum health_type { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP, HEALTH_GRPC };
+
+enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
+
+enum client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRE };
+
+enum proxy_version { PROXY_NONE, PROXY_V1, PROXY_V2 };
 
 enum access_format { ACCESS_NONE, ACCESS_JSON, ACCESS_COMBINED, ACCESS_CLF, ACCESS_HAPROXY };
 
@@ -59,8 +65,9 @@ struct status_range {
 
 struct health_conf {
     enum health_type type;
-    const char *path; /* http */
-    const char *host; /* http: Host field; NULL = the backend's address */
+    const char *path;    /* http */
+    const char *host;    /* http: Host field; NULL = the backend's address */
+    const char *service; /* grpc: the service asked about; NULL = the server as a whole */
     struct status_range *expect;
     size_t expect_count;
     uint32_t interval_ms, timeout_ms;
@@ -73,12 +80,23 @@ struct passive_conf {
     uint32_t window_ms, eject_for_ms;
 };
 
+/* How we speak TLS to backends. */
+struct pool_tls_conf {
+    bool enabled;           /* the block is there */
+    const char *ca;         /* file of those trusted; NULL = the system's */
+    bool verify;            /* chain and name */
+    const char *sni;        /* the name asked for and verified; NULL = the backend's address */
+    const char *cert, *key; /* files of ours; NULL = none; key NULL = in cert's file */
+};
+
 enum retry_on { RETRY_ON_CONNECT_FAILURE = 1, RETRY_ON_RESET_BEFORE_RESPONSE = 2 };
 
 struct pool_conf {
     const char *name;
     enum balance balance;
     enum protocol protocol;
+    struct pool_tls_conf tls;
+    enum proxy_version proxy_protocol; /* what we send first on a connection */
     struct health_conf health;
     struct passive_conf passive;
     uint32_t retry_attempts; /* further attempts after the first; 0..RETRY_ATTEMPTS_MAX */
@@ -112,8 +130,38 @@ struct route_conf {
     size_t method_count;
     struct match_field *fields;
     size_t field_count;
+    const char **snis; /* as hosts: the name asked for in TLS */
+    size_t sni_count;
+    const char **client_subjects; /* of a verified client certificate: RFC 2253, exactly */
+    size_t client_subject_count;
+    const char **client_sans; /* one of its names: DNS in any case, *.suffix; e-mail, URI, IP */
+    size_t client_san_count;
+    const char **client_fingerprints; /* SHA-256 of it in hex, with or without colons */
+    size_t client_fingerprint_count;
     uint32_t pool; /* index into pools */
     struct origin origin;
+};
+
+/* A certificate with its key; two of one name, of RSA and ECDSA, stand side by side. */
+struct certificate_conf {
+    const char *cert;   /* file: the certificate, then those between it and the root */
+    const char *key;    /* file; NULL = in cert's */
+    const char *ocsp;   /* file: a DER response to staple, or NULL */
+    const char **names; /* it is shown for, "*.suffix" too; none = those it names itself */
+    size_t name_count;
+    struct origin origin;
+};
+
+/* How clients speak TLS to us. */
+struct listener_tls_conf {
+    bool enabled;                          /* the block is there */
+    struct certificate_conf *certificates; /* the first where no name fits */
+    size_t certificate_count;
+    enum tls_version min_version;
+    enum client_auth client_auth;
+    const char *client_ca; /* file of those whose clients are trusted */
+    bool tickets;
+    uint64_t hsts_ms; /* max-age of Strict-Transport-Security; 0 = no such field */
 };
 
 struct listener_conf {
@@ -125,6 +173,12 @@ struct listener_conf {
     uint32_t max_connections; /* 0 = as many as descriptors allow */
     struct route_conf *routes;
     size_t route_count;
+    struct listener_tls_conf tls;
+    bool http2;
+    struct address_block *proxies; /* peers that begin with a PROXY header */
+    size_t proxy_count;
+    uint16_t redirect_port;        /* of https:// all requests are sent to; 0 = none */
+    const char *acme_challenge;    /* folder of ACME's tokens, or NULL */
     struct address_block *trusted; /* peers whose X-Forwarded-* are believed and appended to */
     size_t trusted_count;
     /* timeouts of the client's side */
@@ -134,7 +188,9 @@ struct listener_conf {
     uint32_t idle_ms;        /* keep-alive, between requests */
     uint32_t tunnel_ms;      /* after an upgrade, and of TCP: no byte in either direction */
     uint64_t body_bytes_max; /* 0 = no limit: 413 */
+    uint32_t handshake_ms;   /* PROXY header, ClientHello and TLS handshake together */
     uint32_t line_bytes_max, head_bytes_max, fields_max;
+    uint32_t streams_max; /* requests at a time on one HTTP/2 connection */
     struct origin origin;
 };
 

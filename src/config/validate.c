@@ -196,6 +196,8 @@ static void use_pool(struct load *l, const struct listener_conf *listener, uint3
     struct pool_conf *pool = pools[index].target;
     const struct block *b = &pools[index];
     bool written = b->places[block_index(b, "protocol")].line != 0;
+    if (pool->protocol == PROTOCOL_HTTP2 && listener->protocol == PROTOCOL_HTTP)
+        return;
     if (!written && speakers[index].listener == NULL) {
         speakers[index] = (struct speaker){listener, at};
         pool->protocol = listener->protocol;
@@ -225,7 +227,7 @@ static void spread_protocols(struct load *l)
         const struct block *routes = block_children(&b[i], "routes", &route_count);
         if (listener->pool >= 0)
             use_pool(l, listener, (uint32_t)listener->pool, block_place(&b[i], "pool"), speakers);
-        for (size_t k = 0; k < route_count && listener->protocol == PROTOCOL_HTTP; k++) {
+        for (size_t k = 0; k < route_count; k++) {
             const struct route_conf *route = routes[k].target;
             use_pool(l, listener, route->pool, block_place(&routes[k], "pool"), speakers);
         }
@@ -237,6 +239,8 @@ static void spread_protocols(struct load *l)
 static bool matches_all(const struct route_conf *r)
 {
     return r->host_count == 0 && r->path == NULL && r->method_count == 0 && r->field_count == 0 &&
+           r->sni_count == 0 && r->client_subject_count == 0 && r->client_san_count == 0 &&
+           r->client_fingerprint_count == 0 &&
            (r->path_prefix == NULL || strcmp(r->path_prefix, "/") == 0);
 }
 
@@ -260,6 +264,84 @@ static void check_routes(struct load *l, const struct block *listener)
     }
 }
 
+/* What only makes sense with something else. */
+struct needs {
+    const char *key;
+    bool met;
+    const char *why;
+};
+
+static void check_needs(struct load *l, const struct block *b, const struct needs *needs,
+                        size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = block_index(b, needs[i].key);
+        if (b->places[at].line && !needs[i].met)
+            diagnose_error(l->d, b->places[at], "'%s' %s", needs[i].key, needs[i].why);
+    }
+}
+
+static const char tcp_route[] = "is not known of a tcp connection; its routes match by sni alone";
+
+static void check_tcp_match(struct load *l, const struct block *route)
+{
+    size_t count;
+    const struct block *match = block_children(route, "match", &count);
+    const struct needs needs[] = {
+        {"host", false, tcp_route},        {"path", false, tcp_route},
+        {"path_prefix", false, tcp_route}, {"method", false, tcp_route},
+        {"headers", false, tcp_route},     {"client_subject", false, tcp_route},
+        {"client_san", false, tcp_route},  {"client_fingerprint", false, tcp_route},
+    };
+    check_needs(l, match, needs, ARRAY_LEN(needs));
+}
+
+static void check_listener_tls(struct load *l, const struct block *b)
+{
+    struct listener_conf *listener = b->target;
+    size_t count;
+    const struct block *tls = block_children(b, "tls", &count);
+    listener->tls.enabled = tls->at.line != 0;
+    if (!listener->tls.enabled)
+        return;
+    bool asks = listener->tls.client_auth != CLIENT_AUTH_NONE;
+    const struct needs needs[] = {
+        {"client_ca", asks, "is for 'client_auth: require' or 'client_auth: optional'"},
+        {"client_auth", !asks || listener->tls.client_ca, "needs 'client_ca'"},
+        {"hsts", listener->protocol == PROTOCOL_HTTP, "is for protocol: http"},
+    };
+    check_needs(l, tls, needs, ARRAY_LEN(needs));
+    if (l->whole && listener->tls.certificate_count == 0 &&
+        tls->places[block_index(tls, "certificates")].line == 0)
+        diagnose(l->d,
+                 &(struct finding){.at = tls->at,
+                                   .hint = "add 'certificates: [{cert: FILE, key: FILE}]'"},
+                 "tls of listener '%s' has no certificates", listener->name ? listener->name : "");
+    const struct block *c = block_children(tls, "certificates", &count);
+    for (size_t i = 0; i < count; i++)
+        ((struct certificate_conf *)c[i].target)->origin =
+            (struct origin){c[i].at.line, c[i].at.column};
+}
+
+/* How clients come. */
+static void check_arrival(struct load *l, const struct block *b)
+{
+    struct listener_conf *listener = b->target;
+    bool http = listener->protocol == PROTOCOL_HTTP;
+    size_t count;
+    const struct block *routes = block_children(b, "routes", &count);
+    check_listener_tls(l, b);
+    const struct needs needs[] = {
+        {"http2", http, "is for protocol: http"},
+        {"redirect_https", http && (!listener->tls.enabled || listener->redirect_port == 0),
+         http ? "is for listeners without tls" : "is for protocol: http"},
+        {"acme_challenge", http, "is for protocol: http"},
+    };
+    check_needs(l, b, needs, ARRAY_LEN(needs));
+    for (size_t i = 0; i < count && !http; i++)
+        check_tcp_match(l, &routes[i]);
+}
+
 static void check_listener(struct load *l, const struct block *b)
 {
     struct listener_conf *listener = b->target;
@@ -267,18 +349,16 @@ static void check_listener(struct load *l, const struct block *b)
     bool pool_written = b->places[block_index(b, "pool")].line != 0;
     const char *name = listener->name ? listener->name : "";
     listener->origin = (struct origin){b->at.line, b->at.column};
-    if (l->whole && !pool_written && (!routes_written || listener->protocol == PROTOCOL_TCP))
+    bool needs_pool = !routes_written && listener->redirect_port == 0 && !listener->acme_challenge;
+    if (l->whole && !pool_written && needs_pool)
         diagnose(l->d, &(struct finding){.at = block_place(b, "name"), .hint = "add 'pool: NAME'"},
-                 "listener '%s' has no pool%s", name,
-                 listener->protocol == PROTOCOL_TCP ? "" : " and no routes");
-    if (routes_written && listener->protocol == PROTOCOL_TCP)
-        diagnose_error(l->d, block_place(b, "routes"),
-                       "listener '%s' speaks tcp, where there are no requests to route", name);
+                 "listener '%s' has no pool and no routes", name);
     if (listener->head_bytes_max < listener->line_bytes_max && l->d->errors == 0)
         diagnose_warning(l->d, block_place(b, "limits"),
                          "a head cannot be longer than 'head', so 'line' never applies");
     name_routes(l, b);
     check_routes(l, b);
+    check_arrival(l, b);
 }
 
 /* ---- pools ---- */
@@ -295,6 +375,10 @@ static void check_health(struct load *l, const struct block *pool)
                 l->d,
                 &(struct finding){.at = block_place(b, http_only[i]), .hint = "add 'type: http'"},
                 "'%s' is for health checks of type http", http_only[i]);
+    if (b->places[block_index(b, "service")].line && owner->health.type != HEALTH_GRPC)
+        diagnose(l->d,
+                 &(struct finding){.at = block_place(b, "service"), .hint = "add 'type: grpc'"},
+                 "'service' is for health checks of type grpc");
     if (owner->health.timeout_ms > owner->health.interval_ms && owner->health.type != HEALTH_NONE)
         diagnose_warning(l->d, block_place(b, "timeout"),
                          "a check may take longer than the interval; the next one waits for it");
@@ -323,6 +407,24 @@ static void check_weights(struct load *l, const struct block *b)
                          pool->name);
 }
 
+static void check_pool_tls(struct load *l, const struct block *b)
+{
+    struct pool_conf *pool = b->target;
+    size_t count;
+    const struct block *tls = block_children(b, "tls", &count);
+    pool->tls.enabled = tls->at.line != 0;
+    const struct needs needs[] = {
+        {"key", pool->tls.cert != NULL, "needs 'cert'"},
+        {"ca", pool->tls.verify, "is not looked at with 'verify: false'"},
+    };
+    if (pool->tls.enabled)
+        check_needs(l, tls, needs, ARRAY_LEN(needs));
+    if (pool->tls.enabled && !pool->tls.verify)
+        diagnose_warning(l->d, block_place(tls, "verify"),
+                         "whoever is between here and the backends of pool '%s' may pose as them",
+                         pool->name);
+}
+
 static void check_pool(struct load *l, const struct block *b, bool used)
 {
     struct pool_conf *pool = b->target;
@@ -332,6 +434,7 @@ static void check_pool(struct load *l, const struct block *b, bool used)
     if (pool->name == NULL)
         return;
     check_weights(l, b);
+    check_pool_tls(l, b);
     if (!used && l->whole)
         diagnose_warning(l->d, block_place(b, "name"), "no listener uses pool '%s'", pool->name);
 }

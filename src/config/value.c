@@ -406,6 +406,7 @@ static const struct value_type types[TYPE_COUNT] = {
                       VALUE_TEXT, ITEM(struct address), read_address, print_address},
     [TYPE_NETWORK] = {"network", "a network: 10.0.0.0/8, or one address", NULL, VALUE_TEXT,
                       ITEM(struct address_block), read_network, print_network},
+    [TYPE_TEXT] = {"text", "a text", NULL, VALUE_TEXT, ITEM(const char *), read_file, print_text},
     [TYPE_STATUS] = {"status range", "a status or a range: 204, 200-399",
                      "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$", VALUE_BARE, ITEM(struct status_range),
                      read_status, print_status},

@@ -30,8 +30,14 @@ static enum walk_event next_item(struct walk *w, struct walk_frame *f)
     return WALK_ITEM;
 }
 
+static bool is_of_http(const struct option *o)
+{
+    struct span name = span_cstr(o->name);
+    return span_eq(name, span_str("http2")) || span_eq(name, span_str("redirect_https"));
+}
+
 /* Values that nobody wrote and that would not be legal where they stand: names made of addresses,
- * and what only http checks have. */
+ * and what only http listeners or http checks have. */
 static bool is_implied(const struct block *b, size_t i)
 {
     enum option_type type = b->options[i].type;
@@ -42,6 +48,10 @@ static bool is_implied(const struct block *b, size_t i)
         const struct pool_conf *pool = b->target;
         return pool->health.type != HEALTH_HTTP;
     }
+    if (b->scope == SCOPE_LISTENER && is_of_http(&b->options[i])) {
+        const struct listener_conf *listener = b->target;
+        return listener->protocol != PROTOCOL_HTTP;
+    }
     return type == TYPE_NAME;
 }
 
@@ -50,10 +60,17 @@ static bool is_shown(const struct block *b, size_t i)
     return value_is_set(&b->options[i], b->target) && !is_implied(b, i);
 }
 
-/* Blocks without anything in them: "match:" alone would have no value. */
+/* Blocks whose presence says something of its own. */
+static bool is_optional(enum scope scope)
+{
+    return scope == SCOPE_ADMIN || scope == SCOPE_LISTENER_TLS || scope == SCOPE_POOL_TLS;
+}
+
+/* Blocks that nobody wrote, and those without anything in them: "match:" alone would have no value.
+ */
 static bool is_hidden(const struct block *child)
 {
-    if (child->scope == SCOPE_ADMIN && child->at.line == 0)
+    if (is_optional(child->scope) && child->at.line == 0)
         return true;
     for (size_t i = 0; i < child->option_count; i++)
         if (is_shown(child, i))

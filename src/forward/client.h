@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 
+struct arrival;
 struct forwarder;
 struct front;
 struct client;
@@ -33,8 +34,12 @@ struct client {
     struct forwarder *f;
     struct front *front;
     struct stream *stream;
+    struct arrival *arrival; /* one block of malloc, freed with it; NULL: plain and direct */
     struct side side;
 };
+
+/* Who it is: of its connection, or as a PROXY header says. */
+struct address client_peer(const struct client *c);
 
 /* Takes over an accepted stream; closes it when there is no room. */
 void client_h1_open(struct forwarder *f, struct front *front, struct stream *s);

@@ -186,7 +186,7 @@ static void answer_alone(struct client_h1 *c, enum reason why)
     c->keep_alive = false;
     struct record r = {
         .start_wall_ms = loop_wall_ms(f->loop),
-        .client = stream_peer(c->base.stream),
+        .client = client_peer(&c->base),
         .listener = span_cstr(conf_of(c)->name),
         .http = true,
         .made_here = true,
@@ -233,8 +233,9 @@ static bool on_head(struct h1_conn *h1, struct head *h, struct slice raw)
     c->chunked = c->until_close = c->request_done = false;
     if (c->has_body)
         set_timer(c, conf_of(c)->body_ms);
-    struct address peer = stream_peer(c->base.stream);
-    if (!exchange_begin_http(f, front_conf(c->base.front), &c->base.side, h, &peer))
+    struct address peer = client_peer(&c->base);
+    if (!exchange_begin_http(f, front_conf(c->base.front), &c->base.side, h, &peer,
+                             c->base.arrival))
         answer_alone(c, REASON_overload);
     return !h1->doomed;
 }

@@ -325,7 +325,8 @@ static void queue_timeout(struct timer *t)
 }
 
 static struct exchange *exchange_new(struct forwarder *f, const struct front_conf *front,
-                                     struct side *client, const struct address *peer)
+                                     struct side *client, const struct address *peer,
+                                     const struct arrival *arrival)
 {
     struct exchange *x = slab_get(&f->exchanges);
     if (!x)
@@ -337,6 +338,7 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front_con
     x->front = front;
     front_conf_use(front, f->index);
     x->client = client;
+    x->arrival = arrival;
     x->peer = *peer;
     if (UNLIKELY(peer->text))
         x->peer.text = ""; /* that path is the loop's memory */
@@ -435,9 +437,10 @@ static void pick(struct exchange *x, enum reason fallback)
 }
 
 bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, struct side *client,
-                         const struct head *h, const struct address *peer)
+                         const struct head *h, const struct address *peer,
+                         const struct arrival *arrival)
 {
-    struct exchange *x = exchange_new(f, front, client, peer);
+    struct exchange *x = exchange_new(f, front, client, peer, arrival);
     if (!x)
         return false;
     x->http = true;
@@ -467,9 +470,9 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
 }
 
 bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, struct side *client,
-                        const struct address *peer)
+                        const struct address *peer, const struct arrival *arrival)
 {
-    struct exchange *x = exchange_new(f, front, client, peer);
+    struct exchange *x = exchange_new(f, front, client, peer, arrival);
     if (!x)
         return false;
     x->client_waits = true;

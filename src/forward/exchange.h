@@ -33,6 +33,7 @@
 #include "io/loop.h"
 #include "pick/pick.h"
 
+struct arrival;
 struct forwarder;
 struct front_conf;
 
@@ -63,7 +64,8 @@ struct exchange {
     struct forwarder *f;
     const struct front_conf *front; /* one use, until it is freed */
     struct side *client;
-    struct side *backend; /* NULL until picked */
+    struct side *backend;          /* NULL until picked */
+    const struct arrival *arrival; /* the client's, or NULL: plain and direct */
 
     struct pool *pool;
     const struct route_conf *route;
@@ -126,11 +128,12 @@ struct exchange {
  * client->x is NULL.
  */
 bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, struct side *client,
-                         const struct head *h, const struct address *peer);
+                         const struct head *h, const struct address *peer,
+                         const struct arrival *arrival);
 
 /* A TCP connection arrived. */
 bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, struct side *client,
-                        const struct address *peer);
+                        const struct address *peer, const struct arrival *arrival);
 
 /* ---- from either side ---- */
 

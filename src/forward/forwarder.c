@@ -7,6 +7,7 @@
 #include "forward/forwarder.h"
 
 #include "base/check.h"
+#include "codec/arrival.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/h1_conn.h"
@@ -14,6 +15,7 @@
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
@@ -87,6 +89,8 @@ void forwarder_client_closed(struct forwarder *f, struct client *c)
 {
     CHECK(f->client_count > 0);
     list_del(&c->link);
+    free(c->arrival);
+    c->arrival = NULL;
     if (UNLIKELY(front_leaving(c->front)))
         front_client_gone(&c->front->stays[f->index]);
     if (f->client_count-- == f->clients_max && f->full)
@@ -147,6 +151,11 @@ void forwarder_close_all(struct forwarder *f)
 void forwarder_forget_backend(struct forwarder *f, const struct backend *b)
 {
     idle_close_backend(f->idle, b);
+}
+
+struct address client_peer(const struct client *c)
+{
+    return c->arrival ? c->arrival->peer : stream_peer(c->stream);
 }
 
 /* ---- outbox ---- */

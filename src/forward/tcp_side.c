@@ -261,8 +261,8 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
     stream_set_ops(s, &client_stream_ops, c);
     forwarder_client_opened(f, &c->base);
     atomic_fetch_add_explicit(&front->connections, 1, memory_order_relaxed);
-    struct address peer = stream_peer(s);
-    if (!exchange_begin_tcp(f, front_conf(front), &c->base.side, &peer))
+    struct address peer = client_peer(&c->base);
+    if (!exchange_begin_tcp(f, front_conf(front), &c->base.side, &peer, c->base.arrival))
         client_end(c, true);
 }
 

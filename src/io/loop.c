@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "io/bulk_priv.h"
+#include "io/layer.h"
 #include "io/loop_priv.h"
 
 #include <sys/resource.h>
@@ -42,6 +43,7 @@ void loop_init(struct loop *loop, const struct engine *engine, const struct loop
     loop->engine = engine;
     loop->streams_max = options->streams_max ? options->streams_max : streams_by_file_limit();
     list_init(&loop->acceptors);
+    loop->deferred_end = &loop->deferred;
     loop_read_clock(loop);
     timer_wheel_init(&loop->wheel, loop->now_ns / NS_PER_MS);
     buf_pools_init(loop);
@@ -56,6 +58,7 @@ void loop_fini(struct loop *loop)
 {
     CHECK(list_empty(&loop->acceptors));
     CHECK(loop->stats.streams_open == 0);
+    CHECK(loop->deferred == NULL);
     buf_put(&loop->receive);
     buf_pools_fini(loop);
     pipe_pool_fini(&loop->pipes);
@@ -171,13 +174,52 @@ static void run_messages(struct loop *loop)
     }
 }
 
+/* ---- the end of a turn ---- */
+
+void loop_defer(struct loop *loop, struct deferred *d)
+{
+    if (d->waits)
+        return;
+    d->waits = true;
+    d->next = NULL;
+    *loop->deferred_end = d;
+    loop->deferred_end = &d->next;
+}
+
+void loop_defer_cancel(struct loop *loop, struct deferred *d)
+{
+    struct deferred **at = &loop->deferred;
+    if (!d->waits)
+        return;
+    while (*at != d)
+        at = &(*at)->next;
+    *at = d->next;
+    if (loop->deferred_end == &d->next)
+        loop->deferred_end = at;
+    d->waits = false;
+}
+
+/* Those that wait now; what they defer waits for the next turn. */
+static void run_deferred(struct loop *loop)
+{
+    struct deferred *last = NULL;
+    for (struct deferred *d = loop->deferred; d; d = d->next)
+        last = d;
+    for (bool more = last != NULL; more;) {
+        struct deferred *d = loop->deferred;
+        more = d != last;
+        loop_defer_cancel(loop, d);
+        d->fn(d);
+    }
+}
+
 /* ---- turns ---- */
 
 /* How long this turn may sleep. When it may, senders are told to wake us. */
 static int wait_ms(struct loop *loop)
 {
     uint64_t patience = loop->engine->patience_ms(loop);
-    if (patience == 0)
+    if (patience == 0 || loop->deferred)
         return 0;
     atomic_store(&loop->sleeping, true);
     if (atomic_load(&loop->inbox) || atomic_load(&loop->stopping))
@@ -197,6 +239,7 @@ void loop_run(struct loop *loop)
         engine->turn(loop, wait_ms(loop));
         timer_wheel_turn(&loop->wheel, loop->now_ns / NS_PER_MS);
         run_messages(loop);
+        run_deferred(loop);
         engine->turn_end(loop);
     }
     atomic_store(&loop->stopping, false);
@@ -234,30 +277,57 @@ struct stream *stream_connect(struct loop *loop, const struct address *to,
     return s;
 }
 
+/* The layer that a stream is, or NULL: it is the engine's own. */
+static const struct stream_layer *layer_of(struct stream *s)
+{
+    if (LIKELY(s->magic == STREAM_MAGIC))
+        return NULL;
+    CHECK_OBJ(s, STREAM_LAYER_MAGIC);
+    return layered_of(s)->layer;
+}
+
+/* The engine's own stream below all layers. */
+static struct stream *ground(struct stream *s)
+{
+    while (layer_of(s))
+        s = layered_of(s)->below;
+    return s;
+}
+
 void stream_read(struct stream *s, bool want)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
-    s->loop->engine->read(s, want);
+    const struct stream_layer *layer = layer_of(s);
+    if (UNLIKELY(layer != NULL))
+        layer->read(s, want);
+    else
+        s->loop->engine->read(s, want);
 }
 
 enum send_result stream_send(struct stream *s, const struct slice *slices, size_t count)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
     CHECK(count >= 1 && count <= SEND_SLICES_MAX);
+    const struct stream_layer *layer = layer_of(s);
+    if (UNLIKELY(layer != NULL))
+        return layer->send(s, slices, count);
     return s->loop->engine->send(s, slices, count);
 }
 
 void stream_last(struct stream *s)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
-    if (s->loop->engine->last)
+    const struct stream_layer *layer = layer_of(s);
+    if (UNLIKELY(layer != NULL))
+        layer->last(s);
+    else if (s->loop->engine->last)
         s->loop->engine->last(s);
 }
 
 void stream_shutdown(struct stream *s)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
-    s->loop->engine->shutdown(s);
+    const struct stream_layer *layer = layer_of(s);
+    if (UNLIKELY(layer != NULL))
+        layer->shutdown(s);
+    else
+        s->loop->engine->shutdown(s);
 }
 
 void stream_close(struct stream **s, enum stream_close_how how)
@@ -265,61 +335,60 @@ void stream_close(struct stream **s, enum stream_close_how how)
     struct stream *stream = *s;
     if (!stream)
         return;
-    CHECK_OBJ(stream, STREAM_MAGIC);
+    const struct stream_layer *layer = layer_of(stream);
     *s = NULL;
-    stream->loop->engine->close(stream, how);
+    if (UNLIKELY(layer != NULL))
+        layer->close(stream, how);
+    else
+        stream->loop->engine->close(stream, how);
 }
 
 uint64_t stream_unsent(struct stream *s)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
-    return s->loop->engine->unsent(s);
+    struct stream *own = ground(s);
+    return own->loop->engine->unsent(own);
 }
 
 bool stream_has_input(struct stream *s)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
-    return s->loop->engine->has_input(s);
+    struct stream *own = ground(s);
+    return own->loop->engine->has_input(own);
 }
 
 bool stream_is_ending(struct stream *s)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
-    return s->loop->engine->is_ending && s->loop->engine->is_ending(s);
+    struct stream *own = ground(s);
+    return own->loop->engine->is_ending && own->loop->engine->is_ending(own);
 }
 
 struct address stream_peer(struct stream *s)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
-    return s->loop->engine->peer(s);
+    struct stream *own = ground(s);
+    return own->loop->engine->peer(own);
 }
 
 struct address stream_local(struct stream *s)
 {
-    CHECK_OBJ(s, STREAM_MAGIC);
-    return s->loop->engine->local(s);
+    struct stream *own = ground(s);
+    return own->loop->engine->local(own);
 }
 
 bool stream_bulk(struct stream *src, struct stream *dst, uint64_t bytes)
 {
-    CHECK_OBJ(src, STREAM_MAGIC);
-    CHECK_OBJ(dst, STREAM_MAGIC);
     CHECK(src != dst && src->loop == dst->loop && bytes > 0);
     const struct engine *engine = src->loop->engine;
-    return engine->bulk && engine->bulk(src, dst, bytes);
+    return !layer_of(src) && !layer_of(dst) && engine->bulk && engine->bulk(src, dst, bytes);
 }
 
 void stream_bulk_likely(struct stream *src)
 {
-    CHECK_OBJ(src, STREAM_MAGIC);
-    if (src->loop->engine->bulk_likely)
+    if (!layer_of(src) && src->loop->engine->bulk_likely)
         src->loop->engine->bulk_likely(src);
 }
 
 void stream_bulk_follows(struct stream *dst)
 {
-    CHECK_OBJ(dst, STREAM_MAGIC);
-    if (dst->loop->engine->bulk_follows)
+    if (!layer_of(dst) && dst->loop->engine->bulk_follows)
         dst->loop->engine->bulk_follows(dst);
 }
 

@@ -118,6 +118,24 @@ struct message {
  * still waiting when the loop is freed are dropped without a call. */
 void loop_post(struct loop *loop, struct message *m);
 
+/* ---- the end of a turn ---- */
+
+/* Something to be done once, when all that this turn brings has been served: it is how what many
+ * callers gather leaves in one send. Zeroed at first; its memory must outlive the waiting. */
+struct deferred {
+    struct deferred *next;
+    void (*fn)(struct deferred *d);
+    bool waits;
+};
+
+/* Runs d->fn(d) at the end of this turn, after streams, timers and messages, in the order of
+ * asking; no effect while it waits already. It may defer others, which run in the same turn, and
+ * itself, which then runs in the next; either way the loop does not sleep before. */
+void loop_defer(struct loop *loop, struct deferred *d);
+
+/* It will not run. */
+void loop_defer_cancel(struct loop *loop, struct deferred *d);
+
 /* ---- streams ---- */
 
 struct stream_ops {
@@ -129,9 +147,10 @@ struct stream_ops {
     void (*moved)(struct stream *s, uint64_t n, bool over); /* only after stream_bulk */
 };
 
-/* The head of every engine's stream. */
+/* The head of every stream: an engine's own, or a layer on top of another stream (io/layer.h). */
 struct stream {
-#define STREAM_MAGIC 0x57e4a001u
+#define STREAM_MAGIC       0x57e4a001u
+#define STREAM_LAYER_MAGIC 0x57e4a002u
     uint32_t magic;
     uint32_t engine_bits; /* the engine's own */
     const struct stream_ops *ops;

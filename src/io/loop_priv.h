@@ -10,7 +10,8 @@
  *
  * A turn, whatever the engine:
  *
- *      wait ── read the clock ── watches ── streams ── timers ── messages ── free what was closed
+ *      wait ── read the clock ── watches ── streams ── timers ── messages ── deferred
+ *           ── free what was closed
  *
  * Events come before timers, so that bytes that arrived in time are not called late because this
  * process slept.
@@ -107,6 +108,8 @@ struct loop {
     struct slab bulk_parts;
     struct buf *receive; /* what the next receive fills; refs == 1 means nobody else holds it */
     struct list acceptors;
+    struct deferred *deferred; /* in the order of asking */
+    struct deferred **deferred_end;
     struct loop_stats stats;
     char path[SOCKET_PATH_BYTES]; /* of the address asked for last */
 

@@ -32,10 +32,11 @@ static void test_every_row_is_sound(void **state)
         const char *sentence = reason_sentence(r);
         size_t n = strlen(sentence);
         assert_true(n > 10 && sentence[n - 1] == '.');
-        assert_int_equal(strspn(reason_name(r), "abcdefghijklmnopqrstuvwxyz_"),
+        assert_int_equal(strspn(reason_name(r), "abcdefghijklmnopqrstuvwxyz_0123456789"),
                          strlen(reason_name(r)));
         int status = reason_status(r);
-        assert_true(status == 0 || (status >= 400 && status < 600));
+        bool well = reason_fault(r) == REASON_FAULT_NONE; /* an answer of ours may be a good one */
+        assert_true(status == 0 || (status >= (well ? 200 : 400) && status < 600));
         /* only what never reached a backend, or what a backend did, may be tried again */
         if (reason_retry(r) != REASON_RETRY_NO)
             assert_int_equal(reason_fault(r), REASON_FAULT_BACKEND);

@@ -112,11 +112,15 @@ static char *with_setting(const struct option *o, const char *value)
         [SCOPE_ACCESS_LOG] = LISTENERS("") POOLS("") "access_log: {%s: %s}\n",
         [SCOPE_DRAIN] = LISTENERS("") POOLS("") "drain: {%s: %s}\n",
         [SCOPE_LISTENER] = LISTENERS(", %s: %s") POOLS(""),
+        [SCOPE_LISTENER_TLS] = LISTENERS(", tls: {certificates: [{cert: a.pem}], client_ca: ca.pem,"
+                                         " client_auth: optional, %s: %s}") POOLS(""),
+        [SCOPE_CERTIFICATE] = LISTENERS(", tls: {certificates: [{cert: a.pem, %s: %s}]}") POOLS(""),
         [SCOPE_LISTENER_TIMEOUTS] = LISTENERS(", timeouts: {%s: %s}") POOLS(""),
         [SCOPE_LISTENER_LIMITS] = LISTENERS(", limits: {%s: %s}") POOLS(""),
         [SCOPE_ROUTE] = LISTENERS(", routes: [{pool: app, %s: %s}]") POOLS(""),
         [SCOPE_MATCH] = LISTENERS(", routes: [{pool: app, match: {%s: %s}}]") POOLS(""),
         [SCOPE_POOL] = LISTENERS("") POOLS(", %s: %s"),
+        [SCOPE_POOL_TLS] = LISTENERS("") POOLS(", tls: {cert: a.pem, %s: %s}"),
         [SCOPE_HEALTH] = LISTENERS("") POOLS(", health: {type: http, %s: %s}"),
         [SCOPE_PASSIVE_HEALTH] = LISTENERS("") POOLS(", passive_health: {%s: %s}"),
         [SCOPE_RETRIES] = LISTENERS("") POOLS(", retries: {%s: %s}"),
@@ -141,7 +145,9 @@ static bool is_in_form(const struct option *o)
     return option_is_required(o) || o->type == TYPE_BLOCK || o->type == TYPE_BLOCKS ||
            (o->scope == SCOPE_ADMIN && o->type == TYPE_ADDRESS) ||
            (o->scope == SCOPE_LISTENER && o->type == TYPE_POOL) ||
-           (o->scope == SCOPE_HEALTH && o->type == TYPE_ENUM);
+           (o->scope == SCOPE_LISTENER_TLS && strncmp(o->name, "client_", 7) == 0) ||
+           (o->scope == SCOPE_POOL_TLS && strcmp(o->name, "cert") == 0) ||
+           (o->scope == SCOPE_HEALTH && (o->type == TYPE_ENUM || strcmp(o->name, "service") == 0));
 }
 
 static bool is_number(const struct option *o)
@@ -172,6 +178,7 @@ static const char *sample(const struct option *o)
     case TYPE_METHOD: return "[GET, 'X!']";
     case TYPE_NETWORK: return "10.0.0.0/8";
     case TYPE_STATUS: return "[204, 300-399]";
+    case TYPE_TEXT: return "['CN=a,O=b', x]";
     case TYPE_FIELD: return "{x-a: \"1\", x-b: '*'}";
     case TYPE_ADDRESS: return "'127.0.0.1:9'";
     default: return NULL;
@@ -226,7 +233,9 @@ static void check_bounds(const struct option *o)
 /* A default that is written out is the same as one that is not. */
 static void check_default(const struct option *o)
 {
-    if (option_default(o) == NULL || o->list || is_in_form(o) || o->scope == SCOPE_HEALTH)
+    bool optional = o->scope == SCOPE_LISTENER_TLS || o->scope == SCOPE_POOL_TLS;
+    if (option_default(o) == NULL || o->list || is_in_form(o) || o->scope == SCOPE_HEALTH ||
+        optional)
         return;
     char *text = with_setting(o, option_default(o));
     struct loaded written = loaded_good(text);

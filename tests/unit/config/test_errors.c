@@ -161,8 +161,29 @@ static const struct mistake mistakes[] = {
      "did you mean 'app'?"},
     {"listeners: [{name: web, listen: ':80'}]\n" P, 1, 20, 3,
      "listener 'web' has no pool and no routes", "add 'pool: NAME'"},
-    {"listeners: [{name: db, listen: ':80', protocol: tcp, pool: app, routes: [{pool: app}]}]\n" P,
-     1, 65, 6, "speaks tcp, where there are no requests to route", NULL},
+    {"listeners: [{name: db, listen: ':80', protocol: tcp, pool: app, routes: [{match: {host: a}, "
+     "pool: app}]}]\n" P,
+     1, 89, 1, "is not known of a tcp connection", NULL},
+    {"listeners: [{name: web, listen: ':80', pool: app, tls: {}}]\n" P, 1, 51, 3,
+     "tls of listener 'web' has no certificates", "add 'certificates: [{cert: FILE, key: FILE}]'"},
+    {"listeners: [{name: web, listen: ':80', pool: app, tls: {certificates: [{cert: a}], "
+     "client_ca: b}}]\n" P,
+     1, 95, 1, "is for 'client_auth: require'", NULL},
+    {"listeners: [{name: web, listen: ':80', pool: app, tls: {certificates: [{cert: a}], "
+     "client_auth: require}}]\n" P,
+     1, 97, 7, "needs 'client_ca'", NULL},
+    {"listeners: [{name: web, listen: ':80', pool: app, tls: {certificates: [{cert: a}]}, "
+     "redirect_https: 443}]\n" P,
+     1, 101, 3, "is for listeners without tls", NULL},
+    {"listeners: [{name: db, listen: ':80', protocol: tcp, pool: app, http2: false}]\n" P, 1, 72, 5,
+     "is for protocol: http", NULL},
+    {L "pools: [{name: app, backends: ['127.0.0.1:1'], tls: {key: a}}]\n", 2, 59, 1, "needs 'cert'",
+     NULL},
+    {L "pools: [{name: app, backends: ['127.0.0.1:1'], health: {service: a}}]\n", 2, 66, 1,
+     "for health checks of type grpc", "add 'type: grpc'"},
+    {"listeners: [{name: db, listen: ':80', protocol: tcp, pool: app}]\n"
+     "pools: [{name: app, protocol: http2, backends: ['127.0.0.1:1']}]\n",
+     1, 60, 3, "listener 'db' speaks tcp but pool 'app' is http2", NULL},
     {"listeners: [{name: db, listen: ':80', protocol: tcp, pool: app}]\n"
      "pools: [{name: app, protocol: http, backends: ['127.0.0.1:1']}]\n",
      1, 60, 3, "listener 'db' speaks tcp but pool 'app' is http", NULL},

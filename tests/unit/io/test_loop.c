@@ -63,6 +63,98 @@ static void test_stopped_timer(void **state)
     rig_close(&rig);
 }
 
+struct late {
+    struct deferred d;
+    struct rig *rig;
+    struct late *defers; /* when it runs */
+    unsigned runs;
+    uint64_t turn;
+};
+
+static unsigned late_order;
+static struct late *late_runs[8];
+
+static void run_late(struct deferred *d)
+{
+    struct late *l = container_of(d, struct late, d);
+    l->runs++;
+    l->turn = loop_stats(l->rig->loop)->turns;
+    late_runs[late_order++] = l;
+    if (l->defers)
+        loop_defer(l->rig->loop, &l->defers->d);
+    l->defers = NULL;
+}
+
+/* Deferred by a message, so that it is known to belong to a turn. */
+struct asking {
+    struct message m;
+    struct late *late;
+    uint64_t turn;
+};
+
+static void defer_late(struct loop *loop, struct message *m)
+{
+    struct asking *a = container_of(m, struct asking, m);
+    a->turn = loop_stats(loop)->turns;
+    loop_defer(loop, &a->late->d);
+    loop_defer(loop, &a->late->d); /* it waits already */
+}
+
+static bool ran_three(struct rig *rig)
+{
+    (void)rig;
+    return late_order == 3;
+}
+
+static void test_deferred(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, NULL);
+    late_order = 0;
+    struct late last = {.d.fn = run_late, .rig = &rig};
+    struct late first = {.d.fn = run_late, .rig = &rig, .defers = &last};
+    struct late second = {.d.fn = run_late, .rig = &rig};
+    struct late never = {.d.fn = run_late, .rig = &rig};
+    struct asking a = {.m.fn = defer_late, .late = &first};
+    struct asking b = {.m.fn = defer_late, .late = &second};
+    loop_post(rig.loop, &a.m);
+    loop_post(rig.loop, &b.m);
+    loop_defer(rig.loop, &never.d);
+    loop_defer_cancel(rig.loop, &never.d);
+    loop_defer_cancel(rig.loop, &never.d);
+    rig_run(&rig, ran_three);
+    assert_ptr_equal(late_runs[0], &first);
+    assert_ptr_equal(late_runs[1], &second);
+    assert_ptr_equal(late_runs[2], &last);
+    assert_int_equal(first.turn, a.turn);
+    assert_int_equal(second.turn, a.turn);
+    assert_int_equal(last.turn, a.turn + 1);
+    assert_int_equal(never.runs, 0);
+    rig_close(&rig);
+}
+
+/* The last of the list is cancelled: what is deferred after it must still run. */
+static void test_deferred_after_cancel(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, NULL);
+    late_order = 0;
+    struct late l[4] = {
+        {.d.fn = run_late}, {.d.fn = run_late}, {.d.fn = run_late}, {.d.fn = run_late}};
+    for (size_t i = 0; i < ARRAY_LEN(l); i++)
+        l[i].rig = &rig;
+    loop_defer(rig.loop, &l[0].d);
+    loop_defer(rig.loop, &l[1].d);
+    loop_defer_cancel(rig.loop, &l[1].d);
+    loop_defer(rig.loop, &l[2].d);
+    loop_defer(rig.loop, &l[3].d);
+    rig_run(&rig, ran_three);
+    assert_ptr_equal(late_runs[0], &l[0]);
+    assert_ptr_equal(late_runs[1], &l[2]);
+    assert_ptr_equal(late_runs[2], &l[3]);
+    rig_close(&rig);
+}
+
 static void test_wall_clock(void **state)
 {
     struct rig rig;
@@ -333,6 +425,8 @@ int main(void)
     static const struct rig_test tests[] = {
         {"a timer is never early", test_timer_is_never_early},
         {"a stopped timer", test_stopped_timer},
+        {"deferred to the end of the turn", test_deferred},
+        {"deferred after a cancelled one", test_deferred_after_cancel},
         {"wall clock", test_wall_clock},
         {"messages of many threads", test_messages_of_many_threads},
         {"ping pong of two loops", test_ping_pong},
