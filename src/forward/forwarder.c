@@ -89,7 +89,8 @@ void forwarder_client_closed(struct forwarder *f, struct client *c)
 {
     CHECK(f->client_count > 0);
     list_del(&c->link);
-    free(c->arrival);
+    if (UNLIKELY(c->arrival != NULL))
+        free(c->arrival);
     c->arrival = NULL;
     if (UNLIKELY(front_leaving(c->front)))
         front_client_gone(&c->front->stays[f->index]);
