@@ -143,6 +143,7 @@ void tls_library_free(struct tls_library **library)
 
 bool tls_context_prepare(SSL_CTX *context)
 {
+    char groups[] = TLS_GROUPS; /* OpenSSL's macro wants it writable */
     (void)SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     /* A send that is tried again may lie elsewhere then; who wrote a chain into his file means it.
      */
@@ -152,7 +153,7 @@ bool tls_context_prepare(SSL_CTX *context)
     return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(context, TLS_CIPHERS_1_2) == 1 &&
            SSL_CTX_set_ciphersuites(context, TLS_CIPHERS_1_3) == 1 &&
-           SSL_CTX_set1_groups_list(context, TLS_GROUPS) == 1;
+           SSL_CTX_set1_groups_list(context, groups) == 1;
 }
 
 bool tls_digest(struct tls_library *library, const struct span *pieces, size_t count,
