@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 static struct tls_library *library;
 static struct tls_server *server;
 static struct tls_client *client;
-static struct pair p;      /* of plays */
+static struct pair p; /* of plays */
+static int odd_group = NID_secp521r1, quick_group = NID_X9_62_prime256v1;
 static struct party alone; /* of the rest */
 
 static void open_all(void)
@@ -59,13 +60,16 @@ static void feed(struct party *to, struct span in, size_t step)
     }
 }
 
-static void to_server(struct span in, size_t step)
+/* Cheaply: a server that shares no group with anybody refuses before the dear part. */
+static void to_server(struct span in, size_t step, bool cheaply)
 {
     struct party *s = &alone;
     memset(&s->t, 0, sizeof s->t);
     s->last = 0;
     wire_init(&s->out);
     CHECK(tls_session_init_server(&s->t, server) == 0);
+    if (cheaply)
+        (void)SSL_set1_groups(s->t.ssl, &odd_group, 1);
     feed(s, in, step);
     tls_session_fini(&s->t);
     wire_fini(&s->out);
@@ -78,6 +82,7 @@ static void to_client(struct span in, size_t step)
     c->last = 0;
     wire_init(&c->out);
     CHECK(tls_session_init_client(&c->t, client, span_str("localhost"), NULL) == 0);
+    (void)SSL_set1_groups(c->t.ssl, &quick_group, 1);
     CHECK(tls_session_start(&c->t, &c->out.sink) == 0);
     feed(c, in, step);
     tls_session_fini(&c->t);
@@ -176,7 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     size_t step = data[1] ? data[1] : SIZE_MAX;
     unsigned way = data[0] & 15;
     if (way < 3)
-        to_server(in, step);
+        to_server(in, step, way > 0);
     else if (way == 3)
         to_client(in, step);
     else if (way == 4)
