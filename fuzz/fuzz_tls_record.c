@@ -67,7 +67,6 @@ static void begin(void)
     t.records = calloc(1, sizeof *t.records);
     CHECK(t.records != NULL);
     t.records->suite = &library->suites[0];
-    t.records->running = true;
     set_half(&t.records->open, 1, false);
     set_half(&t.records->seal, 2, true);
     set_half(&mine, 1, true);

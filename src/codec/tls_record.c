@@ -41,7 +41,6 @@ struct tls_records {
     struct half open;
     struct half seal;
     uint8_t empty_count;
-    bool running; /* keys are set */
     const struct tls_suite *suite;
     const char *cipher_name;
     uint32_t partial_n;
@@ -175,7 +174,7 @@ bool tls_records_begin(struct tls_session *t, uint64_t sealed)
     }
     r->cipher_name = SSL_CIPHER_standard_name(SSL_get_current_cipher(t->ssl));
     r->seal.sequence = sealed;
-    r->running = true;
+    (void)SSL_free_buffers(t->ssl);
     return true;
 }
 

@@ -222,6 +222,15 @@ static void take_renewed(struct tls_session *t)
     t->resumption->session = SSL_get1_session(t->ssl);
 }
 
+/* A ticket may have outlived the certificate that it stands for. */
+static bool certificate_expired(const struct tls_session *t)
+{
+    if (!SSL_session_reused(t->ssl))
+        return false;
+    const X509 *x = SSL_get0_peer_certificate(t->ssl);
+    return x && X509_cmp_current_time(X509_get0_notAfter(x)) <= 0;
+}
+
 static int handshake(struct tls_session *t, struct tls_library *l)
 {
     if (!t->is_client && !t->hello && l->in.n > 0 && l->in.p[0] != RECORD_HANDSHAKE &&
@@ -233,6 +242,11 @@ static int handshake(struct tls_session *t, struct tls_library *l)
     t->warm = true;
     if (r == 1) {
         t->done = true;
+        if (UNLIKELY(certificate_expired(t))) {
+            t->why = X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED);
+            return t->is_client ? -(int)REASON_backend_certificate
+                                : -(int)REASON_tls_client_certificate;
+        }
         take_renewed(t);
         /* In TLS 1.3 all that a server says after the client's last message, the ticket, is sealed
          * with the keys that records go on with. */
