@@ -39,6 +39,13 @@ static void leave(struct tls_library *l)
     l->in = (struct span){NULL, 0};
 }
 
+/* OpenSSL writes five secrets as text if it is asked to, of which two are of use. */
+static void want_secret(struct tls_session *t, bool want)
+{
+    if (!t->is_client && t->library->own_records)
+        SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(t->ssl), want ? tls_record_secret : NULL);
+}
+
 /* OpenSSL tells of alerts and of its steps; values as in SSL_CTX_set_info_callback(3). */
 void tls_session_info(const SSL *ssl, int where, int value)
 {
@@ -54,8 +61,10 @@ void tls_session_info(const SSL *ssl, int where, int value)
             t->alert = (uint8_t)value;
             t->alert_is_ours = where == SSL_CB_WRITE_ALERT;
         }
-    } else if (t->done && where & SSL_CB_LOOP && t->messages < UINT16_MAX) {
-        t->messages++;
+    } else if (where & SSL_CB_LOOP && t->done) {
+        t->messages += t->messages < UINT16_MAX;
+    } else if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_SW_ENCRYPTED_EXTENSIONS) {
+        want_secret(t, true); /* ours comes with our last message */
     }
 }
 
@@ -238,7 +247,9 @@ static int handshake(struct tls_session *t, struct tls_library *l)
         t->why = "the first byte is not that of a TLS handshake";
         return -(int)REASON_not_tls;
     }
+    want_secret(t, t->records != NULL); /* the client's comes with its last message */
     int r = SSL_do_handshake(t->ssl);
+    want_secret(t, false);
     t->warm = true;
     if (r == 1) {
         t->done = true;
