@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Private to the exchange: what its files share. */
+
+#include "forward/exchange.h"
+
+/* A text kept in the request buffer. */
+static inline struct span exchange_text(const struct exchange *x, struct text_at at)
+{
+    return at.len ? span_of(x->request.p + at.off, at.len) : span_of(NULL, 0);
+}
+
+/* It is over: counted, and written where it is asked for. Once for every exchange. */
+void exchange_account(const struct exchange *x, enum reason why);
