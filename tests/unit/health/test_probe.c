@@ -29,7 +29,7 @@ static void probe_setup(enum health_type type, uint16_t port)
 {
     results = 0;
     rig_init(&rig, type, 1, port);
-    probe_init(&probe, rig.loop, &rig.f.pool_conf.health, &rig.f.backends[0], done);
+    probe_init(&probe, rig.loop, &rig.f.pool_conf, &rig.f.backends[0], done);
 }
 
 static enum reason probe_once(void)
