@@ -10,7 +10,8 @@
  *                                       │            then, when the delivery is used up: ops->input
  *                                       │            closed, writable: from h2_conn's own turn
  *                                       ▼
- *   stream ◀─ one send at the end of the turn ◀─ frames, gathered ◀─ h2_stream_head, body, end, flush
+ *   stream ◀─ one send at the end of the turn ◀─ frames, gathered ◀─ h2_stream_head, body, end,
+ * flush
  *
  * A stream (struct h2_stream) is embedded in its owner's object. It is alive from h2_stream_open (a
  * request of ours) or ops->begin (one of the peer's) until both sides are done with it: the
@@ -70,34 +71,37 @@ enum h2_block {
 #define H2_PIECES_MAX 8
 
 struct h2_stream {
-    /* set by h2_stream_open, or by the connection before ops->block */
+    /* set by h2_stream_open, or by the connection before ops->block_begin */
     struct h2_conn *conn;
-    int32_t id; /* 0: nothing was sent yet, or closed */
+    int32_t id; /* 0: not open yet, or not any more */
 
-    /* private */
-    struct list link; /* all streams of the connection */
-    struct list work; /* those for whom something is to be done when events may come */
-    uint8_t work_bits;
-    bool left;         /* by the owner */
-    bool closed;       /* by the connection, and said */
-    bool closing;      /* … and to be said */
-    bool reading;      /* the owner's credit */
-    bool input_ended;  /* END_STREAM came */
-    bool end_told;     /* … and the owner was told */
-    bool output_begun; /* nghttp2 asks us for DATA */
-    bool output_asleep;
-    bool output_ended; /* nothing more will be given */
-    bool head_ended;   /* the head ended the message: there is no DATA */
-    bool end_out;      /* END_STREAM is packed */
-    bool blocked;      /* flush said false */
-    uint8_t piece_count;
-    uint8_t piece_first;
+    /* private: what the two ends have said, and what is left to do */
+    bool left;   /* by the owner */
+    bool closed; /* by the connection, and the owner was told */
+    bool closing;
+    bool reset_given; /* the owner broke it off */
+    bool peer_reset;
+    bool reading;     /* the owner's credit */
+    bool head_seen;   /* the peer's head, not an interim one, is complete */
+    bool interim;     /* the block under way is of an interim response */
+    bool input_ended; /* END_STREAM came … */
+    bool end_told;    /* … and the owner was told */
+    bool input_due;   /* ops->input is */
+    bool data_begun;  /* nghttp2 asks us for DATA … */
+    bool data_asleep; /* … when it is told that there is some */
+    bool output_ended;
+    bool end_out;   /* END_STREAM is packed */
+    bool reset_due; /* RST_STREAM(NO_ERROR) when it is: the rest of the request is not wanted */
+    bool blocked;   /* flush said false */
+    uint8_t why;    /* enum reason, where we know better than the code */
+    uint8_t piece_at, piece_count, pieces_kept;
     uint32_t close_code;
     uint32_t output_bytes; /* in pieces */
-    uint32_t held_bytes;
-    uint64_t stalled_ms; /* since when output waits for a window; 0 = it does not */
-    struct h2_held *held; /* input that waits for credit */
-    struct h2_trailers *trailers;
+    uint64_t moved_ms;     /* when output last moved or began to wait */
+    struct list link;      /* all streams of the connection */
+    struct list work;      /* those for whom events are due */
+    struct h2_held *held;  /* input that waits for credit */
+    struct buf *trailers;  /* to be sent */
     struct slice pieces[H2_PIECES_MAX];
 };
 
@@ -114,13 +118,15 @@ struct h2_conn_ops {
      * whole connection: a block that goes on and on must be read to its end, or not at all. */
     int (*field)(struct h2_stream *s, struct span name, struct span value);
 
-    /* The block is complete; `end`: and so is the message (ops->end is not called then). */
+    /* The block is complete; `end`: and so is the message. Trailers come when they come, also while
+     * the owner does not read: their time is ops->end. */
     void (*block)(struct h2_stream *s, enum h2_block block, bool end);
 
     /* The next piece of the body, only while the owner reads. */
     void (*body)(struct h2_stream *s, struct slice piece);
 
-    /* The message is complete. */
+    /* The message is complete and all of it was handed on; once for each message. Only while the
+     * owner reads. */
     void (*end)(struct h2_stream *s);
 
     /* Input was given to this stream, and that was all for now: the moment to flush. */
@@ -155,30 +161,32 @@ struct h2_conn {
 
     /* private */
     nghttp2_session *session;
-    bool receiving;    /* inside nghttp2_session_mem_recv */
-    bool packing;      /* inside nghttp2_session_mem_send */
-    bool working;      /* events are being told */
-    bool sending;      /* a send is under way */
-    bool draining;     /* GOAWAY with the largest id is out */
-    bool last_goaway;  /* … and the one with the last id */
-    bool over;         /* nothing more is read; the end is told when what is gathered has gone */
-    bool told;         /* ops->failed was called */
-    bool polite;       /* the peer may still send: linger */
-    bool block_open;   /* a header block has begun and not ended */
-    uint8_t why;       /* enum reason, of the end */
-    uint32_t stream_count;
-    struct h2_stream *block_stream;
-    struct h2_stream *head_due; /* its head is being packed */
-    struct h2_stream *fresh;    /* ops->begin gave it, nghttp2 does not know it yet */
+    struct h2_output *output; /* frames gathered for the next send; NULL when there are none */
+    struct slice input;       /* while receiving: the delivery */
+    struct deferred turn_end;
     struct list streams;
     struct list work;
-    struct deferred turn_end;
-    struct h2_output *output; /* frames gathered for the next send; NULL when there are none */
+    uint32_t stream_count;
+    uint32_t end_code;   /* of the GOAWAY to send */
+    uint8_t why;         /* enum reason, of the end */
+    uint8_t session_why; /* … as nghttp2 saw it */
+    bool receiving;      /* inside nghttp2_session_mem_recv */
+    bool packing;        /* inside nghttp2_session_mem_send */
+    bool working;        /* events are being told */
+    bool sending;        /* a send is under way */
+    bool draining;       /* GOAWAY with the largest id was submitted … */
+    bool last_goaway;    /* … and the one with the last id */
+    bool goaway_due;     /* ops->goaway is */
+    bool over;           /* nothing more goes on; the end is told when no event is under way */
+    bool told;           /* ops->failed was called */
+    bool polite;
+    bool block_open;            /* a header block has begun and not ended */
+    struct h2_stream *head_due; /* its head is being packed */
 
-    /* defences: counts since `since_ms` */
-    uint64_t resets_since_ms, control_since_ms, block_since_ms, send_since_ms;
+    /* private: defences */
+    uint64_t block_since_ms, resets_since_ms, control_since_ms, send_since_ms, unsent;
     uint32_t resets, control, control_credit, empty;
-    uint64_t unsent;
+    uint32_t goaway_code;
 };
 
 struct h2_conn_options {
@@ -208,9 +216,12 @@ void h2_conn_eof(struct h2_conn *c, enum reason why);
  * if nothing is half sent. */
 void h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code);
 
-/* No more requests: GOAWAY with the largest id first, then, from h2_conn_tick, with the real one;
- * when the last stream has gone ops->failed(REASON_ok). */
+/* No more requests: GOAWAY with the largest id first, then, when the peer has heard it, with
+ * the real one; when the last stream has gone ops->failed(REASON_ok). */
 void h2_conn_drain(struct h2_conn *c);
+
+/* The same without waiting for a sign that the peer has heard the first: it has been quiet. */
+void h2_conn_drain_now(struct h2_conn *c);
 
 /* Looks at what takes too long, as often as the owner likes: streams whose peer opens no window for
  * `stall_ms` (h2_stalled), a send that does not move (client_too_slow or backend_too_slow), a
@@ -271,7 +282,7 @@ NODISCARD int h2_stream_end(struct h2_stream *s, const nghttp2_nv *trailers, siz
  * follows. */
 bool h2_stream_flush(struct h2_stream *s);
 
-/* Credit: whether ops->body, end and a trailer's block may come. */
+/* Credit: whether ops->body and ops->end may come. On at first. */
 void h2_stream_read(struct h2_stream *s, bool on);
 
 /* Breaks the stream off with RST_STREAM; ops->closed follows unless the owner leaves. */
