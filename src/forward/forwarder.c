@@ -41,6 +41,7 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     slab_init(&f->clients, client_object_bytes(), 8, (size_t)o->clients_max + 1); /* for a take */
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
+    dialer_init(&f->dialer, o->loop);
     return 0;
 }
 
@@ -57,6 +58,7 @@ void forwarder_fini(struct forwarder *f)
     CHECK(f->outbox.count == 0);
     buf_put(&f->outbox.scratch);
     idle_set_free(&f->idle);
+    dialer_fini(&f->dialer);
     slab_fini(&f->tcp_backends);
     slab_fini(&f->upstreams);
     slab_fini(&f->clients);

@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/slab.h"
 #include "codec/h1.h"
+#include "forward/dial.h"
 #include "forward/front.h"
 #include "forward/side.h"
 #include "io/loop.h"
@@ -72,6 +73,7 @@ struct forwarder {
     struct slab clients;   /* client connections */
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
+    struct dialer dialer; /* to backends */
     struct idle_set *idle;
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
