@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct client;
+struct h2_library;
 struct idle_set;
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
@@ -73,6 +74,9 @@ struct forwarder {
     struct slab clients;   /* client connections */
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
+    struct slab shared_upstreams;  /* upstream connections, HTTP/2 */
+    struct slab upstream_requests; /* … and the exchanges on them */
+    struct h2_library *h2;
     struct dialer dialer; /* to backends */
     struct idle_set *idle;
     struct outbox outbox;

@@ -22,6 +22,8 @@ static int refuse(struct h2_conn *c, enum reason why)
 
 int h2_guard_reset(struct h2_conn *c)
 {
+    if (!c->server)
+        return 0; /* each is an answer to a request of ours, which is all it costs us */
     uint64_t now_ms = h2_now_ms(c);
     if (now_ms - c->resets_since_ms >= H2_RESETS_MS) {
         c->resets_since_ms = now_ms;
@@ -103,14 +105,18 @@ bool h2_conn_tick(struct h2_conn *c, uint64_t stall_ms, uint64_t block_ms)
     if (c->block_open && now_ms - c->block_since_ms >= block_ms) {
         h2_conn_fail(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,
                      NGHTTP2_ENHANCE_YOUR_CALM);
-    } else if (c->sending) {
-        if (send_stalled(c, now_ms, stall_ms))
+        return false; /* it may be gone */
+    }
+    if (c->sending) {
+        if (send_stalled(c, now_ms, stall_ms)) {
             h2_conn_fail(c, c->server ? REASON_client_too_slow : REASON_backend_too_slow,
                          H2_NO_GOAWAY);
+            return false;
+        }
     } else {
         struct h2_stream *s;
         list_each(s, &c->streams, link)
             look_at_stream(s, now_ms, stall_ms);
     }
-    return !c->told;
+    return true;
 }

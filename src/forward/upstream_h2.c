@@ -89,7 +89,7 @@ static void arm(struct upstream_request *r)
 {
     const struct exchange *x = r->side.x;
     const struct pool_conf *conf = pool_conf(x->pool);
-    uint64_t ms = x->tunnel                                   ? x->front->conf->tunnel_ms
+    uint64_t ms = x->tunnel                               ? x->front->conf->tunnel_ms
                   : x->request_done && !x->response_begun ? conf->response_ms
                                                           : conf->idle_ms;
     loop_timer_set(r->f->loop, &r->timer, ms);
@@ -246,7 +246,7 @@ static void on_block(struct h2_stream *s, enum h2_block block, bool end)
 {
     struct upstream_request *r = upstream_request_of(s);
     struct span text;
-    struct buf *buf;
+    struct buf *buf = NULL;
     int rc = block_text(r->conn, end, &text, &buf);
     if (rc < 0) {
         upstream_request_fail(r, (enum reason) - rc);
@@ -434,8 +434,7 @@ static int request_open(struct upstream_request *r)
     struct exchange *x = r->side.x;
     struct h2_conn *c = &r->conn->h2;
     struct h2_fields fields;
-    struct span scheme =
-        pool_conf(x->pool)->tls.enabled ? span_str("https") : span_str("http");
+    struct span scheme = pool_conf(x->pool)->tls.enabled ? span_str("https") : span_str("http");
     h2_fields_request((uint8_t *)(uintptr_t)x->request.p, x->request.n, scheme, x->upgrade,
                       h2_conn_packs_now(c), &fields);
     if (fields.websocket && !h2_conn_takes_websocket(c))
@@ -479,7 +478,7 @@ void upstream_request_go_on(struct upstream_request *r)
 bool upstream_h2_begin(struct exchange *x, struct backend *b)
 {
     struct forwarder *f = x->f;
-    struct upstream_h2 *u = upstream_h2_take(f, b, method_is_idempotent(x->method));
+    struct upstream_h2 *u = upstream_h2_take(x, b);
     if (!u)
         return false;
     struct upstream_request *r = slab_get_zeroed(&f->upstream_requests);

@@ -19,7 +19,8 @@
  *
  *   upstream_h2_begin ─▶ CONNECTING ─connected─▶ OPEN ─(last exchange left)─▶ idle ─▶ closed
  *                                                 │                            ▲ keepalive.idle,
- *                                                 └─ PARTED ─(last exchange left) keepalive.max_idle
+ *                                                 └─ PARTED ─(last exchange left)
+ * keepalive.max_idle
  *
  * It is parted from its backend, which means that no other exchange gets it, by GOAWAY, when the
  * backend leaves, or when it has been silent for as long as a response may take.

@@ -32,13 +32,6 @@ struct upstream_h2 *upstream_h2_of_link(struct list *link)
     return u;
 }
 
-/* Its connection as the pool wants it. */
-static struct stream *dial(struct forwarder *f, struct backend *b, struct upstream_h2 *u)
-{
-    const struct address *to = atomic_load_explicit(&b->address, memory_order_acquire);
-    return to ? stream_connect(f->loop, to, &stream_ops, u) : NULL;
-}
-
 /* ---- its backend's list ---- */
 
 static struct idle_shared *shared_of(const struct upstream_h2 *u)
@@ -186,6 +179,7 @@ static void go_on(struct list *waiting)
 static void on_connected(struct stream *s)
 {
     struct upstream_h2 *u = s->user;
+    u->stream = u->h2.stream = s;
     u->connecting = false;
     arm(u, pool_conf(u->backend->pool)->idle_ms / 2);
     u->busy++; /* it stays while they begin */
@@ -240,8 +234,11 @@ static const struct stream_ops stream_ops = {
 
 /* ---- for requests ---- */
 
-static struct upstream_h2 *open_new(struct forwarder *f, struct backend *b, struct idle_shared *s)
+static struct upstream_h2 *open_new(const struct exchange *x, struct backend *b,
+                                    struct idle_shared *s)
 {
+    struct forwarder *f = x->f;
+    bool introduced = false; /* as this client's: nobody else may use it */
     struct upstream_h2 *u = slab_get_zeroed(&f->shared_upstreams);
     if (!u)
         return NULL;
@@ -253,7 +250,7 @@ static struct upstream_h2 *open_new(struct forwarder *f, struct backend *b, stru
     list_init(&u->waiting);
     list_init(&u->unsettled);
     timer_init(&u->timer, on_timer);
-    u->stream = dial(f, b, u);
+    u->stream = dial_for(x, b, &stream_ops, u, &introduced);
     struct h2_conn_options options = {.server = false};
     if (!u->stream ||
         h2_conn_init(&u->h2, f->h2, f->loop, u->stream, &upstream_h2_conn_ops, &options) < 0) {
@@ -264,7 +261,9 @@ static struct upstream_h2 *open_new(struct forwarder *f, struct backend *b, stru
     }
     stream_read(u->stream, true);
     arm(u, pool_conf(b->pool)->connect_ms);
-    list_add_head(&s->connections, &u->link);
+    u->parted = introduced;
+    if (!introduced)
+        list_add_head(&s->connections, &u->link);
     return u;
 }
 
@@ -290,14 +289,14 @@ static struct upstream_h2 *find(struct idle_shared *s, bool repeatable)
     return NULL;
 }
 
-struct upstream_h2 *upstream_h2_take(struct forwarder *f, struct backend *b, bool repeatable)
+struct upstream_h2 *upstream_h2_take(const struct exchange *x, struct backend *b)
 {
-    struct idle_shared *s = idle_shared(f->idle, b);
+    struct idle_shared *s = idle_shared(x->f->idle, b);
     if (!s)
         return NULL;
-    struct upstream_h2 *u = find(s, repeatable);
+    struct upstream_h2 *u = find(s, method_is_idempotent(x->method));
     if (!u)
-        u = open_new(f, b, s);
+        u = open_new(x, b, s);
     if (!u)
         return NULL;
     rest_ends(u, s);

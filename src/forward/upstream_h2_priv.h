@@ -17,24 +17,24 @@
 
 /* Requests at a time on one connection: what most servers allow, and few enough that the loss of
  * one connection is no disaster. */
-#define UPSTREAM_H2_STREAMS 100
+#define UPSTREAM_H2_STREAMS 100u
 
 struct upstream_h2 {
 #define UPSTREAM_H2_MAGIC 0x0b5e42c1u
     uint32_t magic;
     bool connecting;
-    bool settled; /* the backend's settings have come */
-    bool parted;  /* from its backend: takes no other exchange */
-    bool full;    /* at the end of its backend's list */
-    bool reused;  /* has carried a response before */
-    bool resting; /* counted as such: nobody is on it */
+    bool settled;  /* the backend's settings have come */
+    bool parted;   /* from its backend: takes no other exchange */
+    bool full;     /* at the end of its backend's list */
+    bool reused;   /* has carried a response before */
+    bool resting;  /* counted as such: nobody is on it */
     uint32_t busy; /* exchanges on it */
     struct forwarder *f;
     struct backend *backend; /* valid while parted only as long as there are exchanges */
     struct stream *stream;
     struct h2_conn h2;
-    struct timer timer; /* connecting, a look now and then, idle */
-    struct list link;   /* of its backend (forward/idle.h) */
+    struct timer timer;    /* connecting, a look now and then, idle */
+    struct list link;      /* of its backend (forward/idle.h) */
     struct list waiting;   /* requests that wait for it to be connected */
     struct list unsettled; /* requests that wait for the backend's settings */
     uint64_t heard_ns, idle_since_ns;
@@ -69,9 +69,9 @@ struct upstream_request {
 
 /* ---- the connection, for a request ---- */
 
-/* One that has room, with the caller counted as busy on it: drop it again. NULL when none can be
- * had. A request that is not `repeatable` gets none that may have been closed meanwhile. */
-struct upstream_h2 *upstream_h2_take(struct forwarder *f, struct backend *b, bool repeatable);
+/* One that has room for this exchange, which is counted as busy on it: drop it again. NULL when
+ * none can be had. A request that must not be repeated gets none that may be closing. */
+struct upstream_h2 *upstream_h2_take(const struct exchange *x, struct backend *b);
 
 /* The connection may be gone on return. */
 void upstream_h2_drop(struct upstream_h2 *u);
