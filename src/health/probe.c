@@ -22,6 +22,7 @@ static const struct probe_kind *kind_of(const struct pool_conf *pool)
 static void on_connected(struct stream *s)
 {
     struct probe *p = s->user;
+    p->stream = s;
     p->connected = true;
     p->kind->connected(p);
 }
@@ -68,11 +69,12 @@ bool probe_same(const struct probe *p, const struct pool_conf *pool)
     return health_conf_equal(&pool->health, p->conf) && kind_of(pool) == p->kind;
 }
 
-void probe_init(struct probe *p, struct loop *loop, const struct pool_conf *pool,
+void probe_init(struct probe *p, struct dialer *dialer, const struct pool_conf *pool,
                 const struct backend_conf *backend, probe_done_fn *done)
 {
     *p = (struct probe){
-        .loop = loop,
+        .dialer = dialer,
+        .loop = dialer->loop,
         .pool = pool,
         .conf = &pool->health,
         .backend = backend,
@@ -107,18 +109,20 @@ void probe_write_host(struct writer *w, const struct probe *p, const struct addr
         w_bytes(w, text, address_format(&shown, text));
 }
 
-int probe_begin(struct probe *p, const struct address *to)
+int probe_begin(struct probe *p, const struct dial *what)
 {
     CHECK(p->kind != NULL);
     CHECK(!probe_running(p));
-    struct address address = *to;
+    struct address address = *what->to;
     if (p->conf->port != 0 && address.kind != ADDRESS_UNIX)
         address.port = p->conf->port;
     p->connected = false;
     int rc = p->kind->begin ? p->kind->begin(p, &address) : 0;
     if (rc < 0)
         return rc;
-    p->stream = stream_connect(p->loop, &address, &probe_ops, p);
+    struct dial here = *what;
+    here.to = &address;
+    p->stream = dial(p->dialer, &here, &probe_ops, p);
     if (!p->stream) {
         if (p->kind->end)
             p->kind->end(p);

@@ -16,6 +16,7 @@
 
 #include "account/reason.h"
 #include "config/snapshot.h"
+#include "forward/dial.h"
 #include "io/loop.h"
 
 struct probe;
@@ -35,6 +36,7 @@ extern const struct probe_kind probe_tcp, probe_http, probe_http2, probe_grpc;
 
 struct probe {
     /* set at creation */
+    struct dialer *dialer;
     struct loop *loop;
     const struct pool_conf *pool;
     const struct health_conf *conf; /* the pool's */
@@ -50,15 +52,16 @@ struct probe {
 };
 
 /* `pool` may be replaced later by one of which probe_same says so. */
-void probe_init(struct probe *p, struct loop *loop, const struct pool_conf *pool,
+void probe_init(struct probe *p, struct dialer *dialer, const struct pool_conf *pool,
                 const struct backend_conf *backend, probe_done_fn *done);
 
 /* Whether that configuration of the pool asks for the same probes. */
 bool probe_same(const struct probe *p, const struct pool_conf *pool);
 
-/* Starts a probe of that address (only read during the call). 0, or a negative reason of our own
- * (out_of_files, overload): nothing was found out about the backend then. */
-NODISCARD int probe_begin(struct probe *p, const struct address *to);
+/* Starts a probe over a connection such as exchanges have, in which we speak for ourselves (`what`
+ * is only read during the call). 0, or a negative reason of our own (out_of_files, overload):
+ * nothing was found out about the backend then. */
+NODISCARD int probe_begin(struct probe *p, const struct dial *what);
 
 /* For kinds: the probe is over. Calls done, which may begin the next one. */
 void probe_end(struct probe *p, enum reason result);

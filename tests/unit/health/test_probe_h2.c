@@ -6,6 +6,7 @@
 #include "health/health_priv.h"
 
 static struct rig rig;
+static struct dialer dialer;
 static struct probe probe;
 static enum reason result;
 static uint32_t results;
@@ -33,10 +34,15 @@ static enum reason probe_with(enum health_type type, const char *script, const c
     rig.f.pool_conf.protocol = PROTOCOL_HTTP2;
     rig.f.pool_conf.health.service = service;
     rig.f.pool_conf.health.timeout_ms = timeout_ms;
-    probe_init(&probe, rig.loop, &rig.f.pool_conf, &rig.f.backends[0], done);
-    assert_int_equal(probe_begin(&probe, &rig.f.backends[0].address), 0);
+    dialer_init(&dialer, rig.loop);
+    struct dial what = {.to = &rig.f.backends[0].address,
+                        .conf = &rig.f.pool_conf,
+                        .backend = &rig.f.backends[0]};
+    probe_init(&probe, &dialer, &rig.f.pool_conf, &rig.f.backends[0], done);
+    assert_int_equal(probe_begin(&probe, &what), 0);
     rig_until(&rig, has_result);
     assert_int_equal(results, 1);
+    dialer_fini(&dialer);
     loop_free(&rig.loop);
     fixture_fini(&rig.f);
     server_stop(&s);
