@@ -133,6 +133,9 @@ void forwarder_forget_backend(struct forwarder *f, const struct backend *b);
 void forwarder_client_opened(struct forwarder *f, struct client *c);
 void forwarder_client_closed(struct forwarder *f, struct client *c);
 
+/* `to` takes the place of `from`, and its arrival. */
+void forwarder_client_became(struct forwarder *f, struct client *from, struct client *to);
+
 /* ---- outbox ---- */
 
 /* The outbox, empty or already this side's; another side's bytes are flushed first. */
