@@ -11,6 +11,7 @@
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/h1_conn.h"
+#include "forward/h2_conn.h"
 #include "forward/idle.h"
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
@@ -33,14 +34,20 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->rng = rng_seed(o->seed);
     list_init(&f->client_list);
     f->idle = idle_set_new();
-    if (!f->idle)
+    f->h2 = h2_library_new(o->loop);
+    if (!f->idle || !f->h2) {
+        idle_set_free(&f->idle);
+        h2_library_free(&f->h2);
         return -(int)REASON_overload;
+    }
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
     slab_init(&f->messages, sizeof(struct h1_message), 8, 2 * (size_t)o->clients_max);
     slab_init(&f->exchanges, sizeof(struct exchange), 64, o->clients_max);
     slab_init(&f->clients, client_object_bytes(), 8, (size_t)o->clients_max + 1); /* for a take */
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
+    slab_init(&f->h2_clients, client_h2_object_bytes(), 8, o->clients_max);
+    slab_init(&f->h2_requests, client_h2_request_bytes(), 8, 0); /* by connections and streams */
     return 0;
 }
 
@@ -57,6 +64,9 @@ void forwarder_fini(struct forwarder *f)
     CHECK(f->outbox.count == 0);
     buf_put(&f->outbox.scratch);
     idle_set_free(&f->idle);
+    h2_library_free(&f->h2);
+    slab_fini(&f->h2_requests);
+    slab_fini(&f->h2_clients);
     slab_fini(&f->tcp_backends);
     slab_fini(&f->upstreams);
     slab_fini(&f->clients);

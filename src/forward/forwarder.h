@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 struct client;
+struct h2_library;
 struct idle_set;
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
@@ -72,6 +73,9 @@ struct forwarder {
     struct slab clients;   /* client connections */
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
+    struct slab h2_clients;  /* client connections that speak HTTP/2 */
+    struct slab h2_requests; /* … and their requests */
+    struct h2_library *h2;
     struct idle_set *idle;
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
