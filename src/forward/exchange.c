@@ -438,12 +438,13 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
         return false;
     x->http = true;
     x->method = h->method;
-    x->version_minor = h->version_minor;
+    x->version_major = client->ops->version_major ? client->ops->version_major : 1;
+    x->version_minor = x->version_major == 1 ? h->version_minor : 0;
     x->upgrade = h->upgrade;
     x->bytes_in = x->head_bytes_in = h->head_len;
     x->has_body = h->framing != BODY_NONE;
     x->chunked = h->framing == BODY_CHUNKED;
-    if (UNLIKELY(client->ops->grpc) && x->has_body)
+    if (x->version_major == 2 && x->has_body)
         begin_call(x, h);
     x->request_done = !x->has_body;
     x->client_waits = x->has_body; /* the body stays with the client until there is a backend */
@@ -681,7 +682,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->sized = h->framing == BODY_LENGTH;
         set_state(x, EXCHANGE_RESPONDING);
     }
-    if (interim && x->version_minor == 0)
+    if (interim && x->version_major == 1 && x->version_minor == 0)
         return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */
     if (!took(x, x->backend, x->client, x->client->ops->head(x->client, h, raw)))
         return;

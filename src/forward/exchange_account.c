@@ -31,6 +31,7 @@ static void write_record(const struct exchange *x, enum reason why)
         .http = x->http,
         .method = exchange_text(x, x->method_at),
         .request_id = exchange_text(x, x->id_at),
+        .version_major = x->version_major,
         .version_minor = x->version_minor,
         .status = x->status,
         .bytes_in = x->bytes_in,
