@@ -498,7 +498,8 @@ static bool took(struct exchange *x, struct side *from, struct side *to, int ans
 static bool body_over_limit(const struct exchange *x)
 {
     uint64_t limit = x->front->conf->body_bytes_max;
-    return limit && x->http && !x->tunnel && exchange_body_bytes(x) > limit;
+    return limit && x->http && !x->tunnel && exchange_body_bytes(x) > limit &&
+           x->state != EXCHANGE_FINISHING; /* it has been answered: the rest is dropped */
 }
 
 bool exchange_count(struct exchange *x, struct side *from, uint64_t n)

@@ -360,10 +360,10 @@ static bool side_flush(struct side *s)
         return true;
     bool was_sending = r->sending;
     r->sending = !h2_stream_flush(&r->stream);
-    if (r->sending && !was_sending) {
+    if (r->sending && !was_sending)
         r->unsent = r->stream.output_bytes;
-        arm(r);
-    }
+    if ((r->sending && !was_sending) || s->x->tunnel || s->x->grpc)
+        arm(r); /* of a conversation, either end keeps it alive */
     return !r->sending;
 }
 
