@@ -10,12 +10,14 @@
 #include "forward/exchange.h"
 
 #include "base/check.h"
+#include "codec/arrival.h"
 #include "forward/bulk.h"
 #include "forward/forwarder.h"
 #include "forward/request.h"
 #include "forward/retry.h"
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
+#include "forward/upstream_h2.h"
 #include "route/route.h"
 
 #include <string.h>
@@ -359,6 +361,18 @@ static bool choose_pool(struct exchange *x, const struct head *h)
     return true;
 }
 
+/* Of a byte stream nothing is known but the name that its TLS asked for, if it has any. */
+static bool choose_pool_of_name(struct exchange *x)
+{
+    uint32_t index;
+    struct span sni = x->arrival ? x->arrival->sni : span_of(NULL, 0);
+    x->route = route_find_sni(x->front->conf, sni, &index);
+    if (index == ROUTE_NO_POOL)
+        return false;
+    x->pool = x->front->pools[index];
+    return true;
+}
+
 /* ---- pick, queue, connect ---- */
 
 static bool connect_target(struct exchange *x)
@@ -367,8 +381,11 @@ static bool connect_target(struct exchange *x)
     bool body_near = x->state == EXCHANGE_ROUTING && x->has_body;
     x->connected_ns = 0;
     set_state(x, EXCHANGE_CONNECTING);
-    return x->http ? upstream_begin(x, x->target, !x->no_reuse, body_near)
-                   : tcp_backend_begin(x, x->target);
+    if (!x->http)
+        return tcp_backend_begin(x, x->target);
+    if (UNLIKELY(pool_conf(x->pool)->protocol == PROTOCOL_HTTP2))
+        return upstream_h2_begin(x, x->target);
+    return upstream_begin(x, x->target, !x->no_reuse, body_near);
 }
 
 static void take_target(struct exchange *x, struct backend *b)
@@ -476,9 +493,12 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, str
     if (!x)
         return false;
     x->client_waits = true;
-    x->pool = front->pools[front->conf->pool];
-    x->tried.key = pick_source_key(peer);
-    pick(x, REASON_no_backend);
+    if (choose_pool_of_name(x)) {
+        x->tried.key = pick_source_key(peer);
+        pick(x, REASON_no_backend);
+    } else {
+        answer(x, REASON_no_route);
+    }
     return true;
 }
 
@@ -707,7 +727,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
         .idempotent = method_is_idempotent(x->method),
         .tcp = !x->http,
         .spent = x->body_begun || x->heard,
-        .stale = !fresh && reset,
+        .stale = !fresh && (reset || why == REASON_stream_refused),
         .retries = x->retries,
     };
     bulk_backend_gone(x);

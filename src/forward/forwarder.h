@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/slab.h"
 #include "codec/h1.h"
+#include "forward/dial.h"
 #include "forward/front.h"
 #include "forward/side.h"
 #include "io/loop.h"
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 struct client;
+struct h2_library;
 struct idle_set;
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
@@ -72,6 +74,10 @@ struct forwarder {
     struct slab clients;   /* client connections */
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
+    struct slab shared_upstreams;  /* upstream connections, HTTP/2 */
+    struct slab upstream_requests; /* … and the exchanges on them */
+    struct h2_library *h2;
+    struct dialer dialer; /* to backends */
     struct idle_set *idle;
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
@@ -132,6 +138,9 @@ void forwarder_forget_backend(struct forwarder *f, const struct backend *b);
 /* Bookkeeping of client connections, used by the client sides. The link is taken off the list. */
 void forwarder_client_opened(struct forwarder *f, struct client *c);
 void forwarder_client_closed(struct forwarder *f, struct client *c);
+
+/* `to` takes the place of `from`, and its arrival. */
+void forwarder_client_became(struct forwarder *f, struct client *from, struct client *to);
 
 /* ---- outbox ---- */
 
