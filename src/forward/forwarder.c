@@ -38,8 +38,7 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->h2 = h2_library_new(o->loop);
     if (!f->idle || !f->h2) {
         idle_set_free(&f->idle);
-        h2_library_free(&f->h2);
-        return -(int)REASON_overload;
+            return -(int)REASON_overload;
     }
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
     slab_init(&f->messages, sizeof(struct h1_message), 8, 2 * (size_t)o->clients_max);
@@ -50,6 +49,8 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     slab_init(&f->upstream_requests, upstream_request_object_bytes(), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
     dialer_init(&f->dialer, o->loop);
+    slab_init(&f->h2_clients, client_h2_object_bytes(), 8, o->clients_max);
+    slab_init(&f->h2_requests, client_h2_request_bytes(), 8, 0); /* by connections and streams */
     return 0;
 }
 
@@ -70,6 +71,9 @@ void forwarder_fini(struct forwarder *f)
     h2_library_free(&f->h2);
     slab_fini(&f->upstream_requests);
     slab_fini(&f->shared_upstreams);
+    h2_library_free(&f->h2);
+    slab_fini(&f->h2_requests);
+    slab_fini(&f->h2_clients);
     slab_fini(&f->tcp_backends);
     slab_fini(&f->upstreams);
     slab_fini(&f->clients);

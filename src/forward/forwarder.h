@@ -78,6 +78,8 @@ struct forwarder {
     struct slab upstream_requests; /* … and the exchanges on them */
     struct h2_library *h2;
     struct dialer dialer; /* to backends */
+    struct slab h2_clients;  /* client connections that speak HTTP/2 */
+    struct slab h2_requests; /* … and their requests */
     struct idle_set *idle;
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */

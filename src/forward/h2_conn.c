@@ -449,6 +449,7 @@ int h2_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user
     struct h2_conn *c = user;
     struct h2_stream *s = frame->hd.stream_id ? h2_stream_of(c, frame->hd.stream_id) : NULL;
     int r = 0;
+    c->spoke = true;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS: on_headers(c, s, frame); break;
     case NGHTTP2_DATA: r = on_data_frame(c, s, frame); break;
@@ -614,10 +615,10 @@ void h2_conn_eof(struct h2_conn *c, enum reason why)
     settle(c);
 }
 
-void h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code)
+bool h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code)
 {
     h2_conn_end(c, why, code);
-    settle(c);
+    return settle(c);
 }
 
 void h2_conn_drain(struct h2_conn *c)

@@ -102,21 +102,15 @@ bool h2_conn_tick(struct h2_conn *c, uint64_t stall_ms, uint64_t block_ms)
     uint64_t now_ms = h2_now_ms(c);
     if (c->over)
         return !c->told;
-    if (c->block_open && now_ms - c->block_since_ms >= block_ms) {
-        h2_conn_fail(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,
-                     NGHTTP2_ENHANCE_YOUR_CALM);
-        return false; /* it may be gone */
-    }
-    if (c->sending) {
-        if (send_stalled(c, now_ms, stall_ms)) {
-            h2_conn_fail(c, c->server ? REASON_client_too_slow : REASON_backend_too_slow,
-                         H2_NO_GOAWAY);
-            return false;
-        }
-    } else {
-        struct h2_stream *s;
-        list_each(s, &c->streams, link)
-            look_at_stream(s, now_ms, stall_ms);
-    }
+    if (c->block_open && now_ms - c->block_since_ms >= block_ms)
+        return h2_conn_fail(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,
+                            NGHTTP2_ENHANCE_YOUR_CALM);
+    if (c->sending)
+        return !send_stalled(c, now_ms, stall_ms) ||
+               h2_conn_fail(c, c->server ? REASON_client_too_slow : REASON_backend_too_slow,
+                            H2_NO_GOAWAY);
+    struct h2_stream *s;
+    list_each(s, &c->streams, link)
+        look_at_stream(s, now_ms, stall_ms);
     return true;
 }

@@ -27,6 +27,7 @@ struct h2_library {
     struct slab classes[H2_MEMORY_CLASSES];
     struct slab outputs; /* struct h2_output */
     struct slab helds;   /* struct h2_held */
+    struct h2_room room;
 };
 
 /* ---- input that waits (h2_conn.c) ---- */
@@ -43,7 +44,6 @@ struct h2_held {
 };
 
 /* The connection ends: `code` goes out with GOAWAY, or nothing does (H2_NO_GOAWAY). */
-#define H2_NO_GOAWAY UINT32_MAX
 void h2_conn_end(struct h2_conn *c, enum reason why, uint32_t code);
 
 /* Something is to be told to the stream's owner. */
