@@ -278,7 +278,8 @@ const char *tls_session_why(const struct tls_session *t);
 
 /* ---- what is known of a connection ---- */
 
-/* After TLS_HANDSHAKE_DONE. Spans are valid as long as the session. */
+/* After TLS_HANDSHAKE_DONE. `sni` points into the struct itself, all else outlives the session but
+ * for `alpn`, which ends with it. */
 struct tls_facts {
     const char *version; /* "TLSv1.3" */
     const char *cipher;  /* "TLS_AES_128_GCM_SHA256": the IANA name */
@@ -287,6 +288,7 @@ struct tls_facts {
     bool resumed;
     bool has_certificate; /* the peer showed one, or had when the session began */
     bool verified;        /* … and it was verified */
+    char sni_text[TLS_NAME_MAX + 1];
 };
 
 void tls_session_facts(const struct tls_session *t, struct tls_facts *ret_facts);
