@@ -250,8 +250,9 @@ NODISCARD int tls_session_start(struct tls_session *t, struct tls_sink *sink);
  * *in it goes on with what it has. Returns an enum tls_event or a negative reason; plaintext that
  * came before either is good. (*ret_n is added to.)
  *
- * Reasons: not_tls, tls_handshake_failed, tls_client_certificate, tls_alert; with a backend
- * backend_tls_failed, backend_certificate; overload when the sink has no room.
+ * Reasons: not_tls, tls_handshake_failed, tls_client_certificate, tls_alert, tls_bad_record; with a
+ * backend backend_tls_failed, backend_certificate, and after the handshake backend_tls_truncated;
+ * overload when the sink has no room.
  */
 NODISCARD int tls_session_input(struct tls_session *t, struct span *in, uint8_t *room,
                                 size_t room_bytes, size_t *ret_n, struct tls_sink *sink);

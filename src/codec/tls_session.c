@@ -176,17 +176,21 @@ static int fail(struct tls_session *t)
         t->why = first ? ERR_reason_error_string(first) : NULL;
     if (t->library->sink_full)
         return -(int)REASON_overload;
+    if (t->is_client && t->done)
+        return -(int)REASON_backend_tls_truncated; /* a request may have been sent */
     if (t->is_client)
-        return !t->done && !theirs && verdict != X509_V_OK ? -(int)REASON_backend_certificate
-                                                           : -(int)REASON_backend_tls_failed;
-    return theirs ? -(int)REASON_tls_alert : -(int)server_reason(t, error);
+        return !theirs && verdict != X509_V_OK ? -(int)REASON_backend_certificate
+                                               : -(int)REASON_backend_tls_failed;
+    if (theirs)
+        return -(int)REASON_tls_alert;
+    return t->done ? -(int)REASON_tls_bad_record : -(int)server_reason(t, error);
 }
 
 /* A peer that does what nobody needs to do. */
 static int misbehaved(struct tls_session *t, const char *why)
 {
     t->why = why;
-    return t->is_client ? -(int)REASON_backend_tls_failed : -(int)REASON_tls_handshake_failed;
+    return t->is_client ? -(int)REASON_backend_tls_truncated : -(int)REASON_tls_handshake_failed;
 }
 
 /* ---- input ---- */
