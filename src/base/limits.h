@@ -80,6 +80,12 @@
 /* Picking. */
 #define SCHEDULE_MAX (1u << 20) /* places of a round-robin schedule: larger weights are scaled */
 
+/* TLS. */
+#define TLS_CHAIN_DEPTH_MAX 8     /* certificates above the peer's: tls_client_certificate */
+#define TLS_CHAIN_BYTES_MAX 65536 /* of a peer's chain: tls_handshake_failed, backend_tls_failed \
+                                   */
+#define TLS_MESSAGES_MAX 1024     /* tickets, key updates after a handshake: tls_handshake_failed */
+
 /* Logs. */
 #define LOG_LINE_MAX      2048         /* event line with its newline; cut with "..." */
 #define LOG_AREA_MAX      16           /* area names are ours: CHECK */
