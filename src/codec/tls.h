@@ -128,7 +128,7 @@ void tls_tickets_set(struct tls_tickets *tickets,
 
 /* ---- servers ---- */
 
-enum tls_version { TLS_1_2, TLS_1_3 };
+enum tls_protocol { TLS_1_2, TLS_1_3 };
 
 /* OPTIONAL: who shows a certificate must show one that leads to a CA of the bundle. */
 enum tls_client_auth { TLS_CLIENT_AUTH_NONE, TLS_CLIENT_AUTH_OPTIONAL, TLS_CLIENT_AUTH_REQUIRE };
@@ -143,7 +143,7 @@ struct tls_server_options {
     const struct tls_certificate *certificates;
     uint32_t certificates_count;
     struct span domain; /* the listener's name: tickets are good within it alone */
-    enum tls_version version_min;
+    enum tls_protocol version_min;
     enum tls_client_auth client_auth;
     struct span client_ca_pem; /* with client_auth */
     uint32_t alpn; /* TLS_ALPN_*; 0: none. A client that offers only others is refused */
