@@ -43,6 +43,7 @@
 #define BACKENDS_MAX          100000 /* per pool; the size picking is measured at: config error */
 #define BACKEND_WEIGHT_MAX    256    /* bounds weighted schedules: config error */
 #define CERTIFICATES_MAX      1024   /* per listener; each is parsed at a reload: config error */
+#define TLS_FILE_BYTES_MAX    (4 << 20) /* certificates, keys, CA bundles: cannot be read */
 #define H2_STREAMS_MAX        1000   /* at a time on one connection: config error */
 #define MATCH_VALUES_MAX      64     /* methods, headers or hosts in one match: config error */
 #define WORKERS_MAX           256    /* per-worker counters are summed on each read: config error */
