@@ -68,7 +68,6 @@ void forwarder_fini(struct forwarder *f)
     buf_put(&f->outbox.scratch);
     idle_set_free(&f->idle);
     dialer_fini(&f->dialer);
-    h2_library_free(&f->h2);
     slab_fini(&f->upstream_requests);
     slab_fini(&f->shared_upstreams);
     h2_library_free(&f->h2);
