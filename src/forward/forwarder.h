@@ -24,6 +24,7 @@
 
 struct client;
 struct idle_set;
+struct tls_worker;
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
 #define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
@@ -73,6 +74,7 @@ struct forwarder {
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
     struct idle_set *idle;
+    struct tls_worker *tls; /* what its TLS streams share */
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
     uint32_t client_count, clients_max;
