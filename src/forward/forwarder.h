@@ -26,6 +26,7 @@
 struct client;
 struct h2_library;
 struct idle_set;
+struct tls_worker;
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
 #define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
@@ -81,6 +82,7 @@ struct forwarder {
     struct slab h2_clients;  /* client connections that speak HTTP/2 */
     struct slab h2_requests; /* … and their requests */
     struct idle_set *idle;
+    struct tls_worker *tls; /* what its TLS streams share */
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
     uint32_t client_count, clients_max;

@@ -300,7 +300,7 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
 bool client_tcp_take(struct client *from, struct slice first)
 {
     struct forwarder *f = from->f;
-    struct slice kept = first.n > 0 ? slice_keep(f->loop, first) : first;
+    struct slice kept = first.n > 0 ? slice_keep(f->loop, first) : (struct slice){0};
     struct client_tcp *c = kept.n == first.n ? client_make(f, from->front, from->stream) : NULL;
     if (!c) {
         slice_put(&kept);
