@@ -35,9 +35,8 @@ static enum reason probe_with(enum health_type type, const char *script, const c
     rig.f.pool_conf.health.service = service;
     rig.f.pool_conf.health.timeout_ms = timeout_ms;
     dialer_init(&dialer, rig.loop);
-    struct dial what = {.to = &rig.f.backends[0].address,
-                        .conf = &rig.f.pool_conf,
-                        .backend = &rig.f.backends[0]};
+    struct dial what = {
+        .to = &rig.f.backends[0].address, .conf = &rig.f.pool_conf, .backend = &rig.f.backends[0]};
     probe_init(&probe, &dialer, &rig.f.pool_conf, &rig.f.backends[0], done);
     assert_int_equal(probe_begin(&probe, &what), 0);
     rig_until(&rig, has_result);
@@ -94,18 +93,27 @@ static enum reason ask(enum health_type type)
     return probe_with(type, script, NULL, 5000);
 }
 
+/* Bytes as hex behind what is there. */
+static void put(struct writer *w, const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        w_hex(w, ((const uint8_t *)bytes)[i], 2);
+}
+
 /* A literal field that is not indexed. */
 static const char *field(const char *name, const char *value)
 {
     static char text[8][600];
     static unsigned next;
     char *t = text[next++ % 8];
-    size_t n = (size_t)sprintf(t, "00%02zx", strlen(name));
-    for (const char *c = name; *c; c++)
-        n += (size_t)sprintf(t + n, "%02x", (unsigned char)*c);
-    n += (size_t)sprintf(t + n, "%02zx", strlen(value));
-    for (const char *c = value; *c; c++)
-        n += (size_t)sprintf(t + n, "%02x", (unsigned char)*c);
+    struct writer w = writer_of((uint8_t *)t, sizeof(text[0]));
+    const uint8_t name_len[] = {0, (uint8_t)strlen(name)}, value_len[] = {(uint8_t)strlen(value)};
+    put(&w, name_len, sizeof(name_len));
+    put(&w, name, strlen(name));
+    put(&w, value_len, sizeof(value_len));
+    put(&w, value, strlen(value));
+    w_u8(&w, '\0');
+    assert_true(w_ok(&w));
     return t;
 }
 
@@ -344,11 +352,14 @@ static void test_floods(void **state)
     assert_int_equal(ask(HEALTH_GRPC), REASON_probe_bad_answer);
     begin(); /* a large field in the table, and then one byte for each time it is meant */
     char bomb[12000];
-    size_t n = (size_t)sprintf(bomb, STATUS_200 "4001617f01"); /* "a" with 128 bytes */
+    struct writer w = writer_of((uint8_t *)bomb, sizeof(bomb));
+    w_str(&w, STATUS_200 "4001617f01"); /* "a" with 128 bytes */
     for (int i = 0; i < 128; i++)
-        n += (size_t)sprintf(bomb + n, "62");
+        w_str(&w, "62");
     for (int i = 0; i < 1000; i++)
-        n += (size_t)sprintf(bomb + n, "be");
+        w_str(&w, "be");
+    w_u8(&w, '\0');
+    assert_true(w_ok(&w));
     frame(HEADERS, END_HEADERS, 1, bomb);
     assert_int_equal(ask(HEALTH_GRPC), REASON_probe_bad_answer);
     begin();
