@@ -689,6 +689,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         return;
     if (h->framing == BODY_TUNNEL) {
         x->tunnel = true;
+        account_tunnel(x->f->account, x->front->key, exchange_tunnel_kind(x), true);
         x->request_done = false; /* from now on both directions are streams of bytes */
         x->backend->ops->tunnel(x->backend);
         x->client->ops->tunnel(x->client);

@@ -93,6 +93,8 @@ static void write_flight(const struct exchange *x, enum reason why)
 
 void exchange_account(const struct exchange *x, enum reason why)
 {
+    if (UNLIKELY(x->tunnel))
+        account_tunnel(x->f->account, x->front->key, exchange_tunnel_kind(x), false);
     if (x->f->recorder)
         write_flight(x, why);
     if (account_has_log(x->f->account)) {
