@@ -22,18 +22,28 @@
 #include "config/snapshot.h"
 #include "io/loop.h"
 
+struct tls_client;
+struct tls_resumption;
+struct tls_worker;
+
 struct dialer {
     struct loop *loop;
-    struct slab headers; /* connections whose PROXY header is under way */
+    struct tls_worker *tls;          /* its loop's */
+    struct slab headers;             /* connections whose PROXY header is under way */
+    struct tls_resumption **tickets; /* TLS sessions to resume: by backend id, in chunks */
+    uint32_t ticket_chunks;
 };
 
-void dialer_init(struct dialer *d, struct loop *loop);
+void dialer_init(struct dialer *d, struct loop *loop, struct tls_worker *tls);
 void dialer_fini(struct dialer *d); /* every stream it made must be closed */
 
 struct dial {
     const struct address *to; /* read during the call only */
     const struct pool_conf *conf;
     const struct backend_conf *backend;
+    uint32_t id; /* of the backend: where its TLS session is kept */
+    /* pool_tls(): with conf->tls.enabled. NULL then: nothing is dialed, and never in clear. */
+    struct tls_client *tls;
     /* The client that the PROXY header speaks of, if the pool wants one (the version is the
      * pool's); NULL: we speak for ourselves. Read during the call only. */
     const struct proxy_header *client;

@@ -25,6 +25,7 @@
 
 struct client;
 struct idle_set;
+struct tls_worker;
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
 #define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
@@ -75,6 +76,7 @@ struct forwarder {
     struct slab tcp_backends;
     struct dialer dialer; /* to backends */
     struct idle_set *idle;
+    struct tls_worker *tls; /* what its TLS streams share */
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
     uint32_t client_count, clients_max;
