@@ -60,6 +60,19 @@
 #define LINGER_BYTES_MAX (4u << 20) /* read and dropped of a client being closed: it is closed */
 #define CLIENTS_MAX      (1u << 24) /* per worker, whatever the limit of files: they wait outside */
 
+/* HTTP/2, for each connection. Windows bound what one that sends can make us hold, the rest what one
+ * can make us do. */
+#define H2_STREAM_WINDOW     65535      /* bytes of a stream: h2_flow_control */
+#define H2_CONNECTION_WINDOW (1u << 20) /* bytes of all its streams: h2_flow_control */
+#define H2_RESETS_MAX        100        /* theirs and those they make us send … */
+#define H2_RESETS_MS         10000      /* … in this time: h2_rapid_reset */
+#define H2_CONTROL_PER_S     1000 /* control frames beyond H2_CONTROL_PER_DATA: h2_control_flood */
+#define H2_CONTROL_PER_DATA  2    /* that may answer each DATA frame of ours: they count above */
+#define H2_EMPTY_PER_S       1000 /* DATA frames with nothing in them: h2_empty_frames */
+#define H2_CONTINUATIONS_MAX 8    /* of one header block: h2_continuation_flood */
+#define H2_SETTINGS_MAX      32   /* entries in one frame: h2_control_flood */
+#define H2_MEMORY_MAX        (1u << 30) /* of nghttp2's, per worker: overload */
+
 /* Buffers of one loop, by class (io/buf.h): were every client to stall at its worst, 128, 256, 256
  * and 64 MiB. A class that is used up gives way to the next larger one. */
 #define BUF_SMALL_MAX      65536 /* overload */

@@ -11,6 +11,7 @@
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/h1_conn.h"
+#include "forward/h2_conn.h"
 #include "forward/idle.h"
 #include "forward/tcp_side.h"
 #include "forward/tls_stream.h"
@@ -34,11 +35,16 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->rng = rng_seed(o->seed);
     list_init(&f->client_list);
     f->idle = idle_set_new();
-    if (!f->idle)
+    f->h2 = h2_library_new(o->loop);
+    if (!f->idle || !f->h2) {
+        idle_set_free(&f->idle);
+        h2_library_free(&f->h2);
         return -(int)REASON_overload;
+    }
     int rc = tls_worker_new(o->loop, &f->tls);
     if (rc < 0) {
         idle_set_free(&f->idle);
+        h2_library_free(&f->h2);
         return rc;
     }
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
@@ -48,6 +54,8 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
     dialer_init(&f->dialer, o->loop, f->tls);
+    slab_init(&f->h2_clients, client_h2_object_bytes(), 8, o->clients_max);
+    slab_init(&f->h2_requests, client_h2_request_bytes(), 8, 0); /* by connections and streams */
     return 0;
 }
 
@@ -66,6 +74,9 @@ void forwarder_fini(struct forwarder *f)
     idle_set_free(&f->idle);
     dialer_fini(&f->dialer);
     tls_worker_free(&f->tls);
+    h2_library_free(&f->h2);
+    slab_fini(&f->h2_requests);
+    slab_fini(&f->h2_clients);
     slab_fini(&f->tcp_backends);
     slab_fini(&f->upstreams);
     slab_fini(&f->clients);

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct client;
+struct h2_library;
 struct idle_set;
 struct tls_worker;
 
@@ -75,6 +76,9 @@ struct forwarder {
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
     struct dialer dialer; /* to backends */
+    struct slab h2_clients;  /* client connections that speak HTTP/2 */
+    struct slab h2_requests; /* … and their requests */
+    struct h2_library *h2;
     struct idle_set *idle;
     struct tls_worker *tls; /* what its TLS streams share */
     struct outbox outbox;
