@@ -128,8 +128,6 @@ void tls_tickets_set(struct tls_tickets *tickets,
 
 /* ---- servers ---- */
 
-enum tls_protocol { TLS_1_2, TLS_1_3 };
-
 /* OPTIONAL: who shows a certificate must show one that leads to a CA of the bundle. */
 enum tls_client_auth { TLS_CLIENT_AUTH_NONE, TLS_CLIENT_AUTH_OPTIONAL, TLS_CLIENT_AUTH_REQUIRE };
 
@@ -143,7 +141,7 @@ struct tls_server_options {
     const struct tls_certificate *certificates;
     uint32_t certificates_count;
     struct span domain; /* the listener's name: tickets are good within it alone */
-    enum tls_protocol version_min;
+    bool only_1_3;      /* else 1.2 as well */
     enum tls_client_auth client_auth;
     struct span client_ca_pem; /* with client_auth */
     uint32_t alpn; /* TLS_ALPN_*; 0: none. A client that offers only others is refused */
@@ -294,12 +292,12 @@ struct tls_facts {
 
 void tls_session_facts(const struct tls_session *t, struct tls_facts *ret_facts);
 
-/* The peer's certificate, in words. */
+/* The peer's certificate, in words. Names with control bytes are left out. */
 struct tls_peer {
-    char *subject; /* RFC 2253 */
-    char **sans;   /* "DNS:a.example.com", "IP:10.0.0.1", "email:..", "URI:.."; none with control
-                      bytes */
-    uint32_t sans_count;
+    char *subject;     /* RFC 2253 */
+    char *common_name; /* the last of the subject; "" when there is none */
+    char **names;      /* DNS, e-mail, URI and IP addresses that it is for */
+    uint32_t names_count;
     char fingerprint[65]; /* SHA-256 in hex */
     int64_t not_after_s;
 };

@@ -7,7 +7,6 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 void tls_session_facts(const struct tls_session *t, struct tls_facts *f)
@@ -43,44 +42,60 @@ static char *ip_text(const ASN1_STRING *s)
     char text[INET6_ADDRSTRLEN];
     int n = ASN1_STRING_length(s);
     int family = n == 4 ? AF_INET : AF_INET6;
-    char *out = NULL;
     if ((n != 4 && n != 16) || !inet_ntop(family, ASN1_STRING_get0_data(s), text, sizeof text))
         return NULL;
-    return asprintf(&out, "IP:%s", text) < 0 ? NULL : out;
+    return strdup(text);
 }
 
-static char *string_text(const char *kind, const ASN1_STRING *s)
+static char *string_text(const ASN1_STRING *s)
 {
     const uint8_t *p = ASN1_STRING_get0_data(s);
-    int n = ASN1_STRING_length(s);
-    char *out = NULL;
-    for (int i = 0; i < n; i++) {
-        if (!ascii_is_printable(p[i]))
+    size_t n = (size_t)ASN1_STRING_length(s);
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] < 0x20 || p[i] == 0x7f)
             return NULL;
     }
-    return asprintf(&out, "%s:%.*s", kind, n, (const char *)p) < 0 ? NULL : out;
+    return strndup((const char *)p, n);
 }
 
 static char *san_text(const GENERAL_NAME *san)
 {
     switch (san->type) {
-    case GEN_DNS: return string_text("DNS", san->d.dNSName);
-    case GEN_EMAIL: return string_text("email", san->d.rfc822Name);
-    case GEN_URI: return string_text("URI", san->d.uniformResourceIdentifier);
+    case GEN_DNS: return string_text(san->d.dNSName);
+    case GEN_EMAIL: return string_text(san->d.rfc822Name);
+    case GEN_URI: return string_text(san->d.uniformResourceIdentifier);
     case GEN_IPADD: return ip_text(san->d.iPAddress);
     default: return NULL;
     }
 }
 
-static void read_sans(struct tls_peer *p, const X509 *x)
+static char *common_name_of(const X509_NAME *subject)
+{
+    int last = -1;
+    for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;)
+        last = at;
+    if (last < 0)
+        return strdup("");
+    unsigned char *utf8 = NULL;
+    int n =
+        ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, last)));
+    bool clean = n >= 0;
+    for (int i = 0; i < n; i++)
+        clean = clean && utf8[i] >= 0x20 && utf8[i] != 0x7f;
+    char *text = clean ? strndup((const char *)utf8, (size_t)n) : strdup("");
+    OPENSSL_free(utf8);
+    return text;
+}
+
+static void read_names(struct tls_peer *p, const X509 *x)
 {
     GENERAL_NAMES *sans = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
     int count = sans ? sk_GENERAL_NAME_num(sans) : 0;
-    p->sans = count > 0 ? calloc((size_t)count, sizeof *p->sans) : NULL;
-    for (int i = 0; p->sans && i < count; i++) {
+    p->names = count > 0 ? calloc((size_t)count, sizeof *p->names) : NULL;
+    for (int i = 0; p->names && i < count; i++) {
         char *text = san_text(sk_GENERAL_NAME_value(sans, i));
         if (text)
-            p->sans[p->sans_count++] = text;
+            p->names[p->names_count++] = text;
     }
     GENERAL_NAMES_free(sans);
 }
@@ -95,11 +110,12 @@ struct tls_peer *tls_session_peer(const struct tls_session *t)
     if (!p)
         return NULL;
     p->subject = tls_name_text(X509_get_subject_name(x));
-    if (!p->subject) {
+    p->common_name = common_name_of(X509_get_subject_name(x));
+    if (!p->subject || !p->common_name) {
         tls_peer_free(&p);
         return NULL;
     }
-    read_sans(p, x);
+    read_names(p, x);
     tls_fingerprint(t->library, x, p->fingerprint);
     p->not_after_s = tls_time_s(X509_get0_notAfter(x));
     ERR_clear_error();
@@ -112,9 +128,10 @@ void tls_peer_free(struct tls_peer **peer)
     if (!p)
         return;
     *peer = NULL;
-    for (uint32_t i = 0; i < p->sans_count; i++)
-        free(p->sans[i]);
-    free(p->sans);
+    for (uint32_t i = 0; i < p->names_count; i++)
+        free(p->names[i]);
+    free(p->names);
     free(p->subject);
+    free(p->common_name);
     free(p);
 }

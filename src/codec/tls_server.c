@@ -171,7 +171,7 @@ static int new_context(struct tls_server *s, const struct tls_server_options *o,
     *ret_context = context;
     if (!context || !tls_context_prepare(context))
         return tls_why(why, "OpenSSL refuses: %s", tls_error_take());
-    if (o->version_min == TLS_1_3)
+    if (o->only_1_3)
         (void)SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
     (void)SSL_CTX_set_app_data(context, s);
     SSL_CTX_set_client_hello_cb(context, on_hello, s);

@@ -45,6 +45,17 @@ struct address client_peer(const struct client *c);
 void client_h1_open(struct forwarder *f, struct front *front, struct stream *s);
 void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s);
 
+/*
+ * A connection goes on in another protocol: what `from` was becomes a client of this kind. Stream,
+ * arrival, front, its place among the clients and in the listener's limit go over to it. `first` is
+ * what has arrived of the new protocol, or empty; it is taken as if it came now.
+ *
+ * True: of `from` nothing is left but its memory, which the caller frees; the new client may have
+ * ended already. False: there was no room and nothing has changed.
+ */
+NODISCARD bool client_h1_take(struct client *from, struct slice first);
+NODISCARD bool client_tcp_take(struct client *from, struct slice first);
+
 /* Answers 503 with `why` as far as it goes and closes (HTTP); or closes (TCP). */
 void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why);
 
@@ -58,5 +69,7 @@ static inline void client_close_now(struct client *c)
     c->kind->close_now(c);
 }
 
-/* Slab object size that fits every kind. */
+/* Slab object size that fits every kind; of kinds that live elsewhere it fits those of
+ * CLIENT_BYTES_SURE. */
+#define CLIENT_BYTES_SURE 192
 size_t client_object_bytes(void);

@@ -590,6 +590,11 @@ static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
     return true;
 }
 
+static struct address side_local(struct side *s)
+{
+    return stream_local(from_side(s)->base.stream);
+}
+
 static bool side_retract(struct side *s)
 {
     struct client_h1 *c = from_side(s);
@@ -660,6 +665,7 @@ static const struct side_ops side_ops = {
     .flush = side_flush,
     .credit = side_credit,
     .answer = side_answer,
+    .local = side_local,
     .retract = side_retract,
     .bulk_from = side_bulk_from,
     .bulk_to = side_bulk_to,
@@ -689,7 +695,7 @@ static void close_now(struct client *base)
 
 static const struct client_kind kind = {"h1", drain, close_now};
 
-static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s)
+static struct client_h1 *client_make(struct forwarder *f, struct front *front, struct stream *s)
 {
     struct client_h1 *c = slab_get_zeroed(&f->clients);
     if (!c)
@@ -703,7 +709,14 @@ static struct client_h1 *client_new(struct forwarder *f, struct front *front, st
     c->h1.stream = s;
     timer_init(&c->timer, on_timer);
     stream_set_ops(s, &stream_ops, c);
-    forwarder_client_opened(f, &c->base);
+    return c;
+}
+
+static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s)
+{
+    struct client_h1 *c = client_make(f, front, s);
+    if (c)
+        forwarder_client_opened(f, &c->base);
     return c;
 }
 
@@ -720,6 +733,20 @@ void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
     stream_read(s, true);
 }
 
+bool client_h1_take(struct client *from, struct slice first)
+{
+    struct client_h1 *c = client_make(from->f, from->front, from->stream);
+    if (!c)
+        return false;
+    forwarder_client_became(from->f, from, &c->base);
+    c->counted = true;
+    set_timer(c, conf_of(c)->request_ms);
+    stream_read(c->base.stream, true);
+    if (first.n > 0)
+        on_data(c->base.stream, first);
+    return true;
+}
+
 void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why)
 {
     struct client_h1 *c = client_new(f, front, s);
@@ -731,6 +758,6 @@ void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s
 
 size_t client_object_bytes(void)
 {
-    size_t tcp = client_tcp_object_bytes();
-    return sizeof(struct client_h1) > tcp ? sizeof(struct client_h1) : tcp;
+    size_t own = MAX(sizeof(struct client_h1), (size_t)CLIENT_BYTES_SURE);
+    return MAX(own, client_tcp_object_bytes());
 }

@@ -10,6 +10,7 @@
 #include "forward/exchange.h"
 
 #include "base/check.h"
+#include "codec/arrival.h"
 #include "forward/bulk.h"
 #include "forward/forwarder.h"
 #include "forward/request.h"
@@ -359,6 +360,18 @@ static bool choose_pool(struct exchange *x, const struct head *h)
     return true;
 }
 
+/* Of a byte stream nothing is known but the name that its TLS asked for, if it has any. */
+static bool choose_pool_of_name(struct exchange *x)
+{
+    uint32_t index;
+    struct span sni = x->arrival ? x->arrival->sni : span_of(NULL, 0);
+    x->route = route_find_sni(x->front->conf, sni, &index);
+    if (index == ROUTE_NO_POOL)
+        return false;
+    x->pool = x->front->pools[index];
+    return true;
+}
+
 /* ---- pick, queue, connect ---- */
 
 static bool connect_target(struct exchange *x)
@@ -476,9 +489,12 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, str
     if (!x)
         return false;
     x->client_waits = true;
-    x->pool = front->pools[front->conf->pool];
-    x->tried.key = pick_source_key(peer);
-    pick(x, REASON_no_backend);
+    if (choose_pool_of_name(x)) {
+        x->tried.key = pick_source_key(peer);
+        pick(x, REASON_no_backend);
+    } else {
+        answer(x, REASON_no_route);
+    }
     return true;
 }
 

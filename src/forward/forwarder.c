@@ -13,6 +13,7 @@
 #include "forward/h1_conn.h"
 #include "forward/idle.h"
 #include "forward/tcp_side.h"
+#include "forward/tls_stream.h"
 #include "forward/upstream.h"
 
 #include <stdlib.h>
@@ -35,12 +36,18 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->idle = idle_set_new();
     if (!f->idle)
         return -(int)REASON_overload;
+    int rc = tls_worker_new(o->loop, &f->tls);
+    if (rc < 0) {
+        idle_set_free(&f->idle);
+        return rc;
+    }
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
     slab_init(&f->messages, sizeof(struct h1_message), 8, 2 * (size_t)o->clients_max);
     slab_init(&f->exchanges, sizeof(struct exchange), 64, o->clients_max);
-    slab_init(&f->clients, client_object_bytes(), 8, o->clients_max);
+    slab_init(&f->clients, client_object_bytes(), 8, (size_t)o->clients_max + 1); /* for a take */
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
+    dialer_init(&f->dialer, o->loop, f->tls);
     return 0;
 }
 
@@ -57,6 +64,8 @@ void forwarder_fini(struct forwarder *f)
     CHECK(f->outbox.count == 0);
     buf_put(&f->outbox.scratch);
     idle_set_free(&f->idle);
+    dialer_fini(&f->dialer);
+    tls_worker_free(&f->tls);
     slab_fini(&f->tcp_backends);
     slab_fini(&f->upstreams);
     slab_fini(&f->clients);
@@ -96,6 +105,18 @@ void forwarder_client_closed(struct forwarder *f, struct client *c)
     if (f->client_count-- == f->clients_max && f->full)
         f->full(f->full_user, false);
     tell_drained(f);
+}
+
+void forwarder_client_became(struct forwarder *f, struct client *from, struct client *to)
+{
+    CHECK(from->f == f && from->front == to->front);
+    list_init(&to->link);
+    list_add_tail(&from->link,
+                  &to->link); /* a client that a walk over the list is at stays there */
+    list_del(&from->link);
+    to->arrival = from->arrival;
+    from->arrival = NULL;
+    from->stream = NULL;
 }
 
 void forwarder_drain(struct forwarder *f, void (*drained)(void *user), void *user)

@@ -91,7 +91,8 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
         x->upgrade_at = here(w, f->value_len);
         w_span(w, field_value(h, f));
         w_span(w, span_str("\r\n"));
-    } else if (pool_conf(x->pool)->keepalive_max_idle == 0) {
+    } else if (pool_conf(x->pool)->keepalive_max_idle == 0 ||
+               pool_conf(x->pool)->proxy_protocol != PROXY_NONE) {
         w_span(w, span_str("Connection: close\r\n"));
     }
 }

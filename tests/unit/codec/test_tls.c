@@ -84,9 +84,10 @@ static void test_facts(void **state)
     assert_span(f.sni, "");
     struct tls_peer *peer = tls_session_peer(&p.client.t);
     assert_string_equal(peer->subject, "CN=localhost");
-    assert_int_equal(peer->sans_count, 3);
-    assert_string_equal(peer->sans[1], "DNS:*.example.com");
-    assert_string_equal(peer->sans[2], "IP:127.0.0.1");
+    assert_string_equal(peer->common_name, "localhost");
+    assert_int_equal(peer->names_count, 3);
+    assert_string_equal(peer->names[1], "*.example.com");
+    assert_string_equal(peer->names[2], "127.0.0.1");
     assert_int_equal(strlen(peer->fingerprint), 64);
     tls_peer_free(&peer);
     pair_close(&p);
