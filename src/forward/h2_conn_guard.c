@@ -115,25 +115,24 @@ static int guard_headers(struct h2_conn *c, int32_t id)
 int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
 {
     (void)session;
-    struct h2_conn *c = user;
-    switch (hd->type) {
-    case NGHTTP2_HEADERS: return guard_headers(c, hd->stream_id);
-    case NGHTTP2_DATA:
-    case NGHTTP2_CONTINUATION: return 0;
-    case NGHTTP2_PRIORITY: /* obsolete, and not looked at by nghttp2 where both ends say so */
-        return hd->stream_id == 0 ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : guard_control(c);
-    default: return guard_control(c);
-    }
+    return hd->type == NGHTTP2_HEADERS ? guard_headers(user, hd->stream_id) : 0;
 }
 
-/* The head of a frame that nghttp2 may drop without a word. */
-static bool look_at_head(struct h2_conn *c)
+/* The head of a frame, which nghttp2 may drop without a word. */
+static int look_at_head(struct h2_conn *c)
 {
     const uint8_t *h = c->frame_head;
     c->frame_left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
     int32_t id = (int32_t)((uint32_t)(h[5] & 0x7f) << 24 | (uint32_t)h[6] << 16 |
                            (uint32_t)h[7] << 8 | h[8]);
-    return h[3] != NGHTTP2_DATA || !is_complete(c, id) || break_rule(c, NGHTTP2_STREAM_CLOSED) == 0;
+    switch (h[3]) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_CONTINUATION: return 0;
+    case NGHTTP2_DATA: return is_complete(c, id) ? break_rule(c, NGHTTP2_STREAM_CLOSED) : 0;
+    case NGHTTP2_PRIORITY: /* obsolete, and where both ends say so nghttp2 does not look at it */
+        return id == 0 ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : guard_control(c);
+    default: return guard_control(c);
+    }
 }
 
 bool h2_guard_input(struct h2_conn *c, struct span in)
@@ -154,7 +153,7 @@ bool h2_guard_input(struct h2_conn *c, struct span in)
         if (c->frame_have < sizeof(c->frame_head))
             break;
         c->frame_have = 0;
-        if (!look_at_head(c))
+        if (look_at_head(c) != 0)
             return false;
     }
     return true;
