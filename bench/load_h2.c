@@ -196,6 +196,8 @@ static ssize_t head_take(struct connection *c, const struct h2_taker *taker, con
                            .type = at[3],
                            .flags = at[4],
                            .stream = get32(at + 5) & 0x7fffffff};
+    if (head.length > H2_FRAME_MAX)
+        return -1;
     if (head.type == H2_DATA) {
         h2->data = head;
         h2->data_left = head.length;

@@ -48,8 +48,9 @@ def able(bench, variant, twin=True, **options):
 
         for kind in [k for k in bench.kinds if k.name != "relay"]:
             make(kind)
-        if made and twin:
-            make(type(made[0]), True)
+        first = next((c for c in made if c.https_port or c.h2_port or "cert" not in options), None)
+        if first and twin:
+            make(type(first), True)
         yield made
 
 
