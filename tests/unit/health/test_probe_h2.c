@@ -34,7 +34,7 @@ static enum reason probe_with(enum health_type type, const char *script, const c
     rig.f.pool_conf.protocol = PROTOCOL_HTTP2;
     rig.f.pool_conf.health.service = service;
     rig.f.pool_conf.health.timeout_ms = timeout_ms;
-    dialer_init(&dialer, rig.loop);
+    dialer_init(&dialer, rig.loop, NULL);
     struct dial what = {
         .to = &rig.f.backends[0].address, .conf = &rig.f.pool_conf, .backend = &rig.f.backends[0]};
     probe_init(&probe, &dialer, &rig.f.pool_conf, &rig.f.backends[0], done);
