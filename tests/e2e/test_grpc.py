@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import certificates
 import pytest
 from programs import Held, config, pool, wait_until
 
@@ -379,3 +380,43 @@ def test_a_drain_ends_calls_with_its_deadline(start, server):
         poise.send(15)
         assert failure(lambda: list(call)).code() in (Code.UNAVAILABLE, Code.CANCELLED, Code.INTERNAL)
         poise.wait()
+
+
+# ---- over TLS ----
+
+
+@pytest.fixture
+def authority(work):
+    return certificates.ca(work)
+
+
+def test_over_tls_on_both_sides(start, server, authority):
+    """HTTP/2 by ALPN, as grpcio insists; the health check goes over TLS as well."""
+    leaf = authority.leaf(["localhost", "127.0.0.1"])
+    s = server(health={"": grpcs.NOT_SERVING}, credentials=grpcs.server_credentials(leaf))
+    health = {"type": "grpc", "interval": "100ms", "timeout": "5s", "rise": 1, "fall": 1}
+    tls = {"certificates": [{"cert": str(leaf.cert), "key": str(leaf.key)}]}
+    poise = balancer(
+        start, s, listener={"tls": tls}, health=health, tls={"ca": str(authority.cert)}
+    )
+    poise.wait_for("state=down reason=probe_not_serving")
+    s.service.health[""] = grpcs.SERVING
+    poise.wait_for("state=up")
+    with grpcs.Client(poise.port, grpcs.client_credentials(authority), host="localhost") as c:
+        assert c.echo(b"hello", timeout=20) == b"hello"
+        assert [int(m) for m in c.count(b"100", timeout=20)] == list(range(100))
+        message = os.urandom(1024 * 1024)
+        assert b"".join(c.chat(iter([message] * 4), timeout=60)) == message * 4
+        e = failure(lambda: c.echo(b"", metadata=(("want", "abort"),), timeout=20))
+        assert e.code() == Code.FAILED_PRECONDITION
+
+
+def test_a_backend_that_is_not_trusted(start, server, authority, work):
+    leaf = authority.leaf(["localhost", "127.0.0.1"])
+    s = server(credentials=grpcs.server_credentials(leaf))
+    other = certificates.ca(work, "other")
+    poise = balancer(start, s, tls={"ca": str(other.cert)})
+    with grpcs.Client(poise.port) as c:
+        e = failure(lambda: c.echo(b"", timeout=20))
+        assert (e.code(), reason(e)) == (Code.UNAVAILABLE, "backend_certificate")
+    assert s.service.calls == 0

@@ -165,3 +165,12 @@ class Client:
 
     def __exit__(self, *_):
         self.channel.close()
+
+
+def server_credentials(leaf):
+    """Of a leaf of certificates.py."""
+    return grpc.ssl_server_credentials([(leaf.key.read_bytes(), leaf.cert.read_bytes())])
+
+
+def client_credentials(authority):
+    return grpc.ssl_channel_credentials(root_certificates=authority.cert.read_bytes())
