@@ -672,9 +672,20 @@ bool exchange_asked_for(const struct exchange *x, const struct head *h)
     return false;
 }
 
+/* An ordinary response of success to a client that asked for a tunnel by extended CONNECT: it would
+ * take that for the tunnel (RFC 8441 5). */
+static bool is_mistaken(const struct exchange *x, const struct head *h)
+{
+    return x->version_major == 2 && x->upgrade && h->status / 100 == 2;
+}
+
 void exchange_response(struct exchange *x, const struct head *h, struct slice raw)
 {
     bool interim = h->status < 200 && h->status != 101;
+    if (UNLIKELY(is_mistaken(x, h))) {
+        answer(x, REASON_backend_no_websocket);
+        return;
+    }
     x->bytes_out += h->head_len;
     if (!interim) {
         x->first_byte_ns = now_ns(x);
