@@ -28,6 +28,9 @@
 #define CHUNK_SIZE_DIGITS_MAX      16 /* 16 hex digits are 64 bits; more is an attack: bad_chunk */
 #define HTTP_CONNECTION_TOKENS_MAX 32 /* names listed in Connection: too_many_fields */
 
+#define REPLY_BODY_MAX 4096 /* of our answers; an ACME file has some 90 bytes: acme_unknown */
+#define CHALLENGES_MAX 64   /* files of ACME asked for by one worker at a time: overload */
+
 /* Request targets. */
 #define URI_MAX      HTTP_LINE_MAX /* raw target bytes: target_too_long */
 #define URI_PATH_MAX 4096 /* canonical path; PATH_MAX of systems behind us: target_too_long */
@@ -44,6 +47,7 @@
 #define BACKEND_WEIGHT_MAX    256    /* bounds weighted schedules: config error */
 #define CERTIFICATES_MAX      1024   /* per listener; each is parsed at a reload: config error */
 #define H2_STREAMS_MAX        1000   /* at a time on one connection: config error */
+#define FILE_PATH_MAX         4095   /* PATH_MAX of Linux without its NUL: config error */
 #define MATCH_VALUES_MAX      64     /* methods, headers or hosts in one match: config error */
 #define WORKERS_MAX           256    /* per-worker counters are summed on each read: config error */
 #define CONFIG_FILE_BYTES_MAX (64 * 1024 * 1024) /* 100,000 backends, roomy: config error */

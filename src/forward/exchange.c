@@ -11,8 +11,10 @@
 
 #include "base/check.h"
 #include "forward/bulk.h"
+#include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
 #include "forward/request.h"
+#include "forward/response.h"
 #include "forward/retry.h"
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
@@ -30,22 +32,6 @@ static uint64_t now_ns(const struct exchange *x)
 static struct side *other(const struct exchange *x, const struct side *from)
 {
     return from == x->client ? x->backend : x->client;
-}
-
-/* Every move between states, checked. */
-static void set_state(struct exchange *x, enum exchange_state to)
-{
-#define TO(s) (1u << EXCHANGE_##s)
-    static const unsigned allowed[EXCHANGE_STATES] = {
-        [EXCHANGE_ROUTING] = TO(QUEUED) | TO(CONNECTING) | TO(FINISHING),
-        [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(FINISHING),
-        [EXCHANGE_CONNECTING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
-        [EXCHANGE_SENDING] = TO(QUEUED) | TO(CONNECTING) | TO(RESPONDING) | TO(FINISHING),
-        [EXCHANGE_RESPONDING] = TO(FINISHING),
-    };
-#undef TO
-    CHECK(allowed[x->state] >> to & 1);
-    x->state = to;
 }
 
 static void set_credit(struct exchange *x, struct side *side, bool on)
@@ -265,6 +251,8 @@ static void drop_backend(struct exchange *x, enum reason why)
 
 static void stop_waiting(struct exchange *x)
 {
+    if (x->state == EXCHANGE_ASKING)
+        exchange_stop_asking(x);
     if (x->state != EXCHANGE_QUEUED)
         return;
     loop_timer_stop(x->f->loop, &x->timer);
@@ -293,21 +281,35 @@ static void finish_when_sent(struct exchange *x)
         pin_last(x);
 }
 
-/* Answers ourselves. Nothing of a response may have been sent. */
-static void answer(struct exchange *x, enum reason why)
+void exchange_reply(struct exchange *x, struct reply *r)
 {
     CHECK(!x->response_begun);
     stop_waiting(x);
-    drop_backend(x, why);
+    drop_backend(x, r->why);
     leave_target(x, REASON_ok, false);
-    set_state(x, EXCHANGE_FINISHING);
-    x->reason = why;
+    exchange_set_state(x, EXCHANGE_FINISHING);
+    x->reason = r->why;
     x->made_here = true;
     x->response_begun = x->response_done = true;
-    if (x->client->ops->answer(x->client, why, &x->status))
+    r->hsts = response_hsts(x->front, x->arrival, NULL);
+    if (x->client->ops->answer(x->client, r)) {
+        x->status = x->http ? r->status : 0;
         finish_when_sent(x);
-    else
-        cut(x, why);
+    } else {
+        cut(x, r->why);
+    }
+}
+
+void exchange_answer(struct exchange *x, enum reason why)
+{
+    struct reply r = reply_of(why);
+    exchange_reply(x, &r);
+}
+
+/* Answers ourselves. Nothing of a response may have been sent. */
+static void answer(struct exchange *x, enum reason why)
+{
+    exchange_answer(x, why);
 }
 
 void exchange_kill(struct exchange *x, enum reason why)
@@ -352,7 +354,7 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front_con
 static bool choose_pool(struct exchange *x, const struct head *h)
 {
     uint32_t index;
-    x->route = route_find(x->front->conf, head_span(h, h->method_text), h, &index);
+    x->route = route_find(x->front->conf, head_span(h, h->method_text), h, x->arrival, &index);
     if (index == ROUTE_NO_POOL)
         return false;
     x->pool = x->front->pools[index];
@@ -366,7 +368,7 @@ static bool connect_target(struct exchange *x)
     /* While it begins, the client's side is delivering its head. */
     bool body_near = x->state == EXCHANGE_ROUTING && x->has_body;
     x->connected_ns = 0;
-    set_state(x, EXCHANGE_CONNECTING);
+    exchange_set_state(x, EXCHANGE_CONNECTING);
     return x->http ? upstream_begin(x, x->target, !x->no_reuse, body_near)
                    : tcp_backend_begin(x, x->target);
 }
@@ -389,7 +391,7 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
         answer(x, (enum reason) - r);
         return;
     }
-    set_state(x, EXCHANGE_QUEUED);
+    exchange_set_state(x, EXCHANGE_QUEUED);
     pin_last(x);
     timer_init(&x->timer, queue_timeout);
     loop_timer_set(x->f->loop, &x->timer, pool_conf(x->pool)->queue_ms);
@@ -455,6 +457,8 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     if (x->has_body)
         client->ops->credit(client, false);
     uint64_t limit = front->conf->body_bytes_max;
+    if (UNLIKELY(front->rules) && exchange_own_answer(x, h))
+        return true;
     if (!choose_pool(x, h)) {
         answer(x, REASON_no_route);
     } else if (limit && h->framing == BODY_LENGTH && h->body_length > limit) {
@@ -558,7 +562,7 @@ static void settle(struct exchange *x)
     if (x->http && !x->tunnel) {
         if (!x->response_done)
             return;
-        set_state(x, EXCHANGE_FINISHING);
+        exchange_set_state(x, EXCHANGE_FINISHING);
         if (x->backend)
             release_backend(x);
         if (!x->backend_waits)
@@ -568,7 +572,7 @@ static void settle(struct exchange *x)
         return;
     }
     if (x->request_done && x->response_done && !x->client_waits && !x->backend_waits) {
-        set_state(x, EXCHANGE_FINISHING);
+        exchange_set_state(x, EXCHANGE_FINISHING);
         release_backend(x);
         finish(x);
     }
@@ -643,7 +647,7 @@ void exchange_connected(struct exchange *x)
     x->connected_ns = now_ns(x);
     if (!x->http)
         x->response_begun = true; /* a byte stream has no other beginning */
-    set_state(x, EXCHANGE_SENDING);
+    exchange_set_state(x, EXCHANGE_SENDING);
 }
 
 bool exchange_asked_for(const struct exchange *x, const struct head *h)
@@ -667,7 +671,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->first_byte_ns = now_ns(x);
         x->response_begun = true;
         x->status = h->status;
-        set_state(x, EXCHANGE_RESPONDING);
+        exchange_set_state(x, EXCHANGE_RESPONDING);
     }
     if (interim && x->version_minor == 0)
         return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */

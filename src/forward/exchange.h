@@ -12,6 +12,7 @@
  *
  *   state          what it waits for                     left by
  *   ROUTING        nothing (inside begin)                exchange_begin_http, exchange_begin_tcp
+ *   ASKING         the file of an ACME challenge         its answer, timer, client
  *   QUEUED         a place at a backend                  exchange_granted_entry, timer, client
  *   CONNECTING     the connection to the backend         exchange_connected, _backend_failed
  *   SENDING        the first byte of the response        exchange_response, _backend_failed
@@ -34,11 +35,13 @@
 #include "pick/pick.h"
 
 struct arrival;
+struct challenge;
 struct forwarder;
 struct front_conf;
 
 enum exchange_state {
     EXCHANGE_ROUTING,
+    EXCHANGE_ASKING,
     EXCHANGE_QUEUED,
     EXCHANGE_CONNECTING,
     EXCHANGE_SENDING,
@@ -115,7 +118,8 @@ struct exchange {
     struct text_at target_at, host_at, agent_at, referer_at; /* set if `texts` */
     struct text_at upgrade_at; /* in the head itself; set if `upgrade` */
     struct queue_entry waiting;
-    struct timer timer; /* how long it may wait in the queue */
+    struct challenge *challenge; /* set while ASKING */
+    struct timer timer;          /* how long it may wait in the queue, or for the challenge */
     uint8_t head[EXCHANGE_HEAD_BYTES];
 };
 

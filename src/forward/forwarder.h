@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct challenge; /* forward/challenge.h */
 struct client;
 struct idle_set;
 
@@ -47,6 +48,9 @@ struct outbox {
 typedef void forwarder_report_fn(void *user, struct backend *b, enum reason result,
                                  uint64_t now_ms);
 
+/* Sees to it that challenge_answer is called, soon and not from inside. */
+typedef void forwarder_challenge_fn(void *user, struct challenge *c);
+
 /* A head while it is received, with room for a path that must be rewritten. */
 struct head_room {
     struct head head;
@@ -60,6 +64,8 @@ struct forwarder {
     struct recorder *recorder; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
+    forwarder_challenge_fn *challenge; /* or NULL: there are none */
+    void *challenge_user;
     uint32_t index;    /* of the worker */
     bool log_fields;   /* the access log wants user agent and referer */
     uint64_t quiet_ms; /* how long a quiet keep-alive connection is still held in a drain */
@@ -76,6 +82,8 @@ struct forwarder {
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
     uint32_t client_count, clients_max;
+    struct list challenges; /* asked for and not yet answered */
+    uint32_t challenge_count;
     /* Called when there is no room for another client, and when there is again. */
     void (*full)(void *user, bool full);
     void *full_user;
@@ -90,6 +98,8 @@ struct forwarder_options {
     struct recorder *recorder; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
+    forwarder_challenge_fn *challenge; /* or NULL: there are none */
+    void *challenge_user;
     uint32_t index;
     uint32_t clients_max;
     bool log_fields;

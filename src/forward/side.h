@@ -30,6 +30,7 @@
 #include <stdbool.h>
 
 struct exchange;
+struct reply; /* forward/answer.h */
 struct side;
 struct stream;
 
@@ -57,9 +58,10 @@ struct side_ops {
     /* Whether this side may deliver (read from its peer). */
     void (*credit)(struct side *s, bool on);
 
-    /* Client side: the exchange cannot be served; say so in the peer's protocol (flush follows).
-     * False when that is not possible any more, because something else is half sent: abort. */
-    bool (*answer)(struct side *s, enum reason why, uint16_t *ret_status);
+    /* Client side: the response is made here; say it in the peer's protocol (flush follows), with
+     * copies of its texts. False when that is not possible any more, because something else is half
+     * sent: abort. */
+    bool (*answer)(struct side *s, const struct reply *r);
 
     /* Client side: takes back a final response head of which no byte has left. False when it has.
      */
