@@ -17,6 +17,7 @@ struct url {
     struct span query;     /* where the path is empty: begins with '?' */
     uint16_t port;         /* 0: none was given */
     bool secure;           /* https:// */
+    struct span rest;      /* behind "http://" */
 };
 
 PRINTF(3, 4)
@@ -79,6 +80,7 @@ static bool split_url(struct span text, struct url *u, struct explain_fault *f)
     u->secure = span_eq_nocase(span_sub(text, 0, https.n), https);
     if (u->secure || span_eq_nocase(span_sub(text, 0, http.n), http)) {
         struct span rest = span_from(text, u->secure ? https.n : http.n);
+        u->rest = rest;
         u->authority = span_sub(rest, 0, first_of(rest, "/?"));
         u->port = port_of(u->authority);
         text = span_from(rest, u->authority.n);
@@ -270,6 +272,8 @@ static bool read_arrival(const struct explain_question *q, const struct url *u,
             f, "request",
             "listener '%s' speaks no TLS: 'https://' is not spoken there; ask for 'http://'",
             l->name);
+    if (q->tls_count > 0 && l->protocol == PROTOCOL_HTTP && !l->tls.enabled)
+        return fault(f, "tls", "listener '%s' speaks no TLS", l->name);
     e->arrival.secure = l->tls.enabled;
     e->arrival.sni = l->tls.enabled ? usual_sni(u) : span_of(NULL, 0);
     e->arrival.certificate.names = e->names;

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What a configuration lays claim to outside of the engine: the addresses it listens on and the log
- * files it writes. The supervisor grants these and nothing else. It also holds the text itself, for
- * an engine that has to be started again.
+ * What a configuration lays claim to outside of the engine: the addresses it listens on, the log
+ * files it writes and the folders of ACME challenges. The supervisor grants these and nothing else.
+ * It also holds the text itself, for an engine that has to be started again.
  *
  * Counted by reference. Thread rule: the supervisor's one thread.
  */
@@ -27,6 +27,8 @@ struct claims {
     char *admin_socket;  /* "unix:/path", or NULL */
     char **files;        /* sorted */
     size_t file_count;
+    char **folders; /* of ACME challenges, sorted */
+    size_t folder_count;
     char *log_file; /* NULL: standard error */
     enum log_level log_level;
     enum log_format log_format;
@@ -57,3 +59,5 @@ void claims_unref(struct claims **c);
 bool claims_address(const struct claims *c, const char *address);
 bool claims_admin_address(const struct claims *c, const char *address);
 bool claims_file(const struct claims *c, const char *path);
+/* Whether a listener serves ACME challenges from that folder. */
+bool claims_folder(const struct claims *c, const char *path);

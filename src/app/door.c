@@ -70,6 +70,11 @@ int door_file(struct door *d, const char *path)
     return d->ops->file(d, path);
 }
 
+int door_challenge(struct door *d, const char *folder, const char *token)
+{
+    return d->ops->challenge(d, folder, token);
+}
+
 int door_save(struct door *d, struct span text, char *ret_why, size_t why_size)
 {
     return d->ops->save(d, text, ret_why, why_size);

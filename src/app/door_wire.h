@@ -17,6 +17,7 @@
  *   WIRE_UNBIND   -            address                 -
  *   WIRE_FILE     -            path                    -; -; the file. status -errno
  *   WIRE_SAVE     -            - (a memory file)       -; why
+ *   WIRE_CHALLENGE -           folder, token           -; -; the file. status -errno
  *   WIRE_UPGRADE  -            -                       -; why
  */
 
@@ -39,6 +40,7 @@ enum wire_type {
     WIRE_FILE,
     WIRE_SAVE,
     WIRE_UPGRADE,
+    WIRE_CHALLENGE = 16,
     /* news of the engine */
     WIRE_READY = 32,
     WIRE_ALIVE,

@@ -18,25 +18,25 @@ bool rules_any(const struct listener_conf *l)
            (l->acme_challenge || l->redirect_port != 0 || asks_clients(l));
 }
 
-/* base64url: such a name leads nowhere but into its folder. */
 static bool is_token_byte(uint8_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_';
 }
 
+bool rules_is_token(struct span text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (!is_token_byte(text.p[i]))
+            return false;
+    return text.n > 0 && text.n <= ACME_TOKEN_MAX;
+}
+
 struct span rules_token(struct span path)
 {
-    struct span none = {0};
-    if (!span_starts(path, acme_folder))
-        return none;
-    struct span token = span_from(path, acme_folder.n);
-    if (token.n > ACME_TOKEN_MAX)
-        return none;
-    for (size_t i = 0; i < token.n; i++)
-        if (!is_token_byte(token.p[i]))
-            return none;
-    return token;
+    struct span token = span_from(path, MIN(acme_folder.n, path.n));
+    bool is_one = span_starts(path, acme_folder) && rules_is_token(token);
+    return is_one ? token : span_of(NULL, 0);
 }
 
 static enum reason answer_challenge(const struct head *h)

@@ -34,6 +34,10 @@ bool rules_any(const struct listener_conf *l);
 enum reason rules_answer(const struct listener_conf *l, const struct head *h,
                          const struct arrival *a);
 
+/* Whether it is one: base64url, 1 to ACME_TOKEN_MAX bytes. As the name of a file it leads nowhere
+ * but into its folder. */
+bool rules_is_token(struct span text);
+
 /* The token of a path below /.well-known/acme-challenge/, empty where that is none. */
 struct span rules_token(struct span path);
 
