@@ -268,10 +268,9 @@ static bool read_arrival(const struct explain_question *q, const struct url *u,
 {
     const struct listener_conf *l = e->listener;
     if (u->secure && !l->tls.enabled)
-        return fault(
-            f, "request",
-            "listener '%s' speaks no TLS: 'https://' is not spoken there; ask for 'http://'",
-            l->name);
+        return fault(f, "request",
+                     "'https://' is not spoken by listener '%s'; ask for 'http://" SPAN_FMT "'",
+                     l->name, SPAN_ARG(u->rest));
     if (q->tls_count > 0 && l->protocol == PROTOCOL_HTTP && !l->tls.enabled)
         return fault(f, "tls", "listener '%s' speaks no TLS", l->name);
     e->arrival.secure = l->tls.enabled;
