@@ -42,7 +42,7 @@ size_t reply_bytes(const struct reply *r)
     return ANSWER_BYTES_MAX + r->location.n + r->body.n;
 }
 
-void reply_write(struct writer *w, const struct reply *r, bool close, bool head_only)
+void reply_write(struct writer *w, const struct reply *r, const char *connection, bool head_only)
 {
     struct reply_field fields[REPLY_FIELDS_MAX];
     size_t n = reply_fields(r, fields);
@@ -55,8 +55,8 @@ void reply_write(struct writer *w, const struct reply *r, bool close, bool head_
     for (size_t i = 0; i < n; i++)
         h1_write_field(w, fields[i].name, fields[i].value);
     h1_write_content_length(w, r->body.n);
-    if (close)
-        w_span(w, span_str("Connection: close\r\n"));
+    if (connection)
+        h1_write_field(w, span_str("Connection"), span_cstr(connection));
     h1_write_head_end(w);
     if (!head_only)
         w_span(w, r->body);
@@ -65,5 +65,5 @@ void reply_write(struct writer *w, const struct reply *r, bool close, bool head_
 void answer_write(struct writer *w, enum reason why, bool close, bool head_only)
 {
     struct reply r = reply_of(why);
-    reply_write(w, &r, close, head_only);
+    reply_write(w, &r, close ? "close" : NULL, head_only);
 }

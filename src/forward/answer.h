@@ -42,8 +42,9 @@ size_t reply_fields(const struct reply *r, struct reply_field ret_fields[REPLY_F
 /* Room for any. */
 size_t reply_bytes(const struct reply *r);
 
-/* As HTTP/1; without the body's bytes for a HEAD request. */
-void reply_write(struct writer *w, const struct reply *r, bool close, bool head_only);
+/* As HTTP/1, with what is to be said in Connection ("close", or NULL: nothing); without the body's
+ * bytes for a HEAD request. */
+void reply_write(struct writer *w, const struct reply *r, const char *connection, bool head_only);
 
-/* The same of reply_of(why). */
+/* The same of reply_of(why), with "close" or nothing. */
 void answer_write(struct writer *w, enum reason why, bool close, bool head_only);

@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "codec/h1_write.h"
 #include "forward/answer.h"
+#include "forward/arrival_record.h"
 #include "forward/bulk.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
@@ -199,7 +200,7 @@ static void answer_alone(struct client_h1 *c, enum reason why)
         struct writer w = writer_of(room, ANSWER_BYTES_MAX);
         struct reply reply = reply_of(why);
         reply.hsts = response_hsts(front_conf(c->base.front), c->base.arrival, NULL);
-        reply_write(&w, &reply, true, c->head_request);
+        reply_write(&w, &reply, "close", c->head_request);
         CHECK(w_ok(&w));
         outbox_commit(o, (uint32_t)w_len(&w));
         c->sending = outbox_send(f, o, c->base.stream) == SEND_PENDING;
@@ -208,6 +209,7 @@ static void answer_alone(struct client_h1 *c, enum reason why)
         if (c->sending)
             set_timer(c, conf_of(c)->send_ms);
     }
+    record_arrival(&r, c->base.arrival);
     account_exchange(f->account, &r);
     c->request_done = false;
     c->state = CLIENT_ACTIVE;
@@ -591,7 +593,8 @@ static bool side_answer(struct side *s, const struct reply *r)
         c->keep_alive = false;
     c->chunked = false;
     struct writer w = writer_of(p, room);
-    reply_write(&w, r, !c->keep_alive, c->head_request);
+    const char *kept = c->http10 ? "keep-alive" : NULL; /* what HTTP/1.1 does unasked */
+    reply_write(&w, r, c->keep_alive ? kept : "close", c->head_request);
     CHECK(w_ok(&w));
     outbox_commit(o, (uint32_t)w_len(&w));
     return true;

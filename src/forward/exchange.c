@@ -10,6 +10,7 @@
 #include "forward/exchange.h"
 
 #include "base/check.h"
+#include "forward/arrival_record.h"
 #include "forward/bulk.h"
 #include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
@@ -102,6 +103,7 @@ static void write_record(const struct exchange *x, enum reason why)
         r.user_agent = text(x, x->agent_at);
         r.referer = text(x, x->referer_at);
     }
+    record_arrival(&r, x->arrival);
     account_exchange(x->f->account, &r);
 }
 
