@@ -128,6 +128,11 @@ int h1_chunk_data_end(struct h1_reader *r, struct span in, struct h1_result *res
     return LINE_MORE;
 }
 
+bool h1_trailer_name_ok(struct span name)
+{
+    return !h1_field_is_lookalike(name) && !(trailer_refused >> field_id_of(name) & 1);
+}
+
 /* Grammar errors of a trailer field are all bad_trailer; limits keep their names. */
 static int trailer_error(int rc)
 {
@@ -146,9 +151,7 @@ int h1_trailer(struct h1_reader *r, struct span in, struct h1_result *res)
             return rc == -REASON_too_many_fields ? -REASON_head_too_large : trailer_error(rc);
         if (rc == LINE_BLANK)
             break;
-        if (h1_field_is_lookalike(span_sub(seen, f.name_off, f.name_len)))
-            return -REASON_bad_trailer;
-        if (trailer_refused >> field_id_of(span_sub(seen, f.name_off, f.name_len)) & 1)
+        if (!h1_trailer_name_ok(span_sub(seen, f.name_off, f.name_len)))
             return -REASON_bad_trailer;
         r->lines++;
     }

@@ -19,6 +19,7 @@ struct reply reply_of(enum reason why)
         .status = (uint16_t)reason_status(why),
         .type = span_str("text/plain; charset=utf-8"),
         .body = sentences[why],
+        .lasting = true,
     };
 }
 

@@ -13,12 +13,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A response made here. Its texts live until it has been handed over. */
+/* A response made here. Its texts live until it has been handed over (but see `lasting`). */
 struct reply {
     enum reason why;
     uint16_t status;
     struct span type;     /* Content-Type */
     struct span body;     /* at most REPLY_BODY_MAX; not sent in answer to HEAD, but counted */
+    bool lasting;         /* the body's bytes are there for ever */
     struct span location; /* empty: no such field */
     struct span hsts;     /* Strict-Transport-Security (forward/response.h); empty: no such field */
 };

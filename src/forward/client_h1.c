@@ -59,6 +59,7 @@ struct client_h1 {
     bool tunnel;
     bool close_due;    /* linger once everything is sent */
     bool counted;      /* against the limit of the listener */
+    uint8_t preface;   /* bytes of the HTTP/2 preface that came; PREFACE_NONE: it is none */
     uint32_t lingered; /* bytes dropped while lingering */
     uint64_t moved_ms; /* when something last moved while ACTIVE */
     uint64_t unsent;   /* at the last look, of a send under way */
@@ -301,9 +302,56 @@ static const struct h1_conn_ops conn_ops = {
 
 /* ---- the stream ---- */
 
+/* What an HTTP/2 connection begins with (RFC 9113 3.4). */
+static const uint8_t preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+#define PREFACE_BYTES (sizeof(preface) - 1)
+#define PREFACE_NONE  UINT8_MAX
+
+/* Only its beginning is looked for: what comes after that it is for HTTP/2 to judge. */
+static bool preface_goes_on(const struct client_h1 *c, struct slice in)
+{
+    size_t n = MIN((size_t)in.n, PREFACE_BYTES - c->preface);
+    return memcmp(preface + c->preface, in.p, n) == 0;
+}
+
+/* The connection goes on in HTTP/2. */
+static void become_h2(struct client_h1 *c, struct slice in)
+{
+    struct stream *s = c->base.stream;
+    struct slice begun = {preface, c->preface, NULL};
+    if (!client_h2_take(&c->base, begun.n > 0 ? begun : in)) {
+        client_end(c, STREAM_CLOSE_NORMAL);
+        return;
+    }
+    loop_timer_stop(c->base.f->loop, &c->timer);
+    client_free(c);
+    if (begun.n > 0) /* of which nothing can have gone wrong yet */
+        s->ops->data(s, in);
+}
+
+/* The first bytes of a connection. False: they are not for HTTP/1, or not known to be yet. */
+static bool first_bytes(struct client_h1 *c, struct slice in)
+{
+    uint8_t before = c->preface;
+    if (!conf_of(c)->http2 || !preface_goes_on(c, in)) {
+        c->preface = PREFACE_NONE;
+        if (before == 0 || h1_conn_input(&c->h1, (struct slice){preface, before, NULL}))
+            return true;
+        after_events(c);
+        return false;
+    }
+    if (before + in.n >= PREFACE_BYTES)
+        become_h2(c, in);
+    else
+        c->preface = (uint8_t)(before + in.n);
+    return false;
+}
+
 static void on_data(struct stream *s, struct slice in)
 {
     struct client_h1 *c = s->user;
+    if (UNLIKELY(c->preface != PREFACE_NONE) && !first_bytes(c, in))
+        return;
     if (c->state == CLIENT_LINGER) {
         c->lingered += in.n;
         if (c->lingered > LINGER_BYTES_MAX)
@@ -600,6 +648,11 @@ static bool side_answer(struct side *s, const struct reply *r)
     return true;
 }
 
+static struct address side_local(struct side *s)
+{
+    return stream_local(from_side(s)->base.stream);
+}
+
 static bool side_retract(struct side *s)
 {
     struct client_h1 *c = from_side(s);
@@ -670,6 +723,7 @@ static const struct side_ops side_ops = {
     .flush = side_flush,
     .credit = side_credit,
     .answer = side_answer,
+    .local = side_local,
     .retract = side_retract,
     .bulk_from = side_bulk_from,
     .bulk_to = side_bulk_to,
@@ -697,9 +751,9 @@ static void close_now(struct client *base)
         client_end(c, STREAM_CLOSE_NORMAL);
 }
 
-static const struct client_kind kind = {"h1", drain, close_now};
+static const struct client_kind kind = {.name = "h1", .drain = drain, .close_now = close_now};
 
-static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s)
+static struct client_h1 *client_make(struct forwarder *f, struct front *front, struct stream *s)
 {
     struct client_h1 *c = slab_get_zeroed(&f->clients);
     if (!c)
@@ -713,7 +767,14 @@ static struct client_h1 *client_new(struct forwarder *f, struct front *front, st
     c->h1.stream = s;
     timer_init(&c->timer, on_timer);
     stream_set_ops(s, &stream_ops, c);
-    forwarder_client_opened(f, &c->base);
+    return c;
+}
+
+static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s)
+{
+    struct client_h1 *c = client_make(f, front, s);
+    if (c)
+        forwarder_client_opened(f, &c->base);
     return c;
 }
 
@@ -730,6 +791,20 @@ void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
     stream_read(s, true);
 }
 
+bool client_h1_take(struct client *from, struct slice first)
+{
+    struct client_h1 *c = client_make(from->f, from->front, from->stream);
+    if (!c)
+        return false;
+    forwarder_client_became(from->f, from, &c->base);
+    c->counted = true;
+    set_timer(c, conf_of(c)->request_ms);
+    stream_read(c->base.stream, true);
+    if (first.n > 0)
+        on_data(c->base.stream, first);
+    return true;
+}
+
 void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why)
 {
     struct client_h1 *c = client_new(f, front, s);
@@ -741,6 +816,6 @@ void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s
 
 size_t client_object_bytes(void)
 {
-    size_t tcp = client_tcp_object_bytes();
-    return sizeof(struct client_h1) > tcp ? sizeof(struct client_h1) : tcp;
+    size_t own = MAX(sizeof(struct client_h1), (size_t)CLIENT_BYTES_SURE);
+    return MAX(own, client_tcp_object_bytes());
 }

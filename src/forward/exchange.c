@@ -10,6 +10,7 @@
 #include "forward/exchange.h"
 
 #include "base/check.h"
+#include "codec/arrival.h"
 #include "forward/arrival_record.h"
 #include "forward/bulk.h"
 #include "forward/exchange_priv.h"
@@ -19,6 +20,7 @@
 #include "forward/retry.h"
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
+#include "forward/upstream_h2.h"
 #include "route/route.h"
 
 #include <string.h>
@@ -82,6 +84,7 @@ static void write_record(const struct exchange *x, enum reason why)
         .http = x->http,
         .method = text(x, x->method_at),
         .request_id = text(x, x->id_at),
+        .version_major = x->version_major,
         .version_minor = x->version_minor,
         .status = x->status,
         .bytes_in = x->bytes_in,
@@ -363,6 +366,18 @@ static bool choose_pool(struct exchange *x, const struct head *h)
     return true;
 }
 
+/* Of a byte stream nothing is known but the name that its TLS asked for, if it has any. */
+static bool choose_pool_of_name(struct exchange *x)
+{
+    uint32_t index;
+    struct span sni = x->arrival ? x->arrival->sni : span_of(NULL, 0);
+    x->route = route_find_sni(x->front->conf, sni, &index);
+    if (index == ROUTE_NO_POOL)
+        return false;
+    x->pool = x->front->pools[index];
+    return true;
+}
+
 /* ---- pick, queue, connect ---- */
 
 static bool connect_target(struct exchange *x)
@@ -371,8 +386,11 @@ static bool connect_target(struct exchange *x)
     bool body_near = x->state == EXCHANGE_ROUTING && x->has_body;
     x->connected_ns = 0;
     exchange_set_state(x, EXCHANGE_CONNECTING);
-    return x->http ? upstream_begin(x, x->target, !x->no_reuse, body_near)
-                   : tcp_backend_begin(x, x->target);
+    if (!x->http)
+        return tcp_backend_begin(x, x->target);
+    if (UNLIKELY(pool_conf(x->pool)->protocol == PROTOCOL_HTTP2))
+        return upstream_h2_begin(x, x->target);
+    return upstream_begin(x, x->target, !x->no_reuse, body_near);
 }
 
 static void take_target(struct exchange *x, struct backend *b)
@@ -449,7 +467,8 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
         return false;
     x->http = true;
     x->method = h->method;
-    x->version_minor = h->version_minor;
+    x->version_major = client->ops->version_major ? client->ops->version_major : 1;
+    x->version_minor = x->version_major == 1 ? h->version_minor : 0;
     x->upgrade = h->upgrade;
     x->bytes_in = x->head_bytes_in = h->head_len;
     x->has_body = h->framing != BODY_NONE;
@@ -482,9 +501,12 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, str
     if (!x)
         return false;
     x->client_waits = true;
-    x->pool = front->pools[front->conf->pool];
-    x->tried.key = pick_source_key(peer);
-    pick(x, REASON_no_backend);
+    if (choose_pool_of_name(x)) {
+        x->tried.key = pick_source_key(peer);
+        pick(x, REASON_no_backend);
+    } else {
+        answer(x, REASON_no_route);
+    }
     return true;
 }
 
@@ -675,7 +697,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->status = h->status;
         exchange_set_state(x, EXCHANGE_RESPONDING);
     }
-    if (interim && x->version_minor == 0)
+    if (interim && x->version_major == 1 && x->version_minor == 0)
         return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */
     if (!took(x, x->backend, x->client, x->client->ops->head(x->client, h, raw)))
         return;
@@ -713,7 +735,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
         .idempotent = method_is_idempotent(x->method),
         .tcp = !x->http,
         .spent = x->body_begun || x->heard,
-        .stale = !fresh && reset,
+        .stale = !fresh && (reset || why == REASON_stream_refused),
         .retries = x->retries,
     };
     bulk_backend_gone(x);

@@ -30,6 +30,7 @@ static void challenged(void *user, int result, struct span text)
     if (result == 0) {
         r.type = span_str("application/octet-stream");
         r.body = text;
+        r.lasting = false;
     }
     exchange_reply(x, &r);
 }

@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/slab.h"
 #include "codec/h1.h"
+#include "forward/dial.h"
 #include "forward/front.h"
 #include "forward/side.h"
 #include "io/loop.h"
@@ -24,7 +25,9 @@
 
 struct challenge; /* forward/challenge.h */
 struct client;
+struct h2_library;
 struct idle_set;
+struct tls_worker;
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
 #define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
@@ -78,7 +81,14 @@ struct forwarder {
     struct slab clients;   /* client connections */
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
+    struct slab shared_upstreams;  /* upstream connections, HTTP/2 */
+    struct slab upstream_requests; /* … and the exchanges on them */
+    struct h2_library *h2;
+    struct dialer dialer;    /* to backends */
+    struct slab h2_clients;  /* client connections that speak HTTP/2 */
+    struct slab h2_requests; /* … and their requests */
     struct idle_set *idle;
+    struct tls_worker *tls; /* what its TLS streams share */
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
     uint32_t client_count, clients_max;
@@ -142,6 +152,9 @@ void forwarder_forget_backend(struct forwarder *f, const struct backend *b);
 /* Bookkeeping of client connections, used by the client sides. The link is taken off the list. */
 void forwarder_client_opened(struct forwarder *f, struct client *c);
 void forwarder_client_closed(struct forwarder *f, struct client *c);
+
+/* `to` takes the place of `from`, and its arrival. */
+void forwarder_client_became(struct forwarder *f, struct client *from, struct client *to);
 
 /* ---- outbox ---- */
 

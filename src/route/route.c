@@ -102,3 +102,22 @@ const struct route_conf *route_find(const struct listener_conf *l, struct span m
     *ret_pool = l->pool >= 0 ? (uint32_t)l->pool : ROUTE_NO_POOL;
     return NULL;
 }
+
+static bool sni_matches(const struct route_conf *r, struct span sni)
+{
+    for (size_t i = 0; i < r->sni_count; i++)
+        if (host_is(sni, span_cstr(r->snis[i])))
+            return true;
+    return r->sni_count == 0;
+}
+
+const struct route_conf *route_find_sni(const struct listener_conf *l, struct span sni,
+                                        uint32_t *ret_pool)
+{
+    const struct route_conf *taken = NULL;
+    for (size_t i = 0; i < l->route_count && !taken; i++)
+        if (sni_matches(&l->routes[i], sni))
+            taken = &l->routes[i];
+    *ret_pool = taken ? taken->pool : l->pool >= 0 ? (uint32_t)l->pool : ROUTE_NO_POOL;
+    return taken;
+}

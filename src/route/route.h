@@ -38,6 +38,11 @@ const struct route_conf *route_find(const struct listener_conf *l, struct span m
                                     const struct head *h, const struct arrival *a,
                                     uint32_t *ret_pool);
 
+/* The same of a tcp listener, whose routes ask for nothing but the name in TLS; empty where none
+ * was asked for. */
+const struct route_conf *route_find_sni(const struct listener_conf *l, struct span sni,
+                                        uint32_t *ret_pool);
+
 /* Whether one route matches. */
 bool route_matches(const struct route_conf *r, struct span method, const struct head *h,
                    const struct arrival *a);
