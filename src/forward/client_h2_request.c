@@ -284,6 +284,11 @@ static bool side_answer(struct side *s, const struct reply *reply)
     return give_reply(from_side(s), reply);
 }
 
+static struct address side_local(struct side *s)
+{
+    return stream_local(from_side(s)->c->base.stream);
+}
+
 /* A head is compressed as it is given, which cannot be undone. */
 static bool side_retract(struct side *s)
 {
@@ -352,6 +357,7 @@ const struct side_ops client_h2_side_ops = {
     .flush = side_flush,
     .credit = side_credit,
     .answer = side_answer,
+    .local = side_local,
     .retract = side_retract,
     .bulk_from = side_bulk_from,
     .bulk_to = side_bulk_to,

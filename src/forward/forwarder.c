@@ -55,7 +55,7 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     slab_init(&f->shared_upstreams, upstream_h2_object_bytes(), 8, 0);
     slab_init(&f->upstream_requests, upstream_request_object_bytes(), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
-    dialer_init(&f->dialer, o->loop);
+    dialer_init(&f->dialer, o->loop, f->tls);
     slab_init(&f->h2_clients, client_h2_object_bytes(), 8, o->clients_max);
     slab_init(&f->h2_requests, client_h2_request_bytes(), 8, 0); /* by connections and streams */
     return 0;

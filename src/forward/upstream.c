@@ -411,7 +411,7 @@ static void side_release(struct side *s, bool clean)
     struct upstream *u = from_side(s);
     struct forwarder *f = u->h1.f;
     bool keep = u->reusable && clean && !u->introduced && !u->sending && h1_conn_done(&u->h1) &&
-                backend_in_rotation(u->backend);
+                backend_in_rotation(u->backend) && dial_is_current(f, u->backend, u->h1.stream);
     if (!keep || !idle_put(f->idle, u->backend, u)) {
         upstream_end(u, STREAM_CLOSE_NORMAL);
         return;
