@@ -56,7 +56,7 @@ class Site:
         run = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
         if run.returncode != 0:
             return None, {}, f"curl ended with {run.returncode}"
-        head, _, body = run.stdout.decode().partition("\r\n\r\n")
+        head, _, body = run.stdout.decode(errors="replace").partition("\r\n\r\n")
         status, *lines = head.split("\r\n")
         fields = [l.partition(": ") for l in lines]
         assert len({n.lower() for n, _, _ in fields}) == len(fields), fields
@@ -86,17 +86,17 @@ def test_backends_are_told(site, version):
     forged = [w for f in FORGED for w in ("-H", f)]
     _, got = s.told(*forged, client=s.ann, version=version)
     assert got["x-client-verify"] == "SUCCESS"
-    assert got["x-client-subject"] == "CN=ann,O=Example"
+    assert got["x-client-subject"] == "O=Example,CN=ann"
     assert got["x-client-san"] == "ann@example.com, ann.example.com"
     assert got["x-client-fingerprint"] == s.ann.fingerprint
     assert got["x-forwarded-proto"] == "https"
     assert not {n for n in got if n.startswith("client-cert") or "_" in n}, got
     assert s.curl(version=version)[0] is None  # nobody without one
     log = s.work / "access.log"
-    wait_until(lambda: log.exists() and log.read_text().count("\n") >= 1, "the request is in the log")
-    row = json.loads(log.read_text().splitlines()[0])
+    rows = lambda: [json.loads(l) for l in (log.read_text() if log.exists() else "").splitlines()]  # noqa: E731
+    (row,) = wait_until(lambda: [r for r in rows() if r["status"] == 200], "the request is in the log")
     assert row["tls_version"] == "TLSv1.3" and row["sni"] == NAME and row["tls_cipher"].startswith("TLS_"), row
-    assert row["client_subject"] == "CN=ann,O=Example", row
+    assert row["client_subject"] == "O=Example,CN=ann", row
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
@@ -120,7 +120,7 @@ def test_what_a_certificate_says_is_escaped(site):
 
 
 @pytest.mark.parametrize("match, special", [
-    ({"client_subject": "CN=ann,O=Example"}, "ann"),
+    ({"client_subject": "O=Example,CN=ann"}, "ann"),
     ({"client_san": "Ann@Example.com"}, None),
     ({"client_san": "ann@EXAMPLE.com"}, "ann"),
     ({"client_san": "*.example.com"}, "ann bob"),
@@ -188,7 +188,7 @@ def test_a_resumed_session_is_the_same_client(site, newest):
     again, _, reused = ask(NAME, session)
     assert reused, "the session was not resumed"
     for text in (first, again):
-        assert f"x-client-fingerprint: {s.ann.fingerprint}" in text.lower() and "cn=ann,o=example" in text.lower()
+        assert f"x-client-fingerprint: {s.ann.fingerprint}" in text.lower() and "o=example,cn=ann" in text.lower()
 
 
 def test_from_http_to_https(work, start):
@@ -202,7 +202,7 @@ def test_from_http_to_https(work, start):
     }
     first = start.poise(config)
     plain = {"name": "plain", "listen": "127.0.0.1:0", "redirect_https": first.port}
-    second = start.poise({"listeners": [plain], "pools": []})
+    second = start.poise(config | {"listeners": [plain]})
     for version in ("1.1", "2"):
         words = ["curl", "-s", "-L", f"--http{version}", "--max-time", "20", "--cacert", authority.cert, "-w", "%{url_effective}",
                  *(w for p in (first.port, second.port) for w in ("--resolve", f"{NAME}:{p}:127.0.0.1")),
