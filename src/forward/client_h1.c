@@ -20,11 +20,13 @@
 #include "base/limits.h"
 #include "codec/h1_write.h"
 #include "forward/answer.h"
+#include "forward/arrival_record.h"
 #include "forward/bulk.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
 #include "forward/h1_conn.h"
+#include "forward/response.h"
 #include "forward/tcp_side.h"
 
 #include <string.h>
@@ -197,7 +199,9 @@ static void answer_alone(struct client_h1 *c, enum reason why)
     };
     if (room) {
         struct writer w = writer_of(room, ANSWER_BYTES_MAX);
-        answer_write(&w, why, true, c->head_request);
+        struct reply reply = reply_of(why);
+        reply.hsts = response_hsts(front_conf(c->base.front), c->base.arrival, NULL);
+        reply_write(&w, &reply, "close", c->head_request);
         CHECK(w_ok(&w));
         outbox_commit(o, (uint32_t)w_len(&w));
         c->sending = outbox_send(f, o, c->base.stream) == SEND_PENDING;
@@ -206,6 +210,7 @@ static void answer_alone(struct client_h1 *c, enum reason why)
         if (c->sending)
             set_timer(c, conf_of(c)->send_ms);
     }
+    record_arrival(&r, c->base.arrival);
     account_exchange(f->account, &r);
     c->request_done = false;
     c->state = CLIENT_ACTIVE;
@@ -483,11 +488,14 @@ static void on_timer(struct timer *t)
 
 /* ---- the client's side of an exchange ---- */
 
-static void write_response_head(struct client_h1 *c, struct writer *w, const struct head *h)
+static void write_response_head(struct client_h1 *c, struct writer *w, const struct head *h,
+                                struct span hsts)
 {
     bool interim = h->status < 200 && h->status != 101;
     h1_write_status_line(w, h);
     h1_write_fields(w, h, 0);
+    if (UNLIKELY(hsts.n > 0))
+        h1_write_field(w, span_str("Strict-Transport-Security"), hsts);
     if (h->framing == BODY_TUNNEL) {
         unsigned at = 0;
         const struct field *upgrade = head_find(h, FIELD_UPGRADE, &at);
@@ -522,8 +530,9 @@ static int side_head(struct side *s, const struct head *h, struct slice raw)
     bool final = h->status >= 200;
     if (final)
         choose_framing(c, h);
+    struct span hsts = final ? response_hsts(s->x->front, c->base.arrival, h) : span_of(NULL, 0);
     bool plain = h->hop_count == 0 && h->version_minor == 1 && !c->chunked && !c->http10 &&
-                 (c->keep_alive || !final);
+                 (c->keep_alive || !final) && hsts.n == 0;
     c->head_out = c->head_out && !final;
     if (plain && raw.n > 0 && outbox_add(o, raw))
         return SIDE_OK;
@@ -532,7 +541,7 @@ static int side_head(struct side *s, const struct head *h, struct slice raw)
     if (!p)
         return -(int)REASON_overload;
     struct writer w = writer_of(p, room);
-    write_response_head(c, &w, h);
+    write_response_head(c, &w, h, hsts);
     CHECK(w_ok(&w));
     outbox_commit(o, (uint32_t)w_len(&w));
     return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
@@ -619,22 +628,23 @@ static void side_credit(struct side *s, bool on)
         after_events(c);
 }
 
-static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
+static bool side_answer(struct side *s, const struct reply *r)
 {
     struct client_h1 *c = from_side(s);
     struct forwarder *f = c->base.f;
     struct outbox *o = outbox_for(f, s);
-    uint8_t *p = c->sending ? NULL : outbox_reserve(f, o, ANSWER_BYTES_MAX);
+    uint32_t room = (uint32_t)reply_bytes(r);
+    uint8_t *p = c->sending ? NULL : outbox_reserve(f, o, room);
     if (!p)
         return false;
-    if ((c->has_body && !c->request_done) || reason_fault(why) == REASON_FAULT_CLIENT)
+    if ((c->has_body && !c->request_done) || reason_fault(r->why) == REASON_FAULT_CLIENT)
         c->keep_alive = false;
     c->chunked = false;
-    struct writer w = writer_of(p, ANSWER_BYTES_MAX);
-    answer_write(&w, why, !c->keep_alive, c->head_request);
+    struct writer w = writer_of(p, room);
+    const char *kept = c->http10 ? "keep-alive" : NULL; /* what HTTP/1.1 does unasked */
+    reply_write(&w, r, c->keep_alive ? kept : "close", c->head_request);
     CHECK(w_ok(&w));
     outbox_commit(o, (uint32_t)w_len(&w));
-    *ret_status = (uint16_t)reason_status(why);
     return true;
 }
 

@@ -15,6 +15,7 @@
 #include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
 #include "forward/request.h"
+#include "forward/response.h"
 #include "forward/retry.h"
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
@@ -41,22 +42,6 @@ static uint64_t ns_until(const struct exchange *x, uint64_t then_ns)
 static struct side *other(const struct exchange *x, const struct side *from)
 {
     return from == x->client ? x->backend : x->client;
-}
-
-/* Every move between states, checked. */
-static void set_state(struct exchange *x, enum exchange_state to)
-{
-#define TO(s) (1u << EXCHANGE_##s)
-    static const unsigned allowed[EXCHANGE_STATES] = {
-        [EXCHANGE_ROUTING] = TO(QUEUED) | TO(CONNECTING) | TO(FINISHING),
-        [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(FINISHING),
-        [EXCHANGE_CONNECTING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
-        [EXCHANGE_SENDING] = TO(QUEUED) | TO(CONNECTING) | TO(RESPONDING) | TO(FINISHING),
-        [EXCHANGE_RESPONDING] = TO(FINISHING),
-    };
-#undef TO
-    CHECK(allowed[x->state] >> to & 1);
-    x->state = to;
 }
 
 static void set_credit(struct exchange *x, struct side *side, bool on)
@@ -177,6 +162,8 @@ static void set_timer(struct exchange *x, bool queued)
 
 static void stop_waiting(struct exchange *x)
 {
+    if (x->state == EXCHANGE_ASKING)
+        exchange_stop_asking(x);
     if (x->state != EXCHANGE_QUEUED)
         return;
     loop_timer_stop(x->f->loop, &x->timer);
@@ -205,21 +192,35 @@ static void finish_when_sent(struct exchange *x)
         pin_last(x);
 }
 
-/* Answers ourselves. Nothing of a response may have been sent. */
-static void answer(struct exchange *x, enum reason why)
+void exchange_reply(struct exchange *x, struct reply *r)
 {
     CHECK(!x->response_begun);
     stop_waiting(x);
-    drop_backend(x, why);
+    drop_backend(x, r->why);
     leave_target(x, REASON_ok, false);
-    set_state(x, EXCHANGE_FINISHING);
-    x->reason = why;
+    exchange_set_state(x, EXCHANGE_FINISHING);
+    x->reason = r->why;
     x->made_here = true;
     x->response_begun = x->response_done = true;
-    if (x->client->ops->answer(x->client, why, &x->status))
+    r->hsts = response_hsts(x->front, x->arrival, NULL);
+    if (x->client->ops->answer(x->client, r)) {
+        x->status = !x->http ? 0 : x->grpc ? 200 : r->status;
         finish_when_sent(x);
-    else
-        cut(x, why);
+    } else {
+        cut(x, r->why);
+    }
+}
+
+void exchange_answer(struct exchange *x, enum reason why)
+{
+    struct reply r = reply_of(why);
+    exchange_reply(x, &r);
+}
+
+/* Answers ourselves. Nothing of a response may have been sent. */
+static void answer(struct exchange *x, enum reason why)
+{
+    exchange_answer(x, why);
 }
 
 void exchange_kill(struct exchange *x, enum reason why)
@@ -252,7 +253,7 @@ static bool end_call(struct exchange *x, enum reason why)
         return false;
     drop_backend(x, why);
     leave_target(x, REASON_ok, false);
-    set_state(x, EXCHANGE_FINISHING);
+    exchange_set_state(x, EXCHANGE_FINISHING);
     x->reason = why;
     x->response_done = true;
     finish_when_sent(x);
@@ -312,7 +313,7 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front_con
 static bool choose_pool(struct exchange *x, const struct head *h)
 {
     uint32_t index;
-    x->route = route_find(x->front->conf, head_span(h, h->method_text), h, &index);
+    x->route = route_find(x->front->conf, head_span(h, h->method_text), h, x->arrival, &index);
     if (index == ROUTE_NO_POOL)
         return false;
     x->pool = x->front->pools[index];
@@ -338,7 +339,7 @@ static bool connect_target(struct exchange *x)
     /* While it begins, the client's side is delivering its head. */
     bool body_near = x->state == EXCHANGE_ROUTING && x->has_body;
     x->connected_ns = 0;
-    set_state(x, EXCHANGE_CONNECTING);
+    exchange_set_state(x, EXCHANGE_CONNECTING);
     if (!x->http)
         return tcp_backend_begin(x, x->target);
     if (UNLIKELY(pool_conf(x->pool)->protocol == PROTOCOL_HTTP2))
@@ -364,7 +365,7 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
         answer(x, (enum reason) - r);
         return;
     }
-    set_state(x, EXCHANGE_QUEUED);
+    exchange_set_state(x, EXCHANGE_QUEUED);
     pin_last(x);
     if (!x->deadline_ns)
         timer_init(&x->timer, on_timer);
@@ -451,6 +452,8 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     if (x->has_body)
         client->ops->credit(client, false);
     uint64_t limit = front->conf->body_bytes_max;
+    if (UNLIKELY(front->rules) && exchange_own_answer(x, h))
+        return true;
     if (!choose_pool(x, h)) {
         answer(x, REASON_no_route);
     } else if (limit && h->framing == BODY_LENGTH && h->body_length > limit) {
@@ -558,7 +561,7 @@ static void settle(struct exchange *x)
     if (x->http && !x->tunnel) {
         if (!x->response_done)
             return;
-        set_state(x, EXCHANGE_FINISHING);
+        exchange_set_state(x, EXCHANGE_FINISHING);
         if (x->backend)
             release_backend(x);
         if (!x->backend_waits)
@@ -568,7 +571,7 @@ static void settle(struct exchange *x)
         return;
     }
     if (x->request_done && x->response_done && !x->client_waits && !x->backend_waits) {
-        set_state(x, EXCHANGE_FINISHING);
+        exchange_set_state(x, EXCHANGE_FINISHING);
         release_backend(x);
         finish(x);
     }
@@ -656,7 +659,7 @@ void exchange_connected(struct exchange *x)
     x->connected_ns = now_ns(x);
     if (!x->http)
         x->response_begun = true; /* a byte stream has no other beginning */
-    set_state(x, EXCHANGE_SENDING);
+    exchange_set_state(x, EXCHANGE_SENDING);
 }
 
 bool exchange_asked_for(const struct exchange *x, const struct head *h)
@@ -692,7 +695,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->response_begun = true;
         x->status = h->status;
         x->sized = h->framing == BODY_LENGTH;
-        set_state(x, EXCHANGE_RESPONDING);
+        exchange_set_state(x, EXCHANGE_RESPONDING);
     }
     if (interim && x->version_major == 1 && x->version_minor == 0)
         return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */
