@@ -75,10 +75,12 @@ struct forwarder {
     struct slab clients;   /* client connections */
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
-    struct dialer dialer; /* to backends */
+    struct slab shared_upstreams;  /* upstream connections, HTTP/2 */
+    struct slab upstream_requests; /* … and the exchanges on them */
+    struct h2_library *h2;
+    struct dialer dialer;    /* to backends */
     struct slab h2_clients;  /* client connections that speak HTTP/2 */
     struct slab h2_requests; /* … and their requests */
-    struct h2_library *h2;
     struct idle_set *idle;
     struct tls_worker *tls; /* what its TLS streams share */
     struct outbox outbox;
