@@ -63,7 +63,8 @@ typedef void steer_done_fn(void *user, const struct steer_result *result,
 struct steer_certificate {
     const char *file; /* as in the configuration */
     const struct tls_certificate_facts *facts;
-    bool stapled; /* with an OCSP response */
+    bool stapled;  /* with an OCSP response */
+    bool repeated; /* the file is that of one before */
 };
 
 /* What there is now. Arrays belong to the engine. */

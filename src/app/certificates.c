@@ -552,6 +552,7 @@ bool certificates_get(const struct certificates *c, size_t listener, size_t inde
         .file = x->snapshot->listeners[listener].tls.certificates[index].cert,
         .facts = i->facts,
         .stapled = i->stapled,
+        .repeated = i->repeated,
     };
     return true;
 }

@@ -241,6 +241,15 @@ static bool take_client_ca(struct load *l, const struct listener_conf *conf, str
     return false;
 }
 
+static void mark_repeated(const struct listener_conf *conf, struct identity *to)
+{
+    for (size_t i = 1; i < conf->tls.certificate_count; i++) {
+        for (size_t k = 0; k < i && !to->certificates[i].repeated; k++)
+            to->certificates[i].repeated =
+                strcmp(conf->tls.certificates[i].cert, conf->tls.certificates[k].cert) == 0;
+    }
+}
+
 static void fill_identity(struct load *l, const struct listener_conf *conf,
                           struct material *materials, struct tls_certificate *certificates,
                           struct identity *to)
@@ -254,6 +263,7 @@ static void fill_identity(struct load *l, const struct listener_conf *conf,
     }
     if (take_client_ca(l, conf, &client_ca) && !l->failed)
         (void)!make_servers(l, conf, certificates, bytes_of(&client_ca), to);
+    mark_repeated(conf, to);
     to->stamp = l->stamp;
     tls_file_wipe(&client_ca);
 }

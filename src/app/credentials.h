@@ -56,6 +56,7 @@ struct credentials_notes {
 struct identity_certificate {
     struct tls_certificate_facts *facts;
     bool stapled;
+    bool repeated; /* its file stands before it too */
 };
 
 struct identity {

@@ -113,7 +113,14 @@ static bool set_resumption(struct tls_session *t, struct span name, struct tls_r
         memcpy(r->domain, domain, sizeof domain);
     }
     t->resumption = r;
-    return !r->session || SSL_set_session(t->ssl, r->session) == 1;
+    if (!r->session)
+        return true;
+    /* A copy: OpenSSL spoils what it has used once, but to us a backend gives nothing away by
+     * seeing its ticket twice, and several connections may begin with it at a time. */
+    SSL_SESSION *copy = SSL_SESSION_dup(r->session);
+    bool ok = copy && SSL_set_session(t->ssl, copy) == 1;
+    SSL_SESSION_free(copy);
+    return ok;
 }
 
 int tls_session_init_client(struct tls_session *t, struct tls_client *client, struct span name,
@@ -195,6 +202,15 @@ static int misbehaved(struct tls_session *t, const char *why)
 
 /* ---- input ---- */
 
+/* In TLS 1.2 a ticket that was renewed on its use is announced to nobody. */
+static void take_renewed(struct tls_session *t)
+{
+    if (!t->resumption || SSL_version(t->ssl) != TLS1_2_VERSION || !SSL_session_reused(t->ssl))
+        return;
+    SSL_SESSION_free(t->resumption->session);
+    t->resumption->session = SSL_get1_session(t->ssl);
+}
+
 static int handshake(struct tls_session *t, struct tls_library *l)
 {
     if (!t->is_client && !t->hello && l->in.n > 0 && l->in.p[0] != RECORD_HANDSHAKE &&
@@ -206,6 +222,7 @@ static int handshake(struct tls_session *t, struct tls_library *l)
     t->warm = true;
     if (r == 1) {
         t->done = true;
+        take_renewed(t);
         return TLS_HANDSHAKE_DONE;
     }
     if (l->dry && t->alert == 0)

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "codec/h1_write.h"
+#include "forward/answer_grpc.h"
 #include "forward/client_h2_priv.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
@@ -67,6 +68,23 @@ static size_t answer_fields(nghttp2_nv nv[8], char text[32], enum reason why)
     return n;
 }
 
+/* A head that is the whole response. */
+static bool give_answer_grpc(struct request_h2 *r, enum reason why)
+{
+    struct answer_grpc a;
+    nghttp2_nv nv[ANSWER_GRPC_FIELDS];
+    answer_grpc(why, &a);
+    for (size_t i = 0; i < ANSWER_GRPC_FIELDS; i++)
+        nv[i] = (nghttp2_nv){
+            .name = (uint8_t *)(uintptr_t)a.fields[i].name.p,
+            .value = (uint8_t *)(uintptr_t)a.fields[i].value.p,
+            .namelen = a.fields[i].name.n,
+            .valuelen = a.fields[i].value.n,
+        };
+    r->head_out = h2_stream_head(&r->s, nv, ANSWER_GRPC_FIELDS, false, true) == 0;
+    return r->head_out;
+}
+
 /* Gives a whole response; flush follows. False when that is not possible any more. */
 static bool give_answer(struct request_h2 *r, enum reason why)
 {
@@ -74,6 +92,8 @@ static bool give_answer(struct request_h2 *r, enum reason why)
     char text[32];
     if (r->head_out || reason_status(why) == 0)
         return false;
+    if (r->side.x && r->side.x->grpc)
+        return give_answer_grpc(r, why);
     size_t n = answer_fields(nv, text, why);
     if (h2_stream_head(&r->s, nv, n, false, r->head_request) < 0)
         return false;
@@ -173,12 +193,13 @@ void request_h2_closed(struct h2_stream *s, enum reason why, uint32_t code)
 }
 
 /* A body must not stop for body_ms, nor trickle for longer than that at less than a minimum. Only
- * the time in which the client was free to send counts. */
+ * the time in which the client was free to send counts. A call of gRPC may be silent: the backend's
+ * side ends it when it has been for long (exchange_quiet_ms). */
 void request_h2_look(struct request_h2 *r, uint64_t now_ms)
 {
     struct exchange *x = r->side.x;
     uint64_t limit_ms = client_h2_conf(r->c)->body_ms;
-    if (!x || !r->has_body || r->request_done || r->tunnel || x->client_waits)
+    if (!x || !r->has_body || r->request_done || r->tunnel || x->grpc || x->client_waits)
         return;
     uint64_t spent_ms = exchange_body_ms(x);
     bool trickles =
@@ -236,7 +257,7 @@ static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
 {
     if (!give_answer(from_side(s), why))
         return false;
-    *ret_status = (uint16_t)reason_status(why);
+    *ret_status = s->x->grpc ? 200 : (uint16_t)reason_status(why);
     return true;
 }
 
@@ -292,6 +313,7 @@ static uint32_t code_of(enum reason why)
     case REASON_body_too_large:
     case REASON_client_too_slow: return NGHTTP2_ENHANCE_YOUR_CALM;
     case REASON_idle_timeout:
+    case REASON_deadline_exceeded:
     case REASON_shutting_down: return NGHTTP2_CANCEL;
     default: return NGHTTP2_INTERNAL_ERROR;
     }

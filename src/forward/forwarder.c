@@ -40,7 +40,6 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     int rc = f->idle && f->h2 ? tls_worker_new(o->loop, &f->tls) : -(int)REASON_overload;
     if (rc < 0) {
         idle_set_free(&f->idle);
-        h2_library_free(&f->h2);
         return rc;
     }
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);

@@ -173,6 +173,15 @@ static void give_body(struct h2_stream *s, struct slice piece)
     consume(s, piece.n);
 }
 
+/* That was all for now. */
+static void tell_input(struct h2_stream *s)
+{
+    if (s->left || !s->input_due)
+        return;
+    s->input_due = false;
+    s->conn->ops->input(s);
+}
+
 /* What waited goes to the owner while it reads. */
 static void give_held(struct h2_stream *s)
 {
@@ -187,6 +196,7 @@ static void give_held(struct h2_stream *s)
             slab_put(&s->conn->library->helds, h);
         }
         give_body(s, part);
+        tell_input(s); /* who was given it may need it until it has been flushed */
         slice_put(&part);
     }
     if (s->input_ended && !s->end_told && !s->held && s->reading && !s->left) {
@@ -222,10 +232,7 @@ static void work_one(struct h2_stream *s)
     struct h2_conn *c = s->conn;
     if (!s->left)
         give_held(s);
-    if (!s->left && s->input_due) {
-        s->input_due = false;
-        c->ops->input(s);
-    }
+    tell_input(s);
     if (!s->left && s->blocked && !h2_stream_has_output(s)) {
         s->blocked = false;
         c->ops->writable(s);
@@ -367,6 +374,8 @@ int h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, vo
     bool request = frame->headers.cat == NGHTTP2_HCAT_REQUEST;
     struct h2_stream *s = c->server && request ? begin_request(c, frame->hd.stream_id)
                                                : h2_stream_of(c, frame->hd.stream_id);
+    c->block_open = true;
+    c->block_since_ms = h2_now_ms(c);
     if (s && !s->left) {
         s->interim = false;
         c->ops->block_begin(s, s->head_seen ? H2_BLOCK_TRAILER : H2_BLOCK_HEAD);
@@ -506,6 +515,7 @@ int h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void
     (void)session;
     struct h2_conn *c = user;
     struct h2_stream *s = h2_stream_of(c, id);
+    h2_guard_gone(c, id, s && s->input_ended && s->end_out);
     if (!s)
         return 0;
     s->id = 0;
@@ -548,6 +558,7 @@ int h2_conn_init(struct h2_conn *c, struct h2_library *library, struct loop *loo
                                                           library->option, &library->mem)
                             : nghttp2_session_client_new3(&c->session, library->callbacks, c,
                                                           library->option, &library->mem);
+    c->frame_left = options->server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
     if (r == 0 && submit_preface(c, options) == 0) {
         loop_defer(loop, &c->turn_end);
         return 0;
@@ -585,6 +596,8 @@ bool h2_conn_input(struct h2_conn *c, struct slice in)
 {
     CHECK(!c->receiving && !c->packing && !c->working);
     if (c->over)
+        return settle(c);
+    if (!h2_guard_input(c, slice_span(in)))
         return settle(c);
     c->input = in;
     c->receiving = true;

@@ -114,6 +114,12 @@ int h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void
 
 /* ---- defences (h2_conn_guard.c) ---- */
 
+/* Looks at the heads of all frames before nghttp2 does. False: the connection has been ended. */
+bool h2_guard_input(struct h2_conn *c, struct span in);
+
+/* A stream is closed. */
+void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete);
+
 /* A frame begins: 0, or the connection has been ended (NGHTTP2_ERR_CALLBACK_FAILURE). */
 int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);
 int h2_guard_reset(struct h2_conn *c);
