@@ -130,12 +130,25 @@ static void wrong_certificate(struct load *l, const struct certificate_conf *c, 
         note(l, CREDENTIALS_INVALID, "certificate %s cannot be used: %s", c->cert, why);
 }
 
+/* Forgotten, or another file was meant: the most usual mistake has its own sentence. */
+static bool has_key(struct load *l, const struct certificate_conf *c, const struct material *m)
+{
+    const struct tls_file *in = c->key ? &m->key : &m->cert;
+    if (memmem(in->bytes, in->n, "PRIVATE KEY-----", strlen("PRIVATE KEY-----")))
+        return true;
+    note(l, CREDENTIALS_INVALID, "there is no private key in %s (PEM is wanted)%s",
+         c->key ? c->key : c->cert, c->key ? "" : "; say where it is with key: FILE");
+    return false;
+}
+
 /* First with the stapled response; should that be what is wrong, without. */
 static struct tls_certificate_facts *describe(struct load *l, const struct certificate_conf *c,
                                               struct material *m)
 {
     struct tls_certificate_facts *facts = NULL;
     char first[TLS_WHY_MAX] = "", why[TLS_WHY_MAX] = "";
+    if (!has_key(l, c, m))
+        return NULL;
     struct tls_library *library = l->kit->control;
     if (tls_certificate_describe(library, &m->tls, &facts, first) == 0)
         return facts;
