@@ -463,6 +463,19 @@ def test_another_engine_has_them_too(start, ca):
     assert client.get() == 200 and client.fingerprint == new.fingerprint
 
 
+def test_an_engine_waits_for_good_files(start, ca):
+    leaf = ca.leaf(["a.example.com"])
+    poise = start.poise(config(pool(start.servers(1)), listener=tls(leaf)))
+    key = leaf.key.read_bytes()
+    leaf.key.unlink()
+    os.kill(poise.engine_pid, signal.SIGKILL)
+    poise.wait_for(r"the key \S+ cannot be read: No such file", 2)
+    assert poise.running()
+    certificates.write(leaf.key, key)
+    poise.wait_for(r"engine serves again engine=(\d+)", seconds=60)
+    assert Client(poise.port).get() == 200
+
+
 def test_an_upgrade(start, work, ca):
     leaf = ca.leaf(["a.example.com"])
     program = work / "installed-poise"
