@@ -217,12 +217,6 @@ void exchange_answer(struct exchange *x, enum reason why)
     exchange_reply(x, &r);
 }
 
-/* Answers ourselves. Nothing of a response may have been sent. */
-static void answer(struct exchange *x, enum reason why)
-{
-    exchange_answer(x, why);
-}
-
 void exchange_kill(struct exchange *x, enum reason why)
 {
     cut(x, why);
@@ -277,9 +271,9 @@ static void on_timer(struct timer *t)
         if (response_out(x))
             cut_response(x, REASON_deadline_exceeded);
         else
-            answer(x, REASON_deadline_exceeded);
+            exchange_answer(x, REASON_deadline_exceeded);
     } else if (x->state == EXCHANGE_QUEUED && now >= x->queue_until_ns) {
-        answer(x, REASON_queue_timeout);
+        exchange_answer(x, REASON_queue_timeout);
     } else {
         set_timer(x, x->state == EXCHANGE_QUEUED);
     }
@@ -355,14 +349,14 @@ static void take_target(struct exchange *x, struct backend *b)
     if (!x->picked_ns)
         x->picked_ns = x->given_ns;
     if (!connect_target(x))
-        answer(x, REASON_out_of_files);
+        exchange_answer(x, REASON_out_of_files);
 }
 
 static void wait_in_queue(struct exchange *x, enum reason fallback)
 {
     int r = queue_wait(x->pool, &x->waiting, x->f->loop, exchange_granted_entry);
     if (r < 0) {
-        answer(x, (enum reason) - r);
+        exchange_answer(x, (enum reason) - r);
         return;
     }
     exchange_set_state(x, EXCHANGE_QUEUED);
@@ -379,7 +373,7 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
         pick_done(b);
         queue_release(x->pool, b);
     } else if (now == PICK_NONE) {
-        answer(x, fallback); /* nobody is left whose place could become free */
+        exchange_answer(x, fallback); /* nobody is left whose place could become free */
     }
 }
 
@@ -410,7 +404,7 @@ static void pick(struct exchange *x, enum reason fallback)
     switch (pick_backend(x->pool, &x->tried, &x->f->rng, &b)) {
     case PICK_OK: take_target(x, b); break;
     case PICK_QUEUE: wait_in_queue(x, fallback); break;
-    case PICK_NONE: answer(x, fallback); break;
+    case PICK_NONE: exchange_answer(x, fallback); break;
     }
 }
 
@@ -455,11 +449,11 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     if (UNLIKELY(front->rules) && exchange_own_answer(x, h))
         return true;
     if (!choose_pool(x, h)) {
-        answer(x, REASON_no_route);
+        exchange_answer(x, REASON_no_route);
     } else if (limit && h->framing == BODY_LENGTH && h->body_length > limit) {
-        answer(x, REASON_body_too_large);
+        exchange_answer(x, REASON_body_too_large);
     } else if (request_build(x, h, peer) < 0) {
-        answer(x, REASON_overload);
+        exchange_answer(x, REASON_overload);
     } else {
         if (pool_conf(x->pool)->balance == BALANCE_SOURCE_HASH)
             x->tried.key = pick_source_key(peer);
@@ -479,7 +473,7 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, str
         x->tried.key = pick_source_key(peer);
         pick(x, REASON_no_backend);
     } else {
-        answer(x, REASON_no_route);
+        exchange_answer(x, REASON_no_route);
     }
     return true;
 }
@@ -632,7 +626,7 @@ void exchange_quiet(struct exchange *x)
     if (!x->http || x->response_begun)
         cut_response(x, REASON_idle_timeout);
     else
-        answer(x, REASON_request_timeout);
+        exchange_answer(x, REASON_request_timeout);
 }
 
 uint64_t exchange_body_ms(const struct exchange *x)
@@ -686,7 +680,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
 {
     bool interim = h->status < 200 && h->status != 101;
     if (UNLIKELY(is_mistaken(x, h))) {
-        answer(x, REASON_backend_no_websocket);
+        exchange_answer(x, REASON_backend_no_websocket);
         return;
     }
     x->bytes_out += h->head_len;
@@ -716,7 +710,7 @@ static void reconnect(struct exchange *x)
 {
     x->no_reuse = true;
     if (!connect_target(x))
-        answer(x, REASON_out_of_files);
+        exchange_answer(x, REASON_out_of_files);
 }
 
 void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
@@ -752,7 +746,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
     else if (again)
         pick(x, why);
     else
-        answer(x, why);
+        exchange_answer(x, why);
 }
 
 /* ---- the client's failures ---- */
@@ -760,7 +754,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
 void exchange_client_failed(struct exchange *x, enum reason why)
 {
     if (x->http && !x->response_begun && reason_status(why) != 0)
-        answer(x, why);
+        exchange_answer(x, why);
     else
         cut(x, why);
 }
