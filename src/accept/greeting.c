@@ -356,7 +356,7 @@ static void close_now(struct client *base)
     greeting_end(container_of(base, struct greeting, base), STREAM_CLOSE_NORMAL);
 }
 
-static const struct client_kind kind = {"greeting", drain, close_now};
+static const struct client_kind kind = {"greeting", drain, close_now, NULL};
 
 /* Whether its connections begin with a PROXY header. */
 static bool is_proxy(const struct listener_conf *conf, struct stream *s)

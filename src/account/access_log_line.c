@@ -117,7 +117,9 @@ void put_protocol(struct writer *w, const struct record *r)
     } else if (span_empty(r->method)) {
         w_str(w, "HTTP");
     } else {
-        w_str(w, "HTTP/1.");
+        w_str(w, "HTTP/");
+        put_number(w, r->version_major ? r->version_major : 1);
+        w_u8(w, '.');
         put_number(w, r->version_minor);
     }
 }

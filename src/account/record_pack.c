@@ -11,7 +11,7 @@ struct packed_head {
     uint64_t queue_us, connect_us, response_us, total_us;
     uint32_t retries, scope;
     uint16_t status, port, reason;
-    uint8_t client_kind, version_minor, http, made_here;
+    uint8_t client_kind, version_major, version_minor, http, made_here;
     uint8_t ip[16];
     uint16_t lens[RECORD_TEXTS];
 };
@@ -68,6 +68,7 @@ void record_pack(const struct record *r, uint8_t *out)
         .port = r->client.port,
         .reason = (uint16_t)r->reason,
         .client_kind = (uint8_t)r->client.kind,
+        .version_major = r->version_major,
         .version_minor = r->version_minor,
         .http = r->http,
         .made_here = r->made_here,
@@ -94,6 +95,7 @@ void record_unpack(struct span packed, struct record *ret_record)
         .start_wall_ms = h.start_wall_ms,
         .client = {.kind = (enum address_kind)h.client_kind, .port = h.port, .scope = h.scope},
         .http = h.http,
+        .version_major = h.version_major,
         .version_minor = h.version_minor,
         .status = h.status,
         .bytes_in = h.bytes_in,

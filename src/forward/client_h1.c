@@ -57,6 +57,7 @@ struct client_h1 {
     bool tunnel;
     bool close_due;    /* linger once everything is sent */
     bool counted;      /* against the limit of the listener */
+    uint8_t preface;   /* bytes of the HTTP/2 preface that came; PREFACE_NONE: it is none */
     uint32_t lingered; /* bytes dropped while lingering */
     uint64_t moved_ms; /* when something last moved while ACTIVE */
     uint64_t unsent;   /* at the last look, of a send under way */
@@ -296,9 +297,56 @@ static const struct h1_conn_ops conn_ops = {
 
 /* ---- the stream ---- */
 
+/* What an HTTP/2 connection begins with (RFC 9113 3.4). */
+static const uint8_t preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+#define PREFACE_BYTES (sizeof(preface) - 1)
+#define PREFACE_NONE  UINT8_MAX
+
+/* Only its beginning is looked for: what comes after that it is for HTTP/2 to judge. */
+static bool preface_goes_on(const struct client_h1 *c, struct slice in)
+{
+    size_t n = MIN((size_t)in.n, PREFACE_BYTES - c->preface);
+    return memcmp(preface + c->preface, in.p, n) == 0;
+}
+
+/* The connection goes on in HTTP/2. */
+static void become_h2(struct client_h1 *c, struct slice in)
+{
+    struct stream *s = c->base.stream;
+    struct slice begun = {preface, c->preface, NULL};
+    if (!client_h2_take(&c->base, begun.n > 0 ? begun : in)) {
+        client_end(c, STREAM_CLOSE_NORMAL);
+        return;
+    }
+    loop_timer_stop(c->base.f->loop, &c->timer);
+    client_free(c);
+    if (begun.n > 0) /* of which nothing can have gone wrong yet */
+        s->ops->data(s, in);
+}
+
+/* The first bytes of a connection. False: they are not for HTTP/1, or not known to be yet. */
+static bool first_bytes(struct client_h1 *c, struct slice in)
+{
+    uint8_t before = c->preface;
+    if (!conf_of(c)->http2 || !preface_goes_on(c, in)) {
+        c->preface = PREFACE_NONE;
+        if (before == 0 || h1_conn_input(&c->h1, (struct slice){preface, before, NULL}))
+            return true;
+        after_events(c);
+        return false;
+    }
+    if (before + in.n >= PREFACE_BYTES)
+        become_h2(c, in);
+    else
+        c->preface = (uint8_t)(before + in.n);
+    return false;
+}
+
 static void on_data(struct stream *s, struct slice in)
 {
     struct client_h1 *c = s->user;
+    if (UNLIKELY(c->preface != PREFACE_NONE) && !first_bytes(c, in))
+        return;
     if (c->state == CLIENT_LINGER) {
         c->lingered += in.n;
         if (c->lingered > LINGER_BYTES_MAX)
@@ -693,7 +741,7 @@ static void close_now(struct client *base)
         client_end(c, STREAM_CLOSE_NORMAL);
 }
 
-static const struct client_kind kind = {"h1", drain, close_now};
+static const struct client_kind kind = {.name = "h1", .drain = drain, .close_now = close_now};
 
 static struct client_h1 *client_make(struct forwarder *f, struct front *front, struct stream *s)
 {

@@ -97,6 +97,7 @@ static void write_record(const struct exchange *x, enum reason why)
         .http = x->http,
         .method = text(x, x->method_at),
         .request_id = text(x, x->id_at),
+        .version_major = x->version_major,
         .version_minor = x->version_minor,
         .status = x->status,
         .bytes_in = x->bytes_in,
@@ -462,7 +463,8 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
         return false;
     x->http = true;
     x->method = h->method;
-    x->version_minor = h->version_minor;
+    x->version_major = client->ops->version_major ? client->ops->version_major : 1;
+    x->version_minor = x->version_major == 1 ? h->version_minor : 0;
     x->upgrade = h->upgrade;
     x->bytes_in = x->head_bytes_in = h->head_len;
     x->has_body = h->framing != BODY_NONE;
@@ -689,7 +691,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->status = h->status;
         set_state(x, EXCHANGE_RESPONDING);
     }
-    if (interim && x->version_minor == 0)
+    if (interim && x->version_major == 1 && x->version_minor == 0)
         return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */
     if (!took(x, x->backend, x->client, x->client->ops->head(x->client, h, raw)))
         return;

@@ -77,15 +77,15 @@ struct exchange {
     struct text_at method_at, id_at;
 
     bool http;
-    bool has_body; /* the request has one */
-    bool upgrade;  /* it asks for another protocol */
-    bool chunked;  /* its body goes out in the chunked coding */
-    uint8_t version_minor;
-    bool no_reuse;  /* only a new connection will do */
-    bool grant_due; /* over, but a place given to it is still on its way */
-    bool gone;      /* … and nothing else of it is left */
-    bool texts;     /* what only the log wants was kept */
-    bool pinned;    /* `last` is kept for the log, though nothing of ours runs there any more */
+    bool has_body;                        /* the request has one */
+    bool upgrade;                         /* it asks for another protocol */
+    bool chunked;                         /* its body goes out in the chunked coding */
+    uint8_t version_major, version_minor; /* of the client's request */
+    bool no_reuse;                        /* only a new connection will do */
+    bool grant_due;                       /* over, but a place given to it is still on its way */
+    bool gone;                            /* … and nothing else of it is left */
+    bool texts;                           /* what only the log wants was kept */
+    bool pinned; /* `last` is kept for the log, though nothing of ours runs there any more */
 
     bool body_begun;   /* a byte of its body was taken: it cannot be repeated */
     bool heard;        /* a byte came from the backend: the request cannot be repeated */

@@ -50,6 +50,8 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     slab_init(&f->upstream_requests, upstream_request_object_bytes(), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
     dialer_init(&f->dialer, o->loop);
+    slab_init(&f->h2_clients, client_h2_object_bytes(), 8, o->clients_max);
+    slab_init(&f->h2_requests, client_h2_request_bytes(), 8, 0); /* by connections and streams */
     return 0;
 }
 
@@ -67,9 +69,11 @@ void forwarder_fini(struct forwarder *f)
     buf_put(&f->outbox.scratch);
     idle_set_free(&f->idle);
     dialer_fini(&f->dialer);
-    h2_library_free(&f->h2);
     slab_fini(&f->upstream_requests);
     slab_fini(&f->shared_upstreams);
+    h2_library_free(&f->h2);
+    slab_fini(&f->h2_requests);
+    slab_fini(&f->h2_clients);
     slab_fini(&f->tcp_backends);
     slab_fini(&f->upstreams);
     slab_fini(&f->clients);

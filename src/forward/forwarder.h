@@ -76,8 +76,10 @@ struct forwarder {
     struct slab tcp_backends;
     struct slab shared_upstreams;  /* upstream connections, HTTP/2 */
     struct slab upstream_requests; /* … and the exchanges on them */
-    struct h2_library *h2;
     struct dialer dialer; /* to backends */
+    struct slab h2_clients;  /* client connections that speak HTTP/2 */
+    struct slab h2_requests; /* … and their requests */
+    struct h2_library *h2;
     struct idle_set *idle;
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */

@@ -367,6 +367,8 @@ int h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, vo
     bool request = frame->headers.cat == NGHTTP2_HCAT_REQUEST;
     struct h2_stream *s = c->server && request ? begin_request(c, frame->hd.stream_id)
                                                : h2_stream_of(c, frame->hd.stream_id);
+    c->block_open = true;
+    c->block_since_ms = h2_now_ms(c);
     if (s && !s->left) {
         s->interim = false;
         c->ops->block_begin(s, s->head_seen ? H2_BLOCK_TRAILER : H2_BLOCK_HEAD);
@@ -449,6 +451,7 @@ int h2_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user
     struct h2_conn *c = user;
     struct h2_stream *s = frame->hd.stream_id ? h2_stream_of(c, frame->hd.stream_id) : NULL;
     int r = 0;
+    c->spoke = true;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS: on_headers(c, s, frame); break;
     case NGHTTP2_DATA: r = on_data_frame(c, s, frame); break;
@@ -505,6 +508,7 @@ int h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void
     (void)session;
     struct h2_conn *c = user;
     struct h2_stream *s = h2_stream_of(c, id);
+    h2_guard_gone(c, id, s && s->input_ended && s->end_out);
     if (!s)
         return 0;
     s->id = 0;
@@ -547,6 +551,7 @@ int h2_conn_init(struct h2_conn *c, struct h2_library *library, struct loop *loo
                                                           library->option, &library->mem)
                             : nghttp2_session_client_new3(&c->session, library->callbacks, c,
                                                           library->option, &library->mem);
+    c->frame_left = options->server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
     if (r == 0 && submit_preface(c, options) == 0) {
         loop_defer(loop, &c->turn_end);
         return 0;
@@ -585,6 +590,8 @@ bool h2_conn_input(struct h2_conn *c, struct slice in)
     CHECK(!c->receiving && !c->packing && !c->working);
     if (c->over)
         return settle(c);
+    if (!h2_guard_input(c, slice_span(in)))
+        return settle(c);
     c->input = in;
     c->receiving = true;
     ssize_t n = nghttp2_session_mem_recv(c->session, in.p, in.n);
@@ -614,10 +621,10 @@ void h2_conn_eof(struct h2_conn *c, enum reason why)
     settle(c);
 }
 
-void h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code)
+bool h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code)
 {
     h2_conn_end(c, why, code);
-    settle(c);
+    return settle(c);
 }
 
 void h2_conn_drain(struct h2_conn *c)

@@ -38,6 +38,7 @@
 
 #include "account/reason.h"
 #include "base/list.h"
+#include "codec/h2_fields.h"
 #include "io/loop.h"
 
 #include <nghttp2/nghttp2.h>
@@ -56,6 +57,14 @@ struct h2_library;
  * NULL and accepts it. */
 struct h2_library *h2_library_new(struct loop *loop);
 void h2_library_free(struct h2_library **l);
+
+/* Where a head is turned into fields, on its way to h2_stream_head, _open or _end: they take what
+ * they need of it before they return, and nothing else runs meanwhile. */
+struct h2_room {
+    struct h2_fields fields;
+    uint8_t scratch[H2_FIELDS_SCRATCH];
+};
+struct h2_room *h2_library_room(struct h2_library *l);
 
 /* Bytes that the sessions and streams of this worker hold. */
 size_t h2_library_bytes(const struct h2_library *l);
@@ -184,10 +193,17 @@ struct h2_conn {
     bool over;           /* nothing more goes on; the end is told when no event is under way */
     bool told;           /* ops->failed was called */
     bool polite;
+    bool spoke;                 /* a whole frame of the peer has come */
     bool block_open;            /* a header block has begun and not ended */
     struct h2_stream *head_due; /* its head is being packed */
 
-    /* private: defences */
+    /* private: what the guard knows */
+    uint32_t frame_left; /* of the frame that comes in: payload bytes */
+    uint8_t frame_have;  /* … or of its head */
+    uint8_t frame_head[9];
+    uint8_t gone_at;
+    int32_t last_id;  /* the largest that HEADERS of the peer had */
+    int32_t gone[16]; /* streams closed lately; those that were complete have their sign changed */
     uint64_t block_since_ms, resets_since_ms, control_since_ms, send_since_ms, unsent;
     uint32_t resets, control, control_credit, empty;
     uint32_t goaway_code;
@@ -217,8 +233,10 @@ bool h2_conn_sent(struct h2_conn *c);
 void h2_conn_eof(struct h2_conn *c, enum reason why);
 
 /* Ends it now: streams are closed with `why`, then ops->failed(why). A GOAWAY with `code` goes out
- * if nothing is half sent. */
-void h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code);
+ * if nothing is half sent, and with H2_NO_GOAWAY none. True: from inside an event; the end follows
+ * when that has returned. */
+#define H2_NO_GOAWAY UINT32_MAX
+bool h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code);
 
 /* No more requests: GOAWAY with the largest id first, then, when the peer has heard it, with
  * the real one; when the last stream has gone ops->failed(REASON_ok). */
@@ -231,6 +249,12 @@ void h2_conn_drain_now(struct h2_conn *c);
  * `stall_ms` (h2_stalled), a send that does not move (client_too_slow or backend_too_slow), a
  * header block that does not end within `block_ms` (request_timeout). False as h2_conn_input. */
 bool h2_conn_tick(struct h2_conn *c, uint64_t stall_ms, uint64_t block_ms);
+
+/* Whether the peer has said anything in HTTP/2 yet. */
+static inline bool h2_conn_has_spoken(const struct h2_conn *c)
+{
+    return c->spoke;
+}
 
 /* Whether a header block has begun and not ended. */
 static inline bool h2_conn_in_block(const struct h2_conn *c)

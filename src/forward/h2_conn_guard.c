@@ -14,6 +14,8 @@
 #include "base/limits.h"
 #include "forward/h2_conn_priv.h"
 
+#include <string.h>
+
 static int refuse(struct h2_conn *c, enum reason why)
 {
     h2_conn_end(c, c->server ? why : REASON_backend_h2_error, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -58,21 +60,105 @@ static int guard_control(struct h2_conn *c)
     return ++c->control > H2_CONTROL_PER_S ? refuse(c, REASON_h2_control_flood) : 0;
 }
 
+/* ---- closed streams ---- */
+
+/* nghttp2 forgets a stream when it is closed and takes everything that comes for it later for what
+ * was on its way when it was reset. Of a stream that both ends had completed nothing can be on its
+ * way (RFC 9113 5.1), and a stream that never was cannot begin below those that were (5.1.1). */
+
+void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete)
+{
+    c->gone[c->gone_at++ % ARRAY_LEN(c->gone)] = complete ? -id : id;
+    if (c->gone_at == 0)
+        c->gone_at = 2 * ARRAY_LEN(c->gone); /* it went round */
+}
+
+/* Whether that stream is remembered as closed with both messages complete. */
+static bool is_complete(const struct h2_conn *c, int32_t id)
+{
+    for (size_t i = 0; i < ARRAY_LEN(c->gone) && id != 0; i++) {
+        if (c->gone[i] == -id)
+            return true;
+    }
+    return false;
+}
+
+static bool is_forgotten(const struct h2_conn *c, int32_t id)
+{
+    if (c->gone_at > ARRAY_LEN(c->gone))
+        return false; /* who knows */
+    for (size_t i = 0; i < c->gone_at; i++) {
+        if (c->gone[i] == id)
+            return false;
+    }
+    return true;
+}
+
+static int break_rule(struct h2_conn *c, uint32_t code)
+{
+    h2_conn_end(c, c->server ? REASON_h2_protocol_error : REASON_backend_h2_error, code);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* HEADERS of a client, in order with all that came before. */
+static int guard_headers(struct h2_conn *c, int32_t id)
+{
+    bool old = c->server && id > 0 && id % 2 == 1 && id <= c->last_id;
+    c->last_id = MAX(c->last_id, id);
+    if (!old || nghttp2_session_get_stream_user_data(c->session, id))
+        return 0;
+    if (is_complete(c, id))
+        return break_rule(c, NGHTTP2_STREAM_CLOSED);
+    return is_forgotten(c, id) ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : 0;
+}
+
+/* ---- every frame ---- */
+
 int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
 {
     (void)session;
-    struct h2_conn *c = user;
-    switch (hd->type) {
-    case NGHTTP2_DATA: break;
+    return hd->type == NGHTTP2_HEADERS ? guard_headers(user, hd->stream_id) : 0;
+}
+
+/* The head of a frame, which nghttp2 may drop without a word. */
+static int look_at_head(struct h2_conn *c)
+{
+    const uint8_t *h = c->frame_head;
+    c->frame_left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
+    int32_t id = (int32_t)((uint32_t)(h[5] & 0x7f) << 24 | (uint32_t)h[6] << 16 |
+                           (uint32_t)h[7] << 8 | h[8]);
+    switch (h[3]) {
     case NGHTTP2_HEADERS:
-        c->block_open = true;
-        c->block_since_ms = h2_now_ms(c);
-        return 0;
     case NGHTTP2_CONTINUATION: return 0;
+    case NGHTTP2_DATA: return is_complete(c, id) ? break_rule(c, NGHTTP2_STREAM_CLOSED) : 0;
+    case NGHTTP2_PRIORITY: /* obsolete, and where both ends say so nghttp2 does not look at it */
+        return id == 0 ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : guard_control(c);
     default: return guard_control(c);
     }
-    c->block_open = false;
-    return 0;
+}
+
+bool h2_guard_input(struct h2_conn *c, struct span in)
+{
+    while (in.n > 0) {
+        if (c->frame_left > 0) {
+            size_t skip = MIN((size_t)c->frame_left, in.n);
+            c->frame_left -= (uint32_t)skip;
+            in.p += skip;
+            in.n -= skip;
+            continue;
+        }
+        size_t take = MIN(sizeof(c->frame_head) - c->frame_have, in.n);
+        memcpy(c->frame_head + c->frame_have, in.p, take);
+        c->frame_have = (uint8_t)(c->frame_have + take);
+        in.p += take;
+        in.n -= take;
+        if (c->frame_have < sizeof(c->frame_head))
+            break;
+        c->frame_have = 0;
+        if (look_at_head(c) != 0)
+            return false;
+    }
+    return true;
 }
 
 /* A stream whose peer takes nothing of it. */
@@ -102,21 +188,15 @@ bool h2_conn_tick(struct h2_conn *c, uint64_t stall_ms, uint64_t block_ms)
     uint64_t now_ms = h2_now_ms(c);
     if (c->over)
         return !c->told;
-    if (c->block_open && now_ms - c->block_since_ms >= block_ms) {
-        h2_conn_fail(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,
-                     NGHTTP2_ENHANCE_YOUR_CALM);
-        return false; /* it may be gone */
-    }
-    if (c->sending) {
-        if (send_stalled(c, now_ms, stall_ms)) {
-            h2_conn_fail(c, c->server ? REASON_client_too_slow : REASON_backend_too_slow,
-                         H2_NO_GOAWAY);
-            return false;
-        }
-    } else {
-        struct h2_stream *s;
-        list_each(s, &c->streams, link)
-            look_at_stream(s, now_ms, stall_ms);
-    }
+    if (c->block_open && now_ms - c->block_since_ms >= block_ms)
+        return h2_conn_fail(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,
+                            NGHTTP2_ENHANCE_YOUR_CALM);
+    if (c->sending)
+        return !send_stalled(c, now_ms, stall_ms) ||
+               h2_conn_fail(c, c->server ? REASON_client_too_slow : REASON_backend_too_slow,
+                            H2_NO_GOAWAY);
+    struct h2_stream *s;
+    list_each(s, &c->streams, link)
+        look_at_stream(s, now_ms, stall_ms);
     return true;
 }

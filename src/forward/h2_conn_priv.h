@@ -27,6 +27,7 @@ struct h2_library {
     struct slab classes[H2_MEMORY_CLASSES];
     struct slab outputs; /* struct h2_output */
     struct slab helds;   /* struct h2_held */
+    struct h2_room room;
 };
 
 /* ---- input that waits (h2_conn.c) ---- */
@@ -43,7 +44,6 @@ struct h2_held {
 };
 
 /* The connection ends: `code` goes out with GOAWAY, or nothing does (H2_NO_GOAWAY). */
-#define H2_NO_GOAWAY UINT32_MAX
 void h2_conn_end(struct h2_conn *c, enum reason why, uint32_t code);
 
 /* Something is to be told to the stream's owner. */
@@ -113,6 +113,12 @@ int h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_
 int h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user);
 
 /* ---- defences (h2_conn_guard.c) ---- */
+
+/* Looks at the heads of all frames before nghttp2 does. False: the connection has been ended. */
+bool h2_guard_input(struct h2_conn *c, struct span in);
+
+/* A stream is closed. */
+void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete);
 
 /* A frame begins: 0, or the connection has been ended (NGHTTP2_ERR_CALLBACK_FAILURE). */
 int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);

@@ -38,6 +38,7 @@ enum { SIDE_OK = 0, SIDE_FULL = 1 };
 
 struct side_ops {
     const char *name;
+    uint8_t version_major; /* client side: of HTTP, as it is logged; 0 = 1 */
 
     /* head, body and end return SIDE_OK, SIDE_FULL (flush before giving more), or a negative
      * reason: there was no room, and the exchange must be cut. */

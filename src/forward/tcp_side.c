@@ -259,7 +259,9 @@ static void client_close_tcp(struct client *c)
     exchange_kill(c->side.x, REASON_shutting_down);
 }
 
-static const struct client_kind client_tcp_kind = {"tcp", client_drain_tcp, client_close_tcp};
+static const struct client_kind client_tcp_kind = {.name = "tcp",
+                                                   .drain = client_drain_tcp,
+                                                   .close_now = client_close_tcp};
 
 static struct client_tcp *client_make(struct forwarder *f, struct front *front, struct stream *s)
 {
