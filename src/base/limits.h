@@ -59,8 +59,8 @@
 #define LINGER_BYTES_MAX (4u << 20) /* read and dropped of a client being closed: it is closed */
 #define CLIENTS_MAX      (1u << 24) /* per worker, whatever the limit of files: they wait outside */
 
-/* HTTP/2, for each connection. Windows bound what one that sends can make us hold, the rest what one
- * can make us do. */
+/* HTTP/2, for each connection. Windows bound what one that sends can make us hold, the rest what
+ * one can make us do. */
 #define H2_STREAM_WINDOW     65535      /* bytes of a stream: h2_flow_control */
 #define H2_CONNECTION_WINDOW (1u << 20) /* bytes of all its streams: h2_flow_control */
 #define H2_RESETS_MAX        100        /* theirs and those they make us send … */
