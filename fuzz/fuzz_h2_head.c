@@ -78,11 +78,17 @@ static int parse(const struct h2_head_rules *rules, struct span text, struct hea
     return event;
 }
 
+/* The next that goes through as it is; Host and a key of ours may change their place. */
 static const struct field *next_kept(const struct head *h, unsigned *at)
 {
-    while (*at < h->field_count && head_is_hop(h, *at))
-        ++*at;
-    return *at < h->field_count ? &h->fields[(*at)++] : NULL;
+    for (; *at < h->field_count; ++*at) {
+        const struct field *f = &h->fields[*at];
+        if (!head_is_hop(h, *at) && f->id != FIELD_HOST && f->id != FIELD_SEC_WEBSOCKET_KEY) {
+            ++*at;
+            return f;
+        }
+    }
+    return NULL;
 }
 
 /* Everything that means something, in both. */
@@ -95,14 +101,11 @@ static void same(const struct head *a, const struct head *b)
     CHECK(a->method == b->method && span_eq(head_span(a, a->target), head_span(b, b->target)));
     CHECK(span_eq(head_span(a, a->authority), head_span(b, b->authority)));
     do {
-        while ((f = next_kept(a, &i)) != NULL && f->id == FIELD_HOST)
-            ;
-        while ((g = next_kept(b, &k)) != NULL && g->id == FIELD_HOST)
-            ;
+        f = next_kept(a, &i);
+        g = next_kept(b, &k);
         CHECK((f != NULL) == (g != NULL));
         CHECK(!f || span_eq(field_name(a, f), field_name(b, g)));
-        CHECK(!f || f->id == FIELD_SEC_WEBSOCKET_KEY ||
-              span_eq(field_value(a, f), field_value(b, g)));
+        CHECK(!f || span_eq(field_value(a, f), field_value(b, g)));
     } while (f);
 }
 

@@ -54,6 +54,22 @@ static int direct_file(struct door *d, const char *path)
     return logwriter_open_file(path);
 }
 
+static int direct_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
+                           char ret_why[TLS_FILE_WHY_MAX])
+{
+    (void)d;
+    return tls_file_read(path, ret_file, ret_why);
+}
+
+/* What runs is not known here: each file is to be asked for. */
+static bool direct_tls_look(struct door *d, const char *path, uint64_t *ret_stamp)
+{
+    (void)d;
+    if (path)
+        *ret_stamp = tls_file_stamp(path);
+    return path != NULL;
+}
+
 static int direct_save(struct door *d, struct span text, char *ret_why, size_t why_size)
 {
     if (d->path)
@@ -76,6 +92,8 @@ static const struct door_ops direct_ops = {
     .bind = direct_bind,
     .unbind = direct_unbind,
     .file = direct_file,
+    .tls_file = direct_tls_file,
+    .tls_look = direct_tls_look,
     .save = direct_save,
     .upgrade = direct_upgrade,
 };

@@ -227,6 +227,60 @@ static int remote_file(struct door *d, const char *path)
     return fd;
 }
 
+static uint64_t stamp_of(const struct wire_head *head)
+{
+    return (uint64_t)head->flag << 32 | head->arg;
+}
+
+/* The answer to WIRE_TLS_FILE. */
+static int take_tls_file(struct remote *r, const struct wire_head *head, struct tls_file *ret_file,
+                         char ret_why[TLS_FILE_WHY_MAX])
+{
+    if (head->status < 0 || r->message.fd_count != 1) {
+        channel_close_fds(&r->message, 0);
+        return refused(r, ret_why, TLS_FILE_WHY_MAX);
+    }
+    struct tls_file f = {.stamp = stamp_of(head)};
+    f.bytes = wire_file_read(r->message.fds[0], &f.n);
+    channel_close_fds(&r->message, 0);
+    if (f.bytes) {
+        *ret_file = f;
+        return 0;
+    }
+    (void)snprintf(ret_why, TLS_FILE_WHY_MAX, "there is no memory for it");
+    return -(int)REASON_overload;
+}
+
+static int remote_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
+                           char ret_why[TLS_FILE_WHY_MAX])
+{
+    struct remote *r = remote_of(d);
+    struct wire_head head;
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_TLS_FILE, 0, 0, 0);
+    int result = wire_put(&r->message, path) && ask(r, DOOR_ANSWER_MS, &head)
+                     ? take_tls_file(r, &head, ret_file, ret_why)
+                     : no_answer(ret_why, TLS_FILE_WHY_MAX);
+    pthread_mutex_unlock(&r->lock);
+    return result;
+}
+
+static bool remote_tls_look(struct door *d, const char *path, uint64_t *ret_stamp)
+{
+    struct remote *r = remote_of(d);
+    struct wire_head head;
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_TLS_LOOK, 0, 0, 0);
+    bool ok = wire_put(&r->message, path) && ask(r, DOOR_ANSWER_MS, &head);
+    if (ok)
+        channel_close_fds(&r->message, 0);
+    ok = ok && head.status == 0;
+    if (ok)
+        *ret_stamp = stamp_of(&head);
+    pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
 static int remote_save(struct door *d, struct span text, char *ret_why, size_t why_size)
 {
     struct remote *r = remote_of(d);
@@ -318,6 +372,8 @@ static const struct door_ops remote_ops = {
     .bind = remote_bind,
     .unbind = remote_unbind,
     .file = remote_file,
+    .tls_file = remote_tls_file,
+    .tls_look = remote_tls_look,
     .save = remote_save,
     .upgrade = remote_upgrade,
     .accept = remote_accept,

@@ -9,6 +9,7 @@
 #include "account/account.h"
 #include "account/board.h"
 #include "app/engine_priv.h"
+#include "app/exit_code.h"
 #include "app/pools.h"
 #include "app/reload.h"
 #include "app/sessions.h"
@@ -237,6 +238,20 @@ static bool make_generation(struct engine *e, const struct snapshot *s)
     return true;
 }
 
+static enum engine_failure take_certificates(struct engine *e, char *why, size_t why_size)
+{
+    struct certificates_refusal refusal;
+    struct secrets *secrets;
+    if (certificates_prepare(e->certificates, engine_snapshot(e), &secrets, &refusal) < 0) {
+        snprintf(why, why_size, "%s", refusal.text);
+        return refusal.invalid ? ENGINE_INVALID : ENGINE_CANNOT_BIND;
+    }
+    generation_take_secrets(e->generation, secrets);
+    certificates_enable(e->generation);
+    certificates_commit(e->certificates, e->generation);
+    return ENGINE_OK;
+}
+
 static void no_generation_before(void *user)
 {
     (void)user;
@@ -319,6 +334,15 @@ static int make_crew(struct engine *e, const struct snapshot *s, struct share ea
     return r;
 }
 
+int engine_failure_code(enum engine_failure failure)
+{
+    static const int codes[] = {[ENGINE_OK] = EXIT_OK,
+                                [ENGINE_CANNOT_BIND] = EXIT_OPEN,
+                                [ENGINE_INVALID] = EXIT_CONFIG,
+                                [ENGINE_FAILED] = EXIT_RUNTIME};
+    return codes[failure];
+}
+
 uint32_t engine_workers(const struct snapshot *s)
 {
     if (s->workers)
@@ -373,9 +397,12 @@ static int make_parts(struct engine *e, const struct snapshot *s, struct share e
         r = rotation_new(e->loop, crew_graces(e->crew), &e->rotation);
     if (r == 0)
         r = make_sessions(e);
-    if (r == 0)
-        e->reload = reload_new(e);
-    return r == 0 && (!e->reload || !make_generation(e, s)) ? -(int)REASON_overload : r;
+    if (r < 0)
+        return r;
+    e->reload = reload_new(e);
+    e->certificates = certificates_new(e->crew, e->door);
+    bool made = e->reload && e->certificates && make_generation(e, s);
+    return made ? 0 : -(int)REASON_overload;
 }
 
 static enum engine_failure build(struct engine *e, const struct snapshot *s, char *why,
@@ -388,7 +415,9 @@ static enum engine_failure build(struct engine *e, const struct snapshot *s, cha
     if (failure != ENGINE_OK)
         return failure;
     int r = make_parts(e, s, each);
-    failure = r < 0 ? fail(why, why_size, "workers", r) : open_listeners(e, why, why_size);
+    failure = r < 0 ? fail(why, why_size, "workers", r) : take_certificates(e, why, why_size);
+    if (failure == ENGINE_OK)
+        failure = open_listeners(e, why, why_size);
     e->started_wall_ms = failure == ENGINE_OK ? loop_wall_ms(e->loop) : 0;
     return failure == ENGINE_OK ? steer_open(e, &s->admin, &e->steer, why, why_size) : failure;
 }
@@ -559,6 +588,7 @@ void engine_free(struct engine **engine)
     rotation_free(&e->rotation);
     fronts_free(&e->fronts);
     free_generations(e);
+    certificates_free(&e->certificates);
     ids_fini(&e->backend_ids);
     ids_fini(&e->pool_ids);
     signals_close(&e->signals);

@@ -8,6 +8,7 @@
  * Thread rule: the control thread.
  */
 
+#include "app/certificates.h"
 #include "app/crew.h"
 #include "app/engine.h"
 #include "app/fronts.h"
@@ -39,6 +40,7 @@ struct engine {
     struct list former;            /* generations before it that exchanges still use */
     struct fronts *fronts;
     struct crew *crew;
+    struct certificates *certificates;
     uint32_t worker_count;
     struct ids backend_ids; /* of all pools */
     struct ids pool_ids;    /* for their counters */

@@ -175,7 +175,10 @@ void pools_release(struct engine *e, struct generation *g)
 {
     for (size_t i = 0; i < g->snapshot->pool_count; i++) {
         struct pool *pool = g->pools[i];
-        if (--pool->generations == 0 && !retire(e, pool))
+        if (--pool->generations > 0)
+            continue;
+        atomic_store_explicit(&pool->tls, NULL, memory_order_release); /* it goes with g */
+        if (!retire(e, pool))
             log_warn("reload", "out of memory: pool %s is kept", pool_conf(pool)->name);
     }
 }

@@ -625,6 +625,11 @@ static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
     return true;
 }
 
+static struct address side_local(struct side *s)
+{
+    return stream_local(from_side(s)->base.stream);
+}
+
 static bool side_retract(struct side *s)
 {
     struct client_h1 *c = from_side(s);
@@ -695,6 +700,7 @@ static const struct side_ops side_ops = {
     .flush = side_flush,
     .credit = side_credit,
     .answer = side_answer,
+    .local = side_local,
     .retract = side_retract,
     .bulk_from = side_bulk_from,
     .bulk_to = side_bulk_to,

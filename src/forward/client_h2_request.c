@@ -235,6 +235,11 @@ static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
     return true;
 }
 
+static struct address side_local(struct side *s)
+{
+    return stream_local(from_side(s)->c->base.stream);
+}
+
 /* A head is compressed as it is given, which cannot be undone. */
 static bool side_retract(struct side *s)
 {
@@ -303,6 +308,7 @@ const struct side_ops client_h2_side_ops = {
     .flush = side_flush,
     .credit = side_credit,
     .answer = side_answer,
+    .local = side_local,
     .retract = side_retract,
     .bulk_from = side_bulk_from,
     .bulk_to = side_bulk_to,

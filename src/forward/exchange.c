@@ -17,6 +17,7 @@
 #include "forward/retry.h"
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
+#include "forward/upstream_h2.h"
 #include "route/route.h"
 
 #include <string.h>
@@ -381,8 +382,11 @@ static bool connect_target(struct exchange *x)
     bool body_near = x->state == EXCHANGE_ROUTING && x->has_body;
     x->connected_ns = 0;
     set_state(x, EXCHANGE_CONNECTING);
-    return x->http ? upstream_begin(x, x->target, !x->no_reuse, body_near)
-                   : tcp_backend_begin(x, x->target);
+    if (!x->http)
+        return tcp_backend_begin(x, x->target);
+    if (UNLIKELY(pool_conf(x->pool)->protocol == PROTOCOL_HTTP2))
+        return upstream_h2_begin(x, x->target);
+    return upstream_begin(x, x->target, !x->no_reuse, body_near);
 }
 
 static void take_target(struct exchange *x, struct backend *b)
@@ -725,7 +729,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
         .idempotent = method_is_idempotent(x->method),
         .tcp = !x->http,
         .spent = x->body_begun || x->heard,
-        .stale = !fresh && reset,
+        .stale = !fresh && (reset || why == REASON_stream_refused),
         .retries = x->retries,
     };
     bulk_backend_gone(x);

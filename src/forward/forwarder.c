@@ -14,7 +14,9 @@
 #include "forward/h2_conn.h"
 #include "forward/idle.h"
 #include "forward/tcp_side.h"
+#include "forward/tls_stream.h"
 #include "forward/upstream.h"
+#include "forward/upstream_h2.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,17 +37,21 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     list_init(&f->client_list);
     f->idle = idle_set_new();
     f->h2 = h2_library_new(o->loop);
-    if (!f->idle || !f->h2) {
+    int rc = f->idle && f->h2 ? tls_worker_new(o->loop, &f->tls) : -(int)REASON_overload;
+    if (rc < 0) {
         idle_set_free(&f->idle);
         h2_library_free(&f->h2);
-        return -(int)REASON_overload;
+        return rc;
     }
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
     slab_init(&f->messages, sizeof(struct h1_message), 8, 2 * (size_t)o->clients_max);
     slab_init(&f->exchanges, sizeof(struct exchange), 64, o->clients_max);
     slab_init(&f->clients, client_object_bytes(), 8, (size_t)o->clients_max + 1); /* for a take */
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
+    slab_init(&f->shared_upstreams, upstream_h2_object_bytes(), 8, 0);
+    slab_init(&f->upstream_requests, upstream_request_object_bytes(), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
+    dialer_init(&f->dialer, o->loop, f->tls);
     slab_init(&f->h2_clients, client_h2_object_bytes(), 8, o->clients_max);
     slab_init(&f->h2_requests, client_h2_request_bytes(), 8, 0); /* by connections and streams */
     return 0;
@@ -64,9 +70,13 @@ void forwarder_fini(struct forwarder *f)
     CHECK(f->outbox.count == 0);
     buf_put(&f->outbox.scratch);
     idle_set_free(&f->idle);
+    dialer_fini(&f->dialer);
+    slab_fini(&f->upstream_requests);
+    slab_fini(&f->shared_upstreams);
     h2_library_free(&f->h2);
     slab_fini(&f->h2_requests);
     slab_fini(&f->h2_clients);
+    tls_worker_free(&f->tls);
     slab_fini(&f->tcp_backends);
     slab_fini(&f->upstreams);
     slab_fini(&f->clients);
@@ -99,7 +109,8 @@ void forwarder_client_closed(struct forwarder *f, struct client *c)
 {
     CHECK(f->client_count > 0);
     list_del(&c->link);
-    free(c->arrival);
+    if (UNLIKELY(c->arrival != NULL))
+        free(c->arrival);
     c->arrival = NULL;
     if (UNLIKELY(front_leaving(c->front)))
         front_client_gone(&c->front->stays[f->index]);

@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/slab.h"
 #include "codec/h1.h"
+#include "forward/dial.h"
 #include "forward/front.h"
 #include "forward/side.h"
 #include "io/loop.h"
@@ -25,6 +26,7 @@
 struct client;
 struct h2_library;
 struct idle_set;
+struct tls_worker;
 
 /* Twice the longest head, so that a head and framing always fit after a flush. */
 #define OUTBOX_SCRATCH_BYTES (2 * HTTP_HEAD_MAX)
@@ -73,10 +75,14 @@ struct forwarder {
     struct slab clients;   /* client connections */
     struct slab upstreams; /* upstream connections, HTTP/1 */
     struct slab tcp_backends;
+    struct slab shared_upstreams;  /* upstream connections, HTTP/2 */
+    struct slab upstream_requests; /* … and the exchanges on them */
+    struct h2_library *h2;
+    struct dialer dialer;    /* to backends */
     struct slab h2_clients;  /* client connections that speak HTTP/2 */
     struct slab h2_requests; /* … and their requests */
-    struct h2_library *h2;
     struct idle_set *idle;
+    struct tls_worker *tls; /* what its TLS streams share */
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
     uint32_t client_count, clients_max;

@@ -329,7 +329,9 @@ static void turn_end(struct deferred *d)
         h2_send(c);
     if (c->goaway_due && !c->over) {
         c->goaway_due = false;
+        c->working = true; /* it may end the connection */
         c->ops->goaway(c, c->goaway_code);
+        c->working = false;
     }
     look_at_session(c);
     if (!list_empty(&c->work))
@@ -462,6 +464,9 @@ int h2_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && c->draining)
             send_last_goaway(c);
         break;
+    case NGHTTP2_SETTINGS:
+        c->settings_due |= !(frame->hd.flags & NGHTTP2_FLAG_ACK) && c->ops->settings;
+        break;
     case NGHTTP2_GOAWAY:
         c->goaway_due = true;
         c->goaway_code = frame->goaway.error_code;
@@ -570,6 +575,16 @@ void h2_conn_fini(struct h2_conn *c)
     c->session = NULL;
 }
 
+static void tell_settings(struct h2_conn *c)
+{
+    if (!c->settings_due)
+        return;
+    c->settings_due = false;
+    c->working = true;
+    c->ops->settings(c);
+    c->working = false;
+}
+
 bool h2_conn_input(struct h2_conn *c, struct slice in)
 {
     CHECK(!c->receiving && !c->packing && !c->working);
@@ -585,6 +600,8 @@ bool h2_conn_input(struct h2_conn *c, struct slice in)
     if (n < 0)
         h2_conn_end(c, why_of_error(c, n), code_of_error(n));
     else
+        tell_settings(c);
+    if (!c->over)
         run_work(c);
     loop_defer(c->loop, &c->turn_end);
     return settle(c);
@@ -634,13 +651,18 @@ void h2_conn_ping(struct h2_conn *c)
     loop_defer(c->loop, &c->turn_end);
 }
 
+uint32_t h2_conn_streams_max(const struct h2_conn *c)
+{
+    uint32_t max =
+        nghttp2_session_get_remote_settings(c->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    return MIN(max, (uint32_t)H2_STREAMS_MAX);
+}
+
 uint32_t h2_conn_room(const struct h2_conn *c)
 {
     if (c->over || !nghttp2_session_check_request_allowed(c->session))
         return 0;
-    uint32_t max =
-        nghttp2_session_get_remote_settings(c->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    max = MIN(max, (uint32_t)H2_STREAMS_MAX);
+    uint32_t max = h2_conn_streams_max(c);
     return max > c->stream_count ? max - c->stream_count : 0;
 }
 

@@ -152,6 +152,9 @@ struct h2_conn_ops {
      * Client role. */
     void (*goaway)(struct h2_conn *c, uint32_t code);
 
+    /* The peer's settings have come, or have changed. Client role; may be NULL. */
+    void (*settings)(struct h2_conn *c);
+
     /* The connection cannot go on, or has come to a clean end (REASON_ok): no stream is left. The
      * owner closes the stream below and calls h2_conn_fini, now or later; h2_conn_polite tells how.
      */
@@ -186,6 +189,7 @@ struct h2_conn {
     bool draining;       /* GOAWAY with the largest id was submitted … */
     bool last_goaway;    /* … and the one with the last id */
     bool goaway_due;     /* ops->goaway is */
+    bool settings_due;   /* ops->settings is */
     bool over;           /* nothing more goes on; the end is told when no event is under way */
     bool told;           /* ops->failed was called */
     bool polite;
@@ -267,6 +271,9 @@ static inline bool h2_conn_polite(const struct h2_conn *c)
 
 /* Client: how many more requests the peer takes at a time; 0 also when it takes no more at all. */
 uint32_t h2_conn_room(const struct h2_conn *c);
+
+/* Client: how many requests the peer takes at a time, as its settings say. */
+uint32_t h2_conn_streams_max(const struct h2_conn *c);
 
 /* Client: whether the peer's settings allow extended CONNECT (RFC 8441). */
 bool h2_conn_takes_websocket(const struct h2_conn *c);

@@ -84,6 +84,8 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
 {
     if (h->framing == BODY_CHUNKED)
         w_span(w, span_str("Transfer-Encoding: chunked\r\n"));
+    if (h->has_trailer_te && pool_conf(x->pool)->protocol == PROTOCOL_HTTP2)
+        w_span(w, span_str("TE: trailers\r\n")); /* end to end there: gRPC insists on it */
     if (h->upgrade) {
         unsigned at = 0;
         const struct field *f = head_find(h, FIELD_UPGRADE, &at);
@@ -91,7 +93,8 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
         x->upgrade_at = here(w, f->value_len);
         w_span(w, field_value(h, f));
         w_span(w, span_str("\r\n"));
-    } else if (pool_conf(x->pool)->keepalive_max_idle == 0) {
+    } else if (pool_conf(x->pool)->keepalive_max_idle == 0 ||
+               pool_conf(x->pool)->proxy_protocol != PROXY_NONE) {
         w_span(w, span_str("Connection: close\r\n"));
     }
 }

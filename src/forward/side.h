@@ -23,6 +23,7 @@
  */
 
 #include "account/reason.h"
+#include "base/address.h"
 #include "base/bytes.h"
 #include "codec/message.h"
 #include "io/buf.h"
@@ -61,6 +62,10 @@ struct side_ops {
     /* Client side: the exchange cannot be served; say so in the peer's protocol (flush follows).
      * False when that is not possible any more, because something else is half sent: abort. */
     bool (*answer)(struct side *s, enum reason why, uint16_t *ret_status);
+
+    /* Client side: the address on our side of its connection, where there is no arrival that says
+     * it. A system call. */
+    struct address (*local)(struct side *s);
 
     /* Client side: takes back a final response head of which no byte has left. False when it has.
      */

@@ -217,6 +217,11 @@ static bool client_answer(struct side *s, enum reason why, uint16_t *ret_status)
     return true;
 }
 
+static struct address client_local(struct side *s)
+{
+    return stream_local(client_of(s)->base.stream);
+}
+
 static void client_release(struct side *s, bool clean)
 {
     (void)clean;
@@ -235,6 +240,7 @@ static const struct side_ops client_side_ops = {
     .flush = client_flush,
     .credit = client_credit,
     .answer = client_answer,
+    .local = client_local,
     .bulk_from = client_bulk_from,
     .bulk_to = client_bulk_to,
     .bulk = client_bulk,
@@ -294,7 +300,7 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
 bool client_tcp_take(struct client *from, struct slice first)
 {
     struct forwarder *f = from->f;
-    struct slice kept = first.n > 0 ? slice_keep(f->loop, first) : first;
+    struct slice kept = first.n > 0 ? slice_keep(f->loop, first) : (struct slice){0};
     struct client_tcp *c = kept.n == first.n ? client_make(f, from->front, from->stream) : NULL;
     if (!c) {
         slice_put(&kept);
@@ -355,6 +361,7 @@ static void backend_connected(struct stream *s)
 {
     struct backend_tcp *b = s->user;
     struct exchange *x = b->side.x;
+    b->end.stream = s;
     b->connected = true;
     backend_moved(b);
     exchange_connected(x);
@@ -472,15 +479,15 @@ static const struct side_ops backend_side_ops = {
 bool tcp_backend_begin(struct exchange *x, struct backend *backend)
 {
     struct forwarder *f = x->f;
-    const struct address *to = atomic_load_explicit(&backend->address, memory_order_acquire);
     struct backend_tcp *b = slab_get_zeroed(&f->tcp_backends);
+    bool introduced; /* every backend's connection is of one client alone */
     if (!b)
         return false;
     b->side.ops = &backend_side_ops;
     b->backend = backend;
     b->end.f = f;
     timer_init(&b->timer, backend_timer);
-    b->end.stream = to ? stream_connect(f->loop, to, &backend_stream_ops, b) : NULL;
+    b->end.stream = dial_for(x, backend, &backend_stream_ops, b, &introduced);
     if (!b->end.stream) {
         slab_put(&f->tcp_backends, b);
         return false;

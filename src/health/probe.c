@@ -12,6 +12,7 @@ static const struct probe_kind *const kinds[] = {
 static void on_connected(struct stream *s)
 {
     struct probe *p = s->user;
+    p->stream = s;
     p->connected = true;
     p->kind->connected(p);
 }
@@ -51,12 +52,13 @@ static void on_deadline(struct timer *t)
     probe_end(p, p->connected ? REASON_probe_timeout : REASON_connect_timeout);
 }
 
-void probe_init(struct probe *p, struct loop *loop, const struct health_conf *conf,
+void probe_init(struct probe *p, struct dialer *dialer, const struct health_conf *conf,
                 const struct backend_conf *backend, probe_done_fn *done)
 {
     CHECK((size_t)conf->type < ARRAY_LEN(kinds));
     *p = (struct probe){
-        .loop = loop,
+        .dialer = dialer,
+        .loop = dialer->loop,
         .conf = conf,
         .backend = backend,
         .kind = kinds[conf->type],
@@ -65,18 +67,20 @@ void probe_init(struct probe *p, struct loop *loop, const struct health_conf *co
     timer_init(&p->deadline, on_deadline);
 }
 
-int probe_begin(struct probe *p, const struct address *to)
+int probe_begin(struct probe *p, const struct dial *what)
 {
     CHECK(p->kind != NULL);
     CHECK(!probe_running(p));
-    struct address address = *to;
+    struct address address = *what->to;
     if (p->conf->port != 0 && address.kind != ADDRESS_UNIX)
         address.port = p->conf->port;
     p->connected = false;
     int rc = p->kind->begin ? p->kind->begin(p, &address) : 0;
     if (rc < 0)
         return rc;
-    p->stream = stream_connect(p->loop, &address, &probe_ops, p);
+    struct dial here = *what;
+    here.to = &address;
+    p->stream = dial(p->dialer, &here, &probe_ops, p);
     if (!p->stream) {
         if (p->kind->end)
             p->kind->end(p);

@@ -16,6 +16,7 @@
 
 #include "account/reason.h"
 #include "config/snapshot.h"
+#include "forward/dial.h"
 #include "io/loop.h"
 
 struct probe;
@@ -34,6 +35,7 @@ extern const struct probe_kind probe_tcp, probe_http;
 
 struct probe {
     /* set at creation */
+    struct dialer *dialer;
     struct loop *loop;
     const struct health_conf *conf;
     const struct backend_conf *backend;
@@ -47,12 +49,13 @@ struct probe {
     void *state; /* the kind's */
 };
 
-void probe_init(struct probe *p, struct loop *loop, const struct health_conf *conf,
+void probe_init(struct probe *p, struct dialer *dialer, const struct health_conf *conf,
                 const struct backend_conf *backend, probe_done_fn *done);
 
-/* Starts a probe of that address (only read during the call). 0, or a negative reason of our own
- * (out_of_files, overload): nothing was found out about the backend then. */
-NODISCARD int probe_begin(struct probe *p, const struct address *to);
+/* Starts a probe over a connection such as exchanges have, in which we speak for ourselves (`what`
+ * is only read during the call). 0, or a negative reason of our own (out_of_files, overload):
+ * nothing was found out about the backend then. */
+NODISCARD int probe_begin(struct probe *p, const struct dial *what);
 
 /* For kinds: the probe is over. Calls done, which may begin the next one. */
 void probe_end(struct probe *p, enum reason result);
