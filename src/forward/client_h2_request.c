@@ -16,6 +16,7 @@
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
 #include "forward/response.h"
+#include "forward/upload.h"
 
 #include <string.h>
 
@@ -228,19 +229,14 @@ void request_h2_closed(struct h2_stream *s, enum reason why, uint32_t code)
         client_h2_request_free(r);
 }
 
-/* A body must not stop for body_ms, nor trickle for longer than that at less than a minimum. Only
- * the time in which the client was free to send counts. A call of gRPC may be silent: the backend's
- * side ends it when it has been for long (exchange_quiet_ms). */
+/* A call of gRPC may be silent: the backend's side ends it when it has been for long
+ * (exchange_quiet_ms). */
 void request_h2_look(struct request_h2 *r, uint64_t now_ms)
 {
     struct exchange *x = r->side.x;
-    uint64_t limit_ms = client_h2_conf(r->c)->body_ms;
     if (!x || !r->has_body || r->request_done || r->tunnel || x->grpc || x->client_waits)
         return;
-    uint64_t spent_ms = exchange_body_ms(x);
-    bool trickles =
-        spent_ms >= limit_ms && exchange_body_bytes(x) < spent_ms * HTTP_BODY_RATE_MIN / 1000;
-    if (trickles || now_ms - r->moved_ms >= limit_ms)
+    if (upload_stalled(x, now_ms - r->moved_ms, client_h2_conf(r->c)->body_ms))
         exchange_client_failed(x, REASON_request_timeout);
 }
 
