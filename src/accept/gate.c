@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "accept/gate.h"
 
+#include "accept/greeting.h"
 #include "forward/client.h"
 
 #include <stdlib.h>
@@ -27,11 +28,16 @@ static void on_accepted(struct acceptor *a, struct stream *s)
     atomic_store_explicit(g->taken, taken, memory_order_relaxed);
     account_connection(g->f->account, &front->key);
     bool http = conf->protocol == PROTOCOL_HTTP;
+    bool greets = greeting_due(conf);
     if (is_full(front, conf)) {
-        if (http)
+        if (greets)
+            greeting_refuse(g->f, front, s, REASON_too_many_connections);
+        else if (http)
             client_h1_refuse(g->f, front, s, REASON_too_many_connections);
         else
             stream_close(&s, STREAM_CLOSE_RESET);
+    } else if (greets) {
+        greeting_open(g->f, front, s);
     } else if (http) {
         client_h1_open(g->f, front, s);
     } else {

@@ -31,7 +31,7 @@ struct arrival {
     struct address peer;  /* who: of the connection, or as the PROXY header says */
     struct address local; /* where to: the same */
     bool proxied;         /* the PROXY header says so */
-    bool secure;          /* over TLS, ended here */
+    bool secure;          /* over TLS, ended here or by the proxy that says so */
     bool resumed;         /* … of a session known before */
     struct span version;  /* "TLSv1.3" */
     struct span cipher;   /* "TLS_AES_128_GCM_SHA256" */
@@ -39,3 +39,7 @@ struct arrival {
     struct span alpn;     /* "h2", "http/1.1" or empty */
     struct client_certificate certificate;
 };
+
+/* A copy of these facts, all texts in one block with it: free() takes it back. The path of a unix
+ * socket is not kept. NULL without memory. */
+struct arrival *arrival_new(const struct arrival *facts);

@@ -28,6 +28,7 @@ struct pipe_end {
 struct client_tcp {
     struct client base;
     struct pipe_end end;
+    struct slice first; /* came before there was a backend to take it */
 };
 
 struct backend_tcp {
@@ -117,6 +118,7 @@ static void client_end(struct client_tcp *c, bool reset)
     struct forwarder *f = c->base.f;
     CHECK(!c->base.side.x);
     pipe_close(&c->end, &c->base.side, reset);
+    slice_put(&c->first);
     atomic_fetch_sub_explicit(&c->base.front->connections, 1, memory_order_relaxed);
     forwarder_client_closed(f, &c->base);
     slab_put(&f->clients, c);
@@ -181,7 +183,14 @@ static bool client_flush(struct side *s)
 
 static void client_credit(struct side *s, bool on)
 {
-    stream_read(client_of(s)->base.stream, on);
+    struct client_tcp *c = client_of(s);
+    stream_read(c->base.stream, on);
+    if (LIKELY(!on || c->first.n == 0))
+        return;
+    struct slice first = c->first;
+    c->first = (struct slice){0};
+    side_data(&c->end, s, first);
+    slice_put(&first);
 }
 
 static struct stream *client_bulk_from(struct side *s, uint64_t *ret_bytes)
@@ -200,12 +209,16 @@ static void client_bulk(struct side *s, bool on)
 }
 
 /* TCP has no words for an error: the connection just ends. */
-static bool client_answer(struct side *s, enum reason why, uint16_t *ret_status)
+static bool client_answer(struct side *s, const struct reply *r)
 {
     (void)s;
-    (void)why;
-    *ret_status = 0;
+    (void)r;
     return true;
+}
+
+static struct address client_local(struct side *s)
+{
+    return stream_local(client_of(s)->base.stream);
 }
 
 static void client_release(struct side *s, bool clean)
@@ -226,6 +239,7 @@ static const struct side_ops client_side_ops = {
     .flush = client_flush,
     .credit = client_credit,
     .answer = client_answer,
+    .local = client_local,
     .bulk_from = client_bulk_from,
     .bulk_to = client_bulk_to,
     .bulk = client_bulk,
@@ -244,26 +258,58 @@ static void client_close_tcp(struct client *c)
     exchange_kill(c->side.x, REASON_shutting_down);
 }
 
-static const struct client_kind client_tcp_kind = {"tcp", client_drain_tcp, client_close_tcp};
+static const struct client_kind client_tcp_kind = {.name = "tcp",
+                                                   .drain = client_drain_tcp,
+                                                   .close_now = client_close_tcp};
 
-void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
+static struct client_tcp *client_make(struct forwarder *f, struct front *front, struct stream *s)
 {
     struct client_tcp *c = slab_get_zeroed(&f->clients);
-    if (!c) {
-        stream_close(&s, STREAM_CLOSE_RESET);
-        return;
-    }
+    if (!c)
+        return NULL;
     c->base.kind = &client_tcp_kind;
     c->base.f = c->end.f = f;
     c->base.front = front;
     c->base.stream = c->end.stream = s;
     c->base.side.ops = &client_side_ops;
     stream_set_ops(s, &client_stream_ops, c);
+    return c;
+}
+
+static void client_begin(struct client_tcp *c)
+{
+    struct client *base = &c->base;
+    struct address peer = client_peer(base);
+    if (!exchange_begin_tcp(base->f, front_conf(base->front), &base->side, &peer, base->arrival))
+        client_end(c, true);
+}
+
+void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
+{
+    struct client_tcp *c = client_make(f, front, s);
+    if (!c) {
+        stream_close(&s, STREAM_CLOSE_RESET);
+        return;
+    }
     forwarder_client_opened(f, &c->base);
     atomic_fetch_add_explicit(&front->connections, 1, memory_order_relaxed);
-    struct address peer = client_peer(&c->base);
-    if (!exchange_begin_tcp(f, front_conf(front), &c->base.side, &peer, c->base.arrival))
-        client_end(c, true);
+    client_begin(c);
+}
+
+bool client_tcp_take(struct client *from, struct slice first)
+{
+    struct forwarder *f = from->f;
+    struct slice kept = first.n > 0 ? slice_keep(f->loop, first) : (struct slice){0};
+    struct client_tcp *c = kept.n == first.n ? client_make(f, from->front, from->stream) : NULL;
+    if (!c) {
+        slice_put(&kept);
+        return false;
+    }
+    c->first = kept;
+    stream_read(c->base.stream, false); /* until there is a backend */
+    forwarder_client_became(f, from, &c->base);
+    client_begin(c);
+    return true;
 }
 
 size_t client_tcp_object_bytes(void)
@@ -314,6 +360,7 @@ static void backend_connected(struct stream *s)
 {
     struct backend_tcp *b = s->user;
     struct exchange *x = b->side.x;
+    b->end.stream = s;
     b->connected = true;
     backend_moved(b);
     exchange_connected(x);
@@ -431,15 +478,15 @@ static const struct side_ops backend_side_ops = {
 bool tcp_backend_begin(struct exchange *x, struct backend *backend)
 {
     struct forwarder *f = x->f;
-    const struct address *to = atomic_load_explicit(&backend->address, memory_order_acquire);
     struct backend_tcp *b = slab_get_zeroed(&f->tcp_backends);
+    bool introduced; /* every backend's connection is of one client alone */
     if (!b)
         return false;
     b->side.ops = &backend_side_ops;
     b->backend = backend;
     b->end.f = f;
     timer_init(&b->timer, backend_timer);
-    b->end.stream = to ? stream_connect(f->loop, to, &backend_stream_ops, b) : NULL;
+    b->end.stream = dial_for(x, backend, &backend_stream_ops, b, &introduced);
     if (!b->end.stream) {
         slab_put(&f->tcp_backends, b);
         return false;

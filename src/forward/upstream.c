@@ -97,14 +97,12 @@ static void arm(struct upstream *u)
 {
     const struct exchange *x = u->side.x;
     const struct pool_conf *conf = pool_conf(u->backend->pool);
-    if (x->tunnel)
-        set_timer(u, x->front->conf->tunnel_ms);
-    else if (u->state == UPSTREAM_CONNECTING)
+    if (u->state == UPSTREAM_CONNECTING)
         set_timer(u, conf->connect_ms);
-    else if (x->request_done && !x->response_begun)
+    else if (x->request_done && !x->response_begun && !x->tunnel)
         set_timer(u, conf->response_ms);
     else
-        set_timer(u, conf->idle_ms);
+        set_timer(u, exchange_quiet_ms(x));
 }
 
 /* A backend that takes a little of an upload now and then is slow, not gone. */
@@ -130,7 +128,7 @@ static void on_timer(struct timer *t)
     if (!x)
         upstream_end(u, STREAM_CLOSE_NORMAL);
     else if (x->tunnel)
-        exchange_kill(x, REASON_idle_timeout);
+        exchange_quiet(x);
     else if (u->state == UPSTREAM_CONNECTING)
         upstream_fail(u, REASON_connect_timeout);
     else if (x->request_done && !x->response_begun && !sending)
@@ -229,6 +227,7 @@ static void on_connected(struct stream *s)
 {
     struct upstream *u = s->user;
     struct exchange *x = u->side.x;
+    u->h1.stream = s;
     u->state = UPSTREAM_ACTIVE;
     exchange_connected(x);
     arm(u);
@@ -409,8 +408,8 @@ static void side_release(struct side *s, bool clean)
 {
     struct upstream *u = from_side(s);
     struct forwarder *f = u->h1.f;
-    bool keep = u->reusable && clean && !u->sending && h1_conn_done(&u->h1) &&
-                backend_in_rotation(u->backend);
+    bool keep = u->reusable && clean && !u->introduced && !u->sending && h1_conn_done(&u->h1) &&
+                backend_in_rotation(u->backend) && dial_is_current(f, u->backend, u->h1.stream);
     if (!keep || !idle_put(f->idle, u->backend, u)) {
         upstream_end(u, STREAM_CLOSE_NORMAL);
         return;
@@ -449,9 +448,9 @@ static const struct side_ops side_ops = {
 
 /* ---- begin ---- */
 
-static struct upstream *upstream_connect(struct forwarder *f, struct backend *b)
+static struct upstream *upstream_connect(const struct exchange *x, struct backend *b)
 {
-    const struct address *to = atomic_load_explicit(&b->address, memory_order_acquire);
+    struct forwarder *f = x->f;
     struct upstream *u = slab_get_zeroed(&f->upstreams);
     if (!u)
         return NULL;
@@ -461,7 +460,7 @@ static struct upstream *upstream_connect(struct forwarder *f, struct backend *b)
     list_init(&u->link);
     h1_conn_init(&u->h1, f, &conn_ops);
     timer_init(&u->timer, on_timer);
-    u->h1.stream = to ? stream_connect(f->loop, to, &stream_ops, u) : NULL;
+    u->h1.stream = dial_for(x, b, &stream_ops, u, &u->introduced);
     if (!u->h1.stream) {
         upstream_free(u);
         return NULL;
@@ -506,9 +505,10 @@ static void send_head(struct upstream *u, struct slice head, bool gather)
 bool upstream_begin(struct exchange *x, struct backend *b, bool reuse, bool body_near)
 {
     struct forwarder *f = x->f;
-    struct upstream *u = reuse ? upstream_reuse(f, b, x) : NULL;
+    bool alone = pool_conf(b->pool)->proxy_protocol != PROXY_NONE;
+    struct upstream *u = reuse && !alone ? upstream_reuse(f, b, x) : NULL;
     if (!u)
-        u = upstream_connect(f, b);
+        u = upstream_connect(x, b);
     if (!u)
         return false;
     if (!h1_conn_await(&u->h1)) {

@@ -30,6 +30,7 @@ struct upstream {
     bool reused;       /* has carried a response before */
     bool sending;      /* a send is under way */
     bool reusable;     /* … and the connection may carry another exchange */
+    bool introduced;   /* it began with a PROXY header: it is of that client alone */
     bool shutdown_due; /* half-close after the next flush (tunnel) */
     bool large;        /* the last response had a large body */
     uint8_t interim_count;

@@ -8,6 +8,7 @@
 
 static struct rig rig;
 static struct probe probe;
+static struct dialer dialer;
 static enum reason result;
 static uint32_t results;
 
@@ -29,15 +30,23 @@ static void probe_setup(enum health_type type, uint16_t port)
 {
     results = 0;
     rig_init(&rig, type, 1, port);
-    probe_init(&probe, rig.loop, &rig.f.pool_conf.health, &rig.f.backends[0], done);
+    dialer_init(&dialer, rig.loop, NULL);
+    probe_init(&probe, &dialer, &rig.f.pool_conf, &rig.f.backends[0], done);
+}
+
+static int begin(const struct address *to)
+{
+    struct dial what = {.to = to, .conf = &rig.f.pool_conf, .backend = &rig.f.backends[0]};
+    return probe_begin(&probe, &what);
 }
 
 static enum reason probe_once(void)
 {
-    assert_int_equal(probe_begin(&probe, &rig.f.backends[0].address), 0);
+    assert_int_equal(begin(&rig.f.backends[0].address), 0);
     assert_int_equal(results, 0); /* nothing is called from inside */
     rig_until(&rig, has_result);
     assert_int_equal(results, 1);
+    dialer_fini(&dialer);
     loop_free(&rig.loop);
     fixture_fini(&rig.f);
     return result;
@@ -175,10 +184,11 @@ static void test_http_host_of_a_name(void **state)
     struct address resolved = rig.f.backends[0].address;
     rig.f.backends[0].address =
         (struct address){.kind = ADDRESS_NAME, .port = s.port, .text = "db.example"};
-    assert_int_equal(probe_begin(&probe, &resolved), 0);
+    assert_int_equal(begin(&resolved), 0);
     rig_until(&rig, has_result);
     assert_int_equal(result, REASON_ok);
     (void)snprintf(wanted, sizeof(wanted), "\r\nHost: db.example:%u\r\n", s.port);
+    dialer_fini(&dialer);
     loop_free(&rig.loop);
     fixture_fini(&rig.f);
     server_stop(&s);
@@ -212,12 +222,13 @@ static void test_cancel(void **state)
     server_start(&s, NULL, "~");
     probe_setup(HEALTH_HTTP, s.port);
     probe_cancel(&probe); /* none is under way */
-    assert_int_equal(probe_begin(&probe, &rig.f.backends[0].address), 0);
+    assert_int_equal(begin(&rig.f.backends[0].address), 0);
     rig_until(&rig, always);
     probe_cancel(&probe);
     assert_false(probe_running(&probe));
     rig_until(&rig, always);
     assert_int_equal(results, 0);
+    dialer_fini(&dialer);
     loop_free(&rig.loop);
     fixture_fini(&rig.f);
     server_stop(&s);
