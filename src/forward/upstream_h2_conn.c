@@ -314,7 +314,7 @@ struct upstream_h2 *upstream_h2_take(const struct exchange *x, struct backend *b
 void upstream_h2_drop(struct upstream_h2 *u)
 {
     CHECK(u->busy > 0);
-    if (--u->busy > 0)
+    if (--u->busy > 0 || u->resting)
         return;
     const struct idle_shared *s = u->parted ? NULL : shared_of(u);
     bool keep = s && !u->connecting && backend_in_rotation(u->backend) &&
