@@ -10,9 +10,11 @@
 #include "codec/arrival.h"
 #include "codec/client_hello.h"
 #include "codec/proxy_protocol.h"
+#include "codec/tls.h"
 #include "forward/answer.h"
 #include "forward/client.h"
 #include "forward/forwarder.h"
+#include "forward/tls_stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +31,8 @@
 enum stage {
     STAGE_PROXY,  /* its PROXY header is to come, or incomplete */
     STAGE_HELLO,  /* its ClientHello is, to be looked at */
-    STAGE_TLS,    /* its first byte is, then the handshake */
+    STAGE_TLS,    /* its first byte is, then the handshake is under way */
+    STAGE_DONE,   /* what comes is its protocol */
     STAGE_LINGER, /* it was answered, and what it still sends is dropped */
 };
 
@@ -40,6 +43,7 @@ struct greeting {
     uint8_t stage;     /* enum stage */
     bool proxied;      /* it begins with a PROXY header */
     bool spoke;        /* something came */
+    bool shook;        /* hands, over TLS */
     uint32_t lingered; /* bytes dropped */
 };
 
@@ -92,6 +96,8 @@ static void account(struct forwarder *f, const struct front *front, const struct
 static void fail(struct greeting *g, enum reason why)
 {
     struct address peer = client_peer(&g->base);
+    if (g->stage == STAGE_TLS)
+        account_handshake_failed(g->base.f->account, &g->base.front->key, why);
     account(g->base.f, g->base.front, &peer, why, 0, 0);
     greeting_end(g, STREAM_CLOSE_NORMAL);
 }
@@ -110,8 +116,14 @@ static void give_up(struct greeting *g, enum reason why)
 
 static void hand_over(struct greeting *g, struct slice first)
 {
-    bool http = conf_of(g)->protocol == PROTOCOL_HTTP;
-    bool taken = http ? client_h1_take(&g->base, first) : client_tcp_take(&g->base, first);
+    const struct arrival *a = g->base.arrival;
+    bool taken;
+    if (conf_of(g)->protocol == PROTOCOL_TCP)
+        taken = client_tcp_take(&g->base, first);
+    else if (g->shook && span_eq(a->alpn, span_str("h2")))
+        taken = client_h2_take(&g->base, first);
+    else
+        taken = client_h1_take(&g->base, first);
     if (taken)
         greeting_free(g);
     else
@@ -210,6 +222,7 @@ static void answer_plain(struct greeting *g)
     struct slice answer = {b->data, (uint32_t)w_len(&w), b};
     account(f, g->base.front, &peer, REASON_not_tls, (uint16_t)reason_status(REASON_not_tls),
             answer.n);
+    account_handshake_failed(f->account, &g->base.front->key, REASON_not_tls);
     g->stage = STAGE_LINGER;
     (void)stream_send(g->base.stream, &answer, 1);
     stream_shutdown(g->base.stream);
@@ -217,15 +230,89 @@ static void answer_plain(struct greeting *g)
     slice_put(&answer);
 }
 
+/* ---- TLS ---- */
+
+static void shake_hands(struct greeting *g, struct slice in)
+{
+    struct forwarder *f = g->base.f;
+    struct tls_server *server = front_conf_tls(front_conf(g->base.front), f->index);
+    struct address peer = client_peer(&g->base);
+    if (!server) { /* a reload has just taken it away */
+        fail(g, REASON_tls_handshake_failed);
+        return;
+    }
+    g->base.stream = tls_stream_accept(f->tls, server, g->base.stream, in, &stream_ops, g);
+    if (!g->base.stream) {
+        account(f, g->base.front, &peer, REASON_overload, 0, 0);
+        greeting_end(g, STREAM_CLOSE_NORMAL);
+    }
+}
+
 static void begin_tls(struct greeting *g, struct slice in)
 {
     if (in.n == 0)
         return;
     bool http = conf_of(g)->protocol == PROTOCOL_HTTP;
-    if (in.p[0] != TLS_HANDSHAKE && http && ascii_is_alpha(in.p[0]))
+    if (in.p[0] == TLS_HANDSHAKE)
+        shake_hands(g, in);
+    else if (http && ascii_is_alpha(in.p[0]))
         answer_plain(g);
     else
         fail(g, REASON_not_tls);
+}
+
+/* A certificate that is not good is none: such clients are refused before, or it was not asked for.
+ */
+static bool learn_certificate(struct greeting *g, struct arrival *a, const struct tls_session *t)
+{
+    struct tls_peer *peer = tls_session_peer(t);
+    struct span *names = peer ? calloc(peer->names_count + 1, sizeof(*names)) : NULL;
+    bool ok = names != NULL;
+    for (uint32_t i = 0; ok && i < peer->names_count; i++)
+        names[i] = span_cstr(peer->names[i]);
+    if (ok)
+        a->certificate = (struct client_certificate){
+            .verified = true,
+            .subject = span_cstr(peer->subject),
+            .common_name = span_cstr(peer->common_name),
+            .names = names,
+            .name_count = peer->names_count,
+            .fingerprint = span_cstr(peer->fingerprint),
+        };
+    ok = ok && learn(g, a);
+    free(names);
+    tls_peer_free(&peer);
+    return ok;
+}
+
+static bool learn_tls(struct greeting *g, const struct tls_session *t,
+                      const struct tls_facts *facts)
+{
+    struct arrival a = known(g);
+    a.secure = true;
+    a.resumed = facts->resumed;
+    a.version = span_cstr(facts->version);
+    a.cipher = span_cstr(facts->cipher);
+    a.sni = facts->sni;
+    a.alpn = facts->alpn;
+    a.certificate = (struct client_certificate){0};
+    return facts->verified ? learn_certificate(g, &a, t) : learn(g, &a);
+}
+
+static void on_connected(struct stream *s)
+{
+    struct greeting *g = s->user;
+    const struct tls_session *t = tls_stream_session(s);
+    struct tls_facts facts;
+    tls_session_facts(t, &facts);
+    account_handshake(g->base.f->account, &g->base.front->key,
+                      span_eq(span_cstr(facts.version), span_str("TLSv1.3")), facts.resumed);
+    g->stage = STAGE_DONE;
+    g->shook = true;
+    if (learn_tls(g, t, &facts))
+        hand_over(g, (struct slice){0});
+    else
+        fail(g, REASON_overload);
 }
 
 /* ---- bytes ---- */
@@ -330,6 +417,7 @@ static void on_failed(struct stream *s, enum reason why)
 }
 
 static const struct stream_ops stream_ops = {
+    .connected = on_connected,
     .data = on_data,
     .eof = on_eof,
     .sent = on_sent,
@@ -356,7 +444,7 @@ static void close_now(struct client *base)
     greeting_end(container_of(base, struct greeting, base), STREAM_CLOSE_NORMAL);
 }
 
-static const struct client_kind kind = {"greeting", drain, close_now, NULL};
+static const struct client_kind kind = {.name = "greeting", .drain = drain, .close_now = close_now};
 
 /* Whether its connections begin with a PROXY header. */
 static bool is_proxy(const struct listener_conf *conf, struct stream *s)

@@ -79,6 +79,26 @@ void account_connection(struct account *a, const struct board_key *listener)
     tally_connection(a->tally, listener);
 }
 
+void account_tunnel(struct account *a, const struct board_key *listener, enum board_tunnel kind,
+                    bool begun)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    tally_tunnel(a->tally, listener, kind, begun);
+}
+
+void account_handshake(struct account *a, const struct board_key *listener, bool tls13,
+                       bool resumed)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    tally_handshake(a->tally, listener, tls13, resumed);
+}
+
+void account_handshake_failed(struct account *a, const struct board_key *listener, enum reason why)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    tally_handshake_failed(a->tally, listener, why);
+}
+
 void account_left(struct account *a, const struct board_key *backend, const struct account_left *l)
 {
     tally_left(a->tally, backend, l);

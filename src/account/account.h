@@ -63,6 +63,15 @@ void account_count(struct account *a, const struct account_count *c);
 /* A client connected. */
 void account_connection(struct account *a, const struct board_key *listener);
 
+/* An exchange has become a tunnel; such an exchange has ended. */
+void account_tunnel(struct account *a, const struct board_key *listener, enum board_tunnel kind,
+                    bool begun);
+
+/* A TLS handshake with a client was completed, or was not. */
+void account_handshake(struct account *a, const struct board_key *listener, bool tls13,
+                       bool resumed);
+void account_handshake_failed(struct account *a, const struct board_key *listener, enum reason why);
+
 /* A backend has done its part of an exchange, well or not; once each time one was given to it. */
 struct account_left {
     uint64_t bytes_in, bytes_out; /* of the client's side */

@@ -34,6 +34,21 @@ enum reason board_connect_reason(size_t i)
     return reasons[i];
 }
 
+enum reason board_handshake_reason(size_t i)
+{
+    static const enum reason reasons[BOARD_HANDSHAKE_REASONS] = {
+        REASON_not_tls,
+        REASON_tls_client_certificate,
+        REASON_tls_alert,
+        REASON_tls_bad_record,
+        REASON_tls_truncated,
+        REASON_handshake_timeout,
+        REASON_tls_handshake_failed,
+    };
+    CHECK(i < BOARD_HANDSHAKE_REASONS);
+    return reasons[i];
+}
+
 struct account_board *board_new(uint32_t count)
 {
     struct account_board *b = calloc(1, sizeof(*b) + count * sizeof(b->accounts[0]));
@@ -111,6 +126,32 @@ uint64_t board_connections(const struct account_board *b, struct board_key liste
             sum += histogram_load(&f->connections);
     }
     return sum;
+}
+
+void board_tunnels(const struct account_board *b, struct board_key listener,
+                   struct board_tunnels *add_to)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct tally_front *f = tally_find_front(tally_of(b, i), listener);
+        for (size_t k = 0; f && k < BOARD_TUNNELS; k++) {
+            uint64_t ended = histogram_load(&f->tunnels_ended[k]);
+            uint64_t begun = histogram_load(&f->tunnels[k]);
+            add_to->ended[k] += ended;
+            add_to->begun[k] += MAX(begun, ended); /* they are counted while we read */
+        }
+    }
+}
+
+void board_tls(const struct account_board *b, struct board_key listener,
+               struct board_handshakes *add_to)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct tally_front *f = tally_find_front(tally_of(b, i), listener);
+        for (size_t k = 0; f && k < BOARD_HANDSHAKES; k++)
+            add_to->done[k] += histogram_load(&f->handshakes[k]);
+        for (size_t k = 0; f && k < BOARD_HANDSHAKE_REASONS; k++)
+            add_to->failed[k] += histogram_load(&f->handshakes_failed[k]);
+    }
 }
 
 /* The first entry from `at` on that is there in this worker. */

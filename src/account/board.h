@@ -50,6 +50,30 @@ struct board_key board_key(uint32_t number);
 #define BOARD_CONNECT_REASONS 9
 enum reason board_connect_reason(size_t i);
 
+/* Exchanges that became tunnels, by the protocol that was upgraded to. */
+enum board_tunnel { BOARD_WEBSOCKET, BOARD_OTHER_TUNNEL, BOARD_TUNNELS };
+
+/* Never more ended than begun. */
+struct board_tunnels {
+    uint64_t begun[BOARD_TUNNELS], ended[BOARD_TUNNELS];
+};
+
+/* Why handshakes with clients fail; all other reasons count as the last of these. */
+#define BOARD_HANDSHAKE_REASONS 7
+enum reason board_handshake_reason(size_t i);
+
+/* Handshakes that were completed, by what they came to. */
+#define BOARD_HANDSHAKES 4
+struct board_handshakes {
+    uint64_t done[BOARD_HANDSHAKES]; /* board_handshake */
+    uint64_t failed[BOARD_HANDSHAKE_REASONS];
+};
+
+static inline size_t board_handshake(bool tls13, bool resumed)
+{
+    return 2 * (size_t)tls13 + (size_t)resumed;
+}
+
 /* NULL without memory. Up to `count` accounts, each to be added before it counts anything. */
 struct account_board *board_new(uint32_t count);
 /* One that has counted nothing. */
@@ -85,6 +109,14 @@ void board_codes_clear(struct board_codes *c);
 
 /* Connections taken by a listener. */
 COLD uint64_t board_connections(const struct account_board *b, struct board_key listener);
+
+/* Adds its tunnels. */
+COLD void board_tunnels(const struct account_board *b, struct board_key listener,
+                        struct board_tunnels *add_to);
+
+/* Adds its TLS handshakes. */
+COLD void board_tls(const struct account_board *b, struct board_key listener,
+                    struct board_handshakes *add_to);
 
 /* The next pool number from *at on that a listener has had to do with, moving *at past it;
  * BOARD_NO_POOL comes first. False at the end. `*at` begins at 0. */

@@ -128,6 +128,10 @@ static void own_front(struct tally *t, struct tally_front *f, uint32_t birth)
         }
     }
     atomic_store_explicit(&f->connections, 0, memory_order_relaxed);
+    reset_numbers(f->tunnels, BOARD_TUNNELS);
+    reset_numbers(f->tunnels_ended, BOARD_TUNNELS);
+    reset_numbers(f->handshakes, BOARD_HANDSHAKES);
+    reset_numbers(f->handshakes_failed, BOARD_HANDSHAKE_REASONS);
     reset_counts(&f->gone.counts);
     reset_numbers(f->gone.by_class, BOARD_CLASSES);
     atomic_store_explicit(&f->birth, birth, memory_order_release);
@@ -467,4 +471,29 @@ void tally_connection(struct tally *t, const struct board_key *listener)
     struct tally_front *f = front_of(t, listener);
     if (f)
         histogram_bump(&f->connections, 1);
+}
+
+void tally_tunnel(struct tally *t, const struct board_key *listener, enum board_tunnel kind,
+                  bool begun)
+{
+    struct tally_front *f = front_of(t, listener);
+    if (f)
+        histogram_bump(begun ? &f->tunnels[kind] : &f->tunnels_ended[kind], 1);
+}
+
+void tally_handshake(struct tally *t, const struct board_key *listener, bool tls13, bool resumed)
+{
+    struct tally_front *f = front_of(t, listener);
+    if (f)
+        histogram_bump(&f->handshakes[board_handshake(tls13, resumed)], 1);
+}
+
+void tally_handshake_failed(struct tally *t, const struct board_key *listener, enum reason why)
+{
+    struct tally_front *f = front_of(t, listener);
+    size_t i = 0;
+    while (i < BOARD_HANDSHAKE_REASONS - 1 && board_handshake_reason(i) != why)
+        i++;
+    if (f)
+        histogram_bump(&f->handshakes_failed[i], 1);
 }

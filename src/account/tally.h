@@ -69,6 +69,9 @@ struct tally_pairs {
 struct tally_front {
     _Atomic uint32_t birth;
     _Atomic uint64_t connections;
+    _Atomic uint64_t tunnels[BOARD_TUNNELS], tunnels_ended[BOARD_TUNNELS];
+    _Atomic uint64_t handshakes[BOARD_HANDSHAKES];
+    _Atomic uint64_t handshakes_failed[BOARD_HANDSHAKE_REASONS];
     struct tally_past gone; /* of pools that left the listener */
     _Atomic(struct tally_pairs *) chunks[TALLY_POOL_CHUNKS];
 };
@@ -88,6 +91,10 @@ struct tally *tally_new(void);
 void tally_free(struct tally **t);
 
 void tally_connection(struct tally *t, const struct board_key *listener);
+void tally_tunnel(struct tally *t, const struct board_key *listener, enum board_tunnel kind,
+                  bool begun);
+void tally_handshake(struct tally *t, const struct board_key *listener, bool tls13, bool resumed);
+void tally_handshake_failed(struct tally *t, const struct board_key *listener, enum reason why);
 void tally_exchange(struct tally *t, const struct account_count *c);
 void tally_left(struct tally *t, const struct board_key *backend, const struct account_left *l);
 void tally_retried(struct tally *t, const struct board_key *backend);

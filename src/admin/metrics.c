@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "codec/message.h"
+#include "codec/tls.h"
 #include "forward/forwarder.h"
 
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct sample {
     struct text *out;
     const char *name;
     const struct front *front;
+    size_t index;                         /* of the front */
     const struct listener_conf *listener; /* of the front */
     const struct pool *pool;
     const struct backend *backend;
@@ -277,6 +279,8 @@ static void write_process_start(struct sample *s)
 
 /* ---- of a listener ---- */
 
+static const char *const tunnel_words[BOARD_TUNNELS] = {"websocket", "other"};
+
 static void write_connections_taken(struct sample *s)
 {
     value_u64(s, board_connections(s->board, s->front->key));
@@ -292,6 +296,22 @@ static void write_connections_max(struct sample *s)
     value_u64(s, s->listener->max_connections);
 }
 
+static void write_tunnels(struct sample *s)
+{
+    struct board_tunnels t = {0};
+    board_tunnels(s->board, s->front->key, &t);
+    for (size_t i = 0; i < BOARD_TUNNELS; i++)
+        labelled(s, "protocol", tunnel_words[i], t.begun[i] - t.ended[i]);
+}
+
+static void write_tunnels_begun(struct sample *s)
+{
+    struct board_tunnels t = {0};
+    board_tunnels(s->board, s->front->key, &t);
+    for (size_t i = 0; i < BOARD_TUNNELS; i++)
+        labelled(s, "protocol", tunnel_words[i], t.begun[i]);
+}
+
 static void write_bytes(struct sample *s)
 {
     struct board_sum sum = {0};
@@ -299,6 +319,55 @@ static void write_bytes(struct sample *s)
     board_listener(s->board, s->front->key, &sum, classes);
     labelled(s, "direction", "in", sum.bytes_in);
     labelled(s, "direction", "out", sum.bytes_out);
+}
+
+/* With further labels, in pairs of name and value. */
+static void sampled(struct sample *s, const char *const *words, size_t count, uint64_t value)
+{
+    uint8_t room[LABELS_BYTES];
+    struct writer w = writer_of(room, sizeof(room));
+    for (size_t i = 0; i + 1 < count; i += 2)
+        label(&w, words[i], words[i + 1]);
+    if (!w_ok(&w))
+        return;
+    begin(s, "", (const char *)room, w_len(&w));
+    text_u64(s->out, value);
+    text_u8(s->out, '\n');
+}
+
+static void write_handshakes(struct sample *s)
+{
+    struct board_handshakes h = {0};
+    if (!s->listener->tls.enabled)
+        return;
+    board_tls(s->board, s->front->key, &h);
+    for (size_t i = 0; i < BOARD_HANDSHAKES; i++) {
+        bool tls13 = i >= board_handshake(true, false), resumed = i & 1;
+        const char *words[] = {"version", tls13 ? "1.3" : "1.2", "resumed",
+                               resumed ? "true" : "false"};
+        sampled(s, words, ARRAY_LEN(words), h.done[i]);
+    }
+}
+
+static void write_handshake_failures(struct sample *s)
+{
+    struct board_handshakes h = {0};
+    if (!s->listener->tls.enabled)
+        return;
+    board_tls(s->board, s->front->key, &h);
+    for (size_t i = 0; i < BOARD_HANDSHAKE_REASONS; i++)
+        labelled(s, "reason", reason_name(board_handshake_reason(i)), h.failed[i]);
+}
+
+static void write_certificate_end(struct sample *s)
+{
+    const struct steer_view *v = s->view;
+    struct steer_certificate c;
+    for (size_t i = 0; v->certificate && v->certificate(v->certificates, s->index, i, &c); i++) {
+        const char *words[] = {"certificate", c.file, "key", c.facts->key_type};
+        if (!c.repeated) /* or it would be one series twice */
+            sampled(s, words, ARRAY_LEN(words), (uint64_t)MAX(c.facts->not_after_s, INT64_C(0)));
+    }
 }
 
 /* ---- of a listener and a pool ---- */
@@ -480,6 +549,7 @@ static uint32_t each_listener(struct sample *s, sample_fn *write, struct metrics
 {
     uint32_t n = 0;
     for (; n < most && at->index < s->view->front_count; n++, at->index++) {
+        s->index = at->index;
         s->front = s->view->fronts[at->index];
         s->listener = &s->view->snapshot->listeners[at->index];
         const char *words[] = {"listener", s->listener->name};

@@ -3,6 +3,7 @@
 
 #include "account/reason.h"
 #include "admin/look.h"
+#include "codec/tls.h"
 #include "config/snapshot.h"
 
 #include <stdio.h>
@@ -208,9 +209,55 @@ static void put_addresses(struct json *j, const struct show *s, const struct lis
     j_end(j);
 }
 
-static void put_listener(struct json *j, const struct show *s, const struct listener_conf *conf,
-                         const struct front *front, size_t first)
+static void put_certificate(struct json *j, const struct steer_certificate *c)
 {
+    const struct tls_certificate_facts *f = c->facts;
+    char key[32];
+    snprintf(key, sizeof(key), "%s %u", f->key_type, f->key_bits);
+    j_object(j, NULL);
+    j_str(j, "file", c->file);
+    j_str(j, "subject", f->subject);
+    j_str(j, "issuer", f->issuer);
+    put_words(j, "names", (const char *const *)f->names, f->names_count);
+    j_time(j, "not_before", (uint64_t)MAX(f->not_before_s, INT64_C(0)) * 1000);
+    j_time(j, "not_after", (uint64_t)MAX(f->not_after_s, INT64_C(0)) * 1000);
+    j_str(j, "fingerprint", f->fingerprint);
+    j_str(j, "key", key);
+    j_bool(j, "ocsp_stapled", c->stapled);
+    j_end(j);
+}
+
+static void put_certificates(struct json *j, const struct steer_view *v, size_t listener)
+{
+    struct steer_certificate c;
+    j_array(j, "certificates");
+    for (size_t i = 0; v->certificate && v->certificate(v->certificates, listener, i, &c); i++)
+        put_certificate(j, &c);
+    j_end(j);
+}
+
+/* Nothing where no TLS is spoken. */
+static void put_tls(struct json *j, const struct show *s, const struct listener_conf *conf,
+                    size_t listener)
+{
+    static const char *const auths[] = {[CLIENT_AUTH_NONE] = "none",
+                                        [CLIENT_AUTH_OPTIONAL] = "optional",
+                                        [CLIENT_AUTH_REQUIRE] = "require"};
+    const struct steer_view *v = s->view;
+    if (!conf->tls.enabled)
+        return;
+    j_object(j, "tls");
+    j_str(j, "min_version", conf->tls.min_version == TLS_VERSION_1_3 ? "1.3" : "1.2");
+    j_str(j, "client_auth", auths[conf->tls.client_auth]);
+    if (s->backends_max == 0) /* else it is told every second */
+        put_certificates(j, v, listener);
+    j_end(j);
+}
+
+static void put_listener(struct json *j, const struct show *s, const struct listener_conf *conf,
+                         size_t index, size_t first)
+{
+    const struct front *front = s->view->fronts[index];
     struct rates_row row;
     rates_listener(s->rates, s->view, front, &row);
     j_object(j, NULL);
@@ -228,6 +275,7 @@ static void put_listener(struct json *j, const struct show *s, const struct list
     put_history(j, &row);
     j_str(j, "pool", pool_name(s, conf->pool));
     put_origin(j, s, conf->origin);
+    put_tls(j, s, conf, index);
     put_routes(j, s, conf);
     j_end(j);
 }
@@ -238,7 +286,7 @@ void show_listeners(struct json *j, const struct show *s)
     j_array(j, "listeners");
     for (size_t i = 0; i < s->view->front_count; i++) {
         const struct listener_conf *conf = &s->view->snapshot->listeners[i];
-        put_listener(j, s, conf, s->view->fronts[i], first);
+        put_listener(j, s, conf, i, first);
         first += conf->address_count;
     }
     j_end(j);

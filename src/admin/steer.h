@@ -27,6 +27,7 @@
 
 struct account_board; /* account/board.h: the counters of all workers */
 struct health;
+struct tls_certificate_facts; /* codec/tls.h */
 
 /* How an operation went: REST status, a name for programs, a sentence for people. */
 enum steer_code {
@@ -58,6 +59,14 @@ struct steer_change {
 typedef void steer_done_fn(void *user, const struct steer_result *result,
                            const struct steer_change *changes, size_t change_count);
 
+/* One of the certificates a listener shows; until the next turn of the loop. */
+struct steer_certificate {
+    const char *file; /* as in the configuration */
+    const struct tls_certificate_facts *facts;
+    bool stapled;  /* with an OCSP response */
+    bool repeated; /* the file is that of one before */
+};
+
 /* What there is now. Arrays belong to the engine. */
 struct steer_view {
     const struct snapshot *snapshot; /* the current one */
@@ -70,6 +79,10 @@ struct steer_view {
      * where nobody knows. */
     const struct address *(*bound)(const void *bound_by, size_t index);
     const void *bound_by;
+    /* The index-th certificate of a listener; false past the last. NULL where nobody knows. */
+    bool (*certificate)(const void *certificates, size_t listener, size_t index,
+                        struct steer_certificate *ret_certificate);
+    const void *certificates;
     const struct health *health;
     const struct account_board *board;
     const char *config_path; /* the file, or "command line" */

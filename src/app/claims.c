@@ -2,6 +2,7 @@
 #include "app/claims.h"
 
 #include "app/config_path.h"
+#include "app/tls_file.h"
 #include "config/difference.h"
 
 #include <malloc.h>
@@ -78,6 +79,55 @@ static bool take_files(struct claims *c, const struct snapshot *s)
     return ok;
 }
 
+static bool take_folders(struct claims *c, const struct snapshot *s)
+{
+    c->folders = calloc(s->listener_count + 1, sizeof(*c->folders));
+    bool ok = c->folders != NULL;
+    for (size_t i = 0; ok && i < s->listener_count; i++) {
+        const char *folder = s->listeners[i].acme_challenge;
+        ok = !folder || add(c->folders, &c->folder_count, strdup(folder));
+    }
+    if (ok)
+        qsort(c->folders, c->folder_count, sizeof(*c->folders), by_text);
+    return ok;
+}
+
+struct tls_list {
+    char **paths;
+    size_t count, room;
+};
+
+static bool add_tls_file(void *user, const char *path)
+{
+    struct tls_list *l = user;
+    if (l->count == l->room) {
+        size_t room = l->room ? 2 * l->room : 16;
+        char **paths = realloc(l->paths, room * sizeof(*paths));
+        if (!paths)
+            return false;
+        l->paths = paths;
+        l->room = room;
+    }
+    return add(l->paths, &l->count, strdup(path));
+}
+
+/* Sorted, and each once: a wildcard certificate may stand in many listeners. */
+static bool take_tls_files(struct claims *c, const struct snapshot *s)
+{
+    struct tls_list l = {};
+    bool ok = tls_files_each(s, add_tls_file, &l);
+    if (l.count > 0)
+        qsort(l.paths, l.count, sizeof(*l.paths), by_text);
+    for (size_t i = 0; i < l.count; i++) {
+        if (c->tls_file_count > 0 && strcmp(l.paths[c->tls_file_count - 1], l.paths[i]) == 0)
+            free(l.paths[i]);
+        else
+            l.paths[c->tls_file_count++] = l.paths[i];
+    }
+    c->tls_files = l.paths;
+    return ok;
+}
+
 struct claims *claims_new(const struct snapshot *s, struct span text)
 {
     struct claims *c = calloc(1, sizeof(*c));
@@ -89,7 +139,8 @@ struct claims *claims_new(const struct snapshot *s, struct span text)
     c->log_level = s->log.level;
     c->log_format = s->log.format;
     c->drain_ms = s->drain_ms;
-    if (!c->text || !take_addresses(c, s) || !take_admin(c, s) || !take_files(c, s)) {
+    if (!c->text || !take_addresses(c, s) || !take_admin(c, s) || !take_files(c, s) ||
+        !take_folders(c, s) || !take_tls_files(c, s)) {
         claims_unref(&c);
         return NULL;
     }
@@ -135,6 +186,23 @@ static bool same_but_for_pools(const struct snapshot *a, const struct snapshot *
     return !differ;
 }
 
+/* Whether a path is among those of the first. */
+static bool is_known(void *user, const char *path)
+{
+    return claims_tls_file(user, path);
+}
+
+/* Who could name any file as a key would be given it. */
+static bool no_new_tls_files(const struct snapshot *before, const struct snapshot *after)
+{
+    struct claims known = {};
+    bool ok = take_tls_files(&known, before) && tls_files_each(after, is_known, &known);
+    for (size_t i = 0; i < known.tls_file_count; i++)
+        free(known.tls_files[i]);
+    free(known.tls_files);
+    return ok;
+}
+
 static const struct snapshot *snapshot_of_text(const char *source, struct span text)
 {
     struct diagnostics found;
@@ -149,7 +217,7 @@ bool claims_may_replace(const char *source, struct span before, struct span afte
 {
     const struct snapshot *a = snapshot_of_text(source, before);
     const struct snapshot *b = a ? snapshot_of_text(source, after) : NULL;
-    bool may = b && same_but_for_pools(a, b);
+    bool may = b && same_but_for_pools(a, b) && no_new_tls_files(a, b);
     snapshot_unref(&a);
     snapshot_unref(&b);
     (void)malloc_trim(0);
@@ -172,8 +240,14 @@ void claims_unref(struct claims **claims)
         free(c->listen[i]);
     for (size_t i = 0; i < c->file_count; i++)
         free(c->files[i]);
+    for (size_t i = 0; i < c->folder_count; i++)
+        free(c->folders[i]);
+    for (size_t i = 0; i < c->tls_file_count; i++)
+        free(c->tls_files[i]);
+    free(c->tls_files);
     free(c->listen);
     free(c->files);
+    free(c->folders);
     free(c->admin_address);
     free(c->admin_socket);
     free(c->log_file);
@@ -195,4 +269,14 @@ bool claims_admin_address(const struct claims *c, const char *address)
 bool claims_file(const struct claims *c, const char *path)
 {
     return c && has(c->files, c->file_count, path);
+}
+
+bool claims_folder(const struct claims *c, const char *path)
+{
+    return c && has(c->folders, c->folder_count, path);
+}
+
+bool claims_tls_file(const struct claims *c, const char *path)
+{
+    return c && has(c->tls_files, c->tls_file_count, path);
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* `poise check`: what people read goes to stderr as a compiler's does, so that --effective can be
  * saved to a file; JSON and the good news go to stdout. */
+#include "app/certificates.h"
 #include "app/cli.h"
 #include "app/config_path.h"
+#include "app/credentials.h"
 #include "app/exit_code.h"
 #include "app/term.h"
+#include "base/clock.h"
+#include "config/diagnose.h"
 #include "config/load.h"
 
 #include <stdlib.h>
@@ -83,11 +87,42 @@ static void report(const struct cli_args *args, const char *path, const struct s
         put_summary(path, s, d);
 }
 
+static void on_note(void *user, enum credentials_level level, const struct origin *where,
+                    const char *text)
+{
+    struct diagnostics *d = user;
+    /* A file that cannot be read here may well be where it runs. */
+    struct finding f = {
+        .level = level == CREDENTIALS_INVALID ? DIAGNOSTIC_ERROR : DIAGNOSTIC_WARNING,
+        .at = {.line = where->line, .column = where->column, .length = 1},
+    };
+    diagnose(d, &f, "%s", text);
+}
+
+/* The files that the configuration names for TLS. */
+static void check_files(const char *path, const struct snapshot *s, struct diagnostics *d)
+{
+    const struct credentials_notes notes = {on_note, d};
+    const struct door_origin origin = {.path = path};
+    struct door *door;
+    if (door_direct_new(&origin, &door) < 0)
+        return;
+    certificates_check(s, door, (int64_t)(clock_wall_ms() / 1000), &notes);
+    door_free(&door);
+    diagnostics_sort(d);
+}
+
 static int check_text(const struct cli_args *args, const char *path, struct span text)
 {
     struct diagnostics d;
     const struct snapshot *s = NULL;
     bool valid = config_load(path, text, config_process_env, &d, &s) == 0;
+    if (valid)
+        check_files(path, s, &d);
+    if (valid && d.errors > 0) {
+        valid = false;
+        snapshot_unref(&s);
+    }
     report(args, path, s, &d);
     if (valid)
         snapshot_unref(&s);

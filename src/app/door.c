@@ -70,6 +70,22 @@ int door_file(struct door *d, const char *path)
     return d->ops->file(d, path);
 }
 
+int door_challenge(struct door *d, const char *folder, const char *token)
+{
+    return d->ops->challenge(d, folder, token);
+}
+
+int door_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
+                  char ret_why[TLS_FILE_WHY_MAX])
+{
+    return d->ops->tls_file(d, path, ret_file, ret_why);
+}
+
+bool door_tls_look(struct door *d, const char *path, uint64_t *ret_stamp)
+{
+    return d->ops->tls_look(d, path, ret_stamp);
+}
+
 int door_save(struct door *d, struct span text, char *ret_why, size_t why_size)
 {
     return d->ops->save(d, text, ret_why, why_size);

@@ -3,13 +3,13 @@
 
 /*
  * The door: how an engine reaches what it may not touch itself once it has given up its rights. The
- * text of the configuration, listening sockets, log files, the saving of the file, and the word
- * that a new program shall take over.
+ * text of the configuration, listening sockets, log files, certificates and keys, files of ACME
+ * challenges, the saving of the file, and the word that a new program shall take over.
  *
  *   engine ─▶ struct door ─┬─ door_direct.c   does it itself: one process
  *                          └─ door_engine.c   asks the supervisor over a socket pair
  *
- * The supervisor believes nothing that an engine says: it binds only addresses and opens only log
+ * The supervisor believes nothing that an engine says: it binds only addresses and opens only
  * files that the configuration names which it reads itself, and saves only to that file, where only
  * pools and routes may differ.
  *
@@ -18,6 +18,7 @@
  * fails), so call from no worker. door_watch and its events: the loop's thread.
  */
 
+#include "app/tls_file.h"
 #include "base/bytes.h"
 #include "base/compiler.h"
 #include "config/load.h"
@@ -87,6 +88,19 @@ void door_unbind(struct door *d, struct listener **listener);
 /* A log file that the configuration names (log.file, access_log.file), opened anew for appending. A
  * descriptor, or -errno. Standard streams ("-", "stderr") are not asked for here. */
 NODISCARD int door_file(struct door *d, const char *path);
+
+/* The file of an ACME challenge, to read: `folder` is one that the configuration names
+ * (acme_challenge), `token` a file in it. A descriptor, or -errno. */
+NODISCARD int door_challenge(struct door *d, const char *folder, const char *token);
+
+/* Reads a certificate, a key or the like that the configuration names. 0, or a negative reason with
+ * the cause in ret_why ("No such file or directory"). Wipe it with tls_file_wipe. */
+NODISCARD int door_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
+                            char ret_why[TLS_FILE_WHY_MAX]);
+
+/* The stamp of such a file (tls_file_stamp); with NULL one of all that the running configuration
+ * names, which is cheap. False: nobody can tell. */
+NODISCARD bool door_tls_look(struct door *d, const char *path, uint64_t *ret_stamp);
 
 /* Replaces the configuration file by `text` in one step, keeping its owner and mode. 0, or a
  * negative reason with a sentence in ret_why. */

@@ -206,16 +206,12 @@ static void remote_unbind(struct door *d, struct listener **listener)
     pthread_mutex_unlock(&r->lock);
 }
 
-static int remote_file(struct door *d, const char *path)
+/* Asks what r->message holds, which is answered by a descriptor, or -errno. */
+static int ask_file(struct remote *r)
 {
-    struct remote *r = remote_of(d);
     struct wire_head head;
     int fd = -EIO;
-    pthread_mutex_lock(&r->lock);
-    wire_begin(&r->message, WIRE_FILE, 0, 0, 0);
-    if (!wire_put(&r->message, path)) {
-        fd = -ENAMETOOLONG;
-    } else if (ask(r, DOOR_ANSWER_MS, &head)) {
+    if (ask(r, DOOR_ANSWER_MS, &head)) {
         bool good = head.status == 0 && r->message.fd_count == 1;
         if (good)
             fd = r->message.fds[0];
@@ -223,8 +219,82 @@ static int remote_file(struct door *d, const char *path)
             fd = head.status;
         channel_close_fds(&r->message, good ? 1 : 0);
     }
+    return fd;
+}
+
+static int remote_file(struct door *d, const char *path)
+{
+    struct remote *r = remote_of(d);
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_FILE, 0, 0, 0);
+    int fd = wire_put(&r->message, path) ? ask_file(r) : -ENAMETOOLONG;
     pthread_mutex_unlock(&r->lock);
     return fd;
+}
+
+static int remote_challenge(struct door *d, const char *folder, const char *token)
+{
+    struct remote *r = remote_of(d);
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_CHALLENGE, 0, 0, 0);
+    bool fits = wire_put(&r->message, folder) && wire_put(&r->message, token);
+    int fd = fits ? ask_file(r) : -ENAMETOOLONG;
+    pthread_mutex_unlock(&r->lock);
+    return fd;
+}
+
+static uint64_t stamp_of(const struct wire_head *head)
+{
+    return (uint64_t)head->flag << 32 | head->arg;
+}
+
+/* The answer to WIRE_TLS_FILE. */
+static int take_tls_file(struct remote *r, const struct wire_head *head, struct tls_file *ret_file,
+                         char ret_why[TLS_FILE_WHY_MAX])
+{
+    if (head->status < 0 || r->message.fd_count != 1) {
+        channel_close_fds(&r->message, 0);
+        return refused(r, ret_why, TLS_FILE_WHY_MAX);
+    }
+    struct tls_file f = {.stamp = stamp_of(head)};
+    f.bytes = wire_file_read(r->message.fds[0], &f.n);
+    channel_close_fds(&r->message, 0);
+    if (f.bytes) {
+        *ret_file = f;
+        return 0;
+    }
+    (void)snprintf(ret_why, TLS_FILE_WHY_MAX, "there is no memory for it");
+    return -(int)REASON_overload;
+}
+
+static int remote_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
+                           char ret_why[TLS_FILE_WHY_MAX])
+{
+    struct remote *r = remote_of(d);
+    struct wire_head head;
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_TLS_FILE, 0, 0, 0);
+    int result = wire_put(&r->message, path) && ask(r, DOOR_ANSWER_MS, &head)
+                     ? take_tls_file(r, &head, ret_file, ret_why)
+                     : no_answer(ret_why, TLS_FILE_WHY_MAX);
+    pthread_mutex_unlock(&r->lock);
+    return result;
+}
+
+static bool remote_tls_look(struct door *d, const char *path, uint64_t *ret_stamp)
+{
+    struct remote *r = remote_of(d);
+    struct wire_head head;
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_TLS_LOOK, 0, 0, 0);
+    bool ok = wire_put(&r->message, path) && ask(r, DOOR_ANSWER_MS, &head);
+    if (ok)
+        channel_close_fds(&r->message, 0);
+    ok = ok && head.status == 0;
+    if (ok)
+        *ret_stamp = stamp_of(&head);
+    pthread_mutex_unlock(&r->lock);
+    return ok;
 }
 
 static int remote_save(struct door *d, struct span text, char *ret_why, size_t why_size)
@@ -318,6 +388,9 @@ static const struct door_ops remote_ops = {
     .bind = remote_bind,
     .unbind = remote_unbind,
     .file = remote_file,
+    .challenge = remote_challenge,
+    .tls_file = remote_tls_file,
+    .tls_look = remote_tls_look,
     .save = remote_save,
     .upgrade = remote_upgrade,
     .accept = remote_accept,

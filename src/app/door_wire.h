@@ -4,9 +4,10 @@
 /*
  * What an engine and its supervisor say to each other: a fixed head, then texts, and descriptors.
  *
- * Two channels. On the first the engine asks and the supervisor answers, one question at a time; on
- * the second either tells the other news, unasked. An engine of another version may stand at the
- * other end after an upgrade: a head that is not ours ends the talk.
+ * A stamp of 64 bits stands in arg and flag. Two channels. On the first the engine asks and the
+ * supervisor answers, one question at a time; on the second either tells the other news, unasked.
+ * An engine of another version may stand at the other end after an upgrade: a head that is not ours
+ * ends the talk.
  *
  *   question      arg          texts                  answer: arg, texts, descriptors
  *   WIRE_HELLO    state version path, overrides        workers; ; -
@@ -17,7 +18,10 @@
  *   WIRE_UNBIND   -            address                 -
  *   WIRE_FILE     -            path                    -; -; the file. status -errno
  *   WIRE_SAVE     -            - (a memory file)       -; why
+ *   WIRE_CHALLENGE -           folder, token           -; -; the file. status -errno
  *   WIRE_UPGRADE  -            -                       -; why
+ *   WIRE_TLS_FILE -            path                    stamp; why; a memory file with its bytes
+ *   WIRE_TLS_LOOK -            path, or none: all      stamp
  */
 
 #include "base/bytes.h"
@@ -39,6 +43,9 @@ enum wire_type {
     WIRE_FILE,
     WIRE_SAVE,
     WIRE_UPGRADE,
+    WIRE_TLS_FILE,
+    WIRE_TLS_LOOK,
+    WIRE_CHALLENGE,
     /* news of the engine */
     WIRE_READY = 32,
     WIRE_ALIVE,

@@ -5,6 +5,7 @@
  * here, from the place the operator named.
  */
 #include "account/reason.h"
+#include "app/challenge_file.h"
 #include "app/door_priv.h"
 #include "app/door_wire.h"
 #include "app/replace_file.h"
@@ -12,6 +13,7 @@
 #include "base/limits.h"
 #include "base/logwriter.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,6 +228,95 @@ static void on_file(struct talk *t)
         (void)close(fd);
 }
 
+static int open_challenge(struct talk *t)
+{
+    size_t at = 0;
+    const char *folder, *token;
+    const struct engine_slot *e = t->engine;
+    if (!wire_text(t->question, &at, &folder) || !folder || !wire_text(t->question, &at, &token) ||
+        !token)
+        return -EINVAL;
+    if (claims_folder(e->runs, folder) || claims_folder(e->offered, folder))
+        return challenge_file_open(folder, token);
+    supervisor_log(t->s, LOG_LEVEL_WARN,
+                   "refused a folder that the configuration does not name engine=%d", (int)e->pid);
+    return -EPERM;
+}
+
+static void on_challenge(struct talk *t)
+{
+    int fd = open_challenge(t);
+    answer(t, fd < 0 ? fd : 0, 0, NULL);
+    if (fd >= 0)
+        t->answer->fds[t->answer->fd_count++] = fd;
+    send_answer(t);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/* A file may be larger than a message, and its bytes lie nowhere longer than they must. */
+static void send_tls_file(struct talk *t, const char *path)
+{
+    char why[TLS_FILE_WHY_MAX];
+    struct tls_file f;
+    if (tls_file_read(path, &f, why) < 0) {
+        refuse(t, why);
+        return;
+    }
+    int file = wire_file("tls", span_of(f.bytes, f.n));
+    wire_begin(t->answer, t->head.type, file < 0 ? -1 : 0, (uint32_t)f.stamp,
+               (uint32_t)(f.stamp >> 32));
+    wire_number(t->answer, t->head.number);
+    tls_file_wipe(&f);
+    if (file >= 0)
+        t->answer->fds[t->answer->fd_count++] = file;
+    send_answer(t);
+    if (file >= 0)
+        (void)close(file);
+}
+
+static bool may_read(struct talk *t, const char *path)
+{
+    if (claims_tls_file(t->engine->runs, path) || claims_tls_file(t->engine->offered, path))
+        return true;
+    supervisor_log(t->s, LOG_LEVEL_WARN,
+                   "refused to read a file that the configuration does not name engine=%d",
+                   (int)t->engine->pid);
+    refuse(t, "the configuration names no such file");
+    return false;
+}
+
+static void on_tls_file(struct talk *t)
+{
+    size_t at = 0;
+    const char *path;
+    if (!wire_text(t->question, &at, &path) || !path)
+        refuse(t, "that is no question");
+    else if (may_read(t, path))
+        send_tls_file(t, path);
+}
+
+static void on_tls_look(struct talk *t)
+{
+    const struct claims *c = t->engine->runs;
+    size_t at = 0;
+    const char *path;
+    uint64_t stamp = 0;
+    if (!wire_text(t->question, &at, &path)) {
+        refuse(t, "that is no question");
+        return;
+    }
+    if (path && !may_read(t, path))
+        return;
+    for (size_t i = 0; !path && c && i < c->tls_file_count; i++)
+        stamp = tls_file_stamp_add(stamp, tls_file_stamp(c->tls_files[i]));
+    if (path)
+        stamp = tls_file_stamp(path);
+    wire_begin(t->answer, t->head.type, 0, (uint32_t)stamp, (uint32_t)(stamp >> 32));
+    wire_number(t->answer, t->head.number);
+    send_answer(t);
+}
+
 /* Only what is a configuration, and gives no engine more than the one before, may take its place.
  */
 static int replace_text(const struct door_origin *origin, struct span text, char *why,
@@ -287,9 +378,10 @@ static void on_upgrade(struct talk *t)
 }
 
 static void (*const questions[])(struct talk *t) = {
-    [WIRE_HELLO] = on_hello, [WIRE_CONFIG] = on_config,   [WIRE_ACCEPT] = on_accept,
-    [WIRE_BIND] = on_bind,   [WIRE_UNBIND] = on_unbind,   [WIRE_FILE] = on_file,
-    [WIRE_SAVE] = on_save,   [WIRE_UPGRADE] = on_upgrade,
+    [WIRE_HELLO] = on_hello,       [WIRE_CONFIG] = on_config,       [WIRE_ACCEPT] = on_accept,
+    [WIRE_BIND] = on_bind,         [WIRE_UNBIND] = on_unbind,       [WIRE_FILE] = on_file,
+    [WIRE_SAVE] = on_save,         [WIRE_UPGRADE] = on_upgrade,     [WIRE_TLS_FILE] = on_tls_file,
+    [WIRE_TLS_LOOK] = on_tls_look, [WIRE_CHALLENGE] = on_challenge,
 };
 
 bool doorkeeper_answer(struct supervisor *s, struct engine_slot *e)

@@ -8,7 +8,9 @@
 
 #include "account/account.h"
 #include "account/board.h"
+#include "app/challenges.h"
 #include "app/engine_priv.h"
+#include "app/exit_code.h"
 #include "app/pools.h"
 #include "app/reload.h"
 #include "app/sessions.h"
@@ -237,6 +239,20 @@ static bool make_generation(struct engine *e, const struct snapshot *s)
     return true;
 }
 
+static enum engine_failure take_certificates(struct engine *e, char *why, size_t why_size)
+{
+    struct certificates_refusal refusal;
+    struct secrets *secrets;
+    if (certificates_prepare(e->certificates, engine_snapshot(e), &secrets, &refusal) < 0) {
+        snprintf(why, why_size, "%s", refusal.text);
+        return refusal.invalid ? ENGINE_INVALID : ENGINE_CANNOT_BIND;
+    }
+    generation_take_secrets(e->generation, secrets);
+    certificates_enable(e->generation);
+    certificates_commit(e->certificates, e->generation);
+    return ENGINE_OK;
+}
+
 static void no_generation_before(void *user)
 {
     (void)user;
@@ -305,6 +321,8 @@ static int make_crew(struct engine *e, const struct snapshot *s, struct share ea
                 .access_log = e->access_log,
                 .report = on_report,
                 .report_user = e,
+                .challenge = challenges_ask,
+                .challenge_user = e->challenges,
             },
         .seed = e->seed,
         .shut = on_workers_shut,
@@ -317,6 +335,15 @@ static int make_crew(struct engine *e, const struct snapshot *s, struct share ea
     for (uint32_t i = 0; i < e->worker_count && r == 0; i++)
         board_add(e->board, worker_account(crew_workers(e->crew)[i]));
     return r;
+}
+
+int engine_failure_code(enum engine_failure failure)
+{
+    static const int codes[] = {[ENGINE_OK] = EXIT_OK,
+                                [ENGINE_CANNOT_BIND] = EXIT_OPEN,
+                                [ENGINE_INVALID] = EXIT_CONFIG,
+                                [ENGINE_FAILED] = EXIT_RUNTIME};
+    return codes[failure];
 }
 
 uint32_t engine_workers(const struct snapshot *s)
@@ -367,15 +394,20 @@ static int make_sessions(struct engine *e)
 static int make_parts(struct engine *e, const struct snapshot *s, struct share each)
 {
     int r = open_control(e, s);
+    if (r == 0 && !(e->challenges = challenges_new(e->loop, e->door)))
+        r = -(int)REASON_overload;
     if (r == 0)
         r = make_crew(e, s, each);
     if (r == 0)
         r = rotation_new(e->loop, crew_graces(e->crew), &e->rotation);
     if (r == 0)
         r = make_sessions(e);
-    if (r == 0)
-        e->reload = reload_new(e);
-    return r == 0 && (!e->reload || !make_generation(e, s)) ? -(int)REASON_overload : r;
+    if (r < 0)
+        return r;
+    e->reload = reload_new(e);
+    e->certificates = certificates_new(e->crew, e->door);
+    bool made = e->reload && e->certificates && make_generation(e, s);
+    return made ? 0 : -(int)REASON_overload;
 }
 
 static enum engine_failure build(struct engine *e, const struct snapshot *s, char *why,
@@ -388,7 +420,9 @@ static enum engine_failure build(struct engine *e, const struct snapshot *s, cha
     if (failure != ENGINE_OK)
         return failure;
     int r = make_parts(e, s, each);
-    failure = r < 0 ? fail(why, why_size, "workers", r) : open_listeners(e, why, why_size);
+    failure = r < 0 ? fail(why, why_size, "workers", r) : take_certificates(e, why, why_size);
+    if (failure == ENGINE_OK)
+        failure = open_listeners(e, why, why_size);
     e->started_wall_ms = failure == ENGINE_OK ? loop_wall_ms(e->loop) : 0;
     return failure == ENGINE_OK ? steer_open(e, &s->admin, &e->steer, why, why_size) : failure;
 }
@@ -548,6 +582,7 @@ void engine_free(struct engine **engine)
     reload_free(&e->reload);
     relief_stop(&e->relief);
     crew_free(&e->crew);
+    challenges_free(&e->challenges);
     sessions_free(&e->sessions);
     board_free(&e->board);
     watchdog_stop(&e->watchdog); /* its messages may have waited in a mailbox */
@@ -559,6 +594,7 @@ void engine_free(struct engine **engine)
     rotation_free(&e->rotation);
     fronts_free(&e->fronts);
     free_generations(e);
+    certificates_free(&e->certificates);
     ids_fini(&e->backend_ids);
     ids_fini(&e->pool_ids);
     signals_close(&e->signals);

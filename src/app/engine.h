@@ -29,11 +29,17 @@ struct membership;
 struct pool;
 struct sessions;
 
+#define ENGINE_WHY_MAX 1100 /* names a file, and where the configuration names it */
+
 enum engine_failure {
     ENGINE_OK,
     ENGINE_CANNOT_BIND, /* an address or a file that the configuration names */
+    ENGINE_INVALID,     /* what stands in a file that the configuration names */
     ENGINE_FAILED,      /* the machine has no more of something */
 };
+
+/* What the program ends with then (app/exit_code.h). */
+int engine_failure_code(enum engine_failure failure);
 
 /* How many workers a configuration means on this machine, unless the door says so. */
 uint32_t engine_workers(const struct snapshot *s);

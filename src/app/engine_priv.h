@@ -8,6 +8,7 @@
  * Thread rule: the control thread.
  */
 
+#include "app/certificates.h"
 #include "app/crew.h"
 #include "app/engine.h"
 #include "app/fronts.h"
@@ -22,6 +23,7 @@
 
 struct access_log;
 struct account_board;
+struct challenges;
 struct logwriter;
 struct reload;
 struct sessions;
@@ -39,6 +41,7 @@ struct engine {
     struct list former;            /* generations before it that exchanges still use */
     struct fronts *fronts;
     struct crew *crew;
+    struct certificates *certificates;
     uint32_t worker_count;
     struct ids backend_ids; /* of all pools */
     struct ids pool_ids;    /* for their counters */
@@ -51,6 +54,7 @@ struct engine {
     struct relief *relief;
     struct reload *reload;
     struct sessions *sessions;
+    struct challenges *challenges;
     bool
         reload_waits; /* one that HUP asked for has not begun: it will see the file as it is then */
     struct watchdog *watchdog;

@@ -34,7 +34,7 @@ static bool take_channel(const char *word, int *ret_fd)
 
 static int serve(struct door *door)
 {
-    char why[512];
+    char why[ENGINE_WHY_MAX];
     const struct snapshot *s = NULL;
     struct engine *e;
     int code = configure(door, true, &s, NULL); /* the supervisor has printed the warnings */
@@ -51,7 +51,7 @@ static int serve(struct door *door)
         code = engine_run(e) ? EXIT_OK : EXIT_RUNTIME;
         engine_free(&e);
     } else {
-        code = complain(why, failure == ENGINE_CANNOT_BIND ? EXIT_OPEN : EXIT_RUNTIME);
+        code = complain(why, engine_failure_code(failure));
     }
     snapshot_unref(&s);
     return code;

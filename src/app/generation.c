@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/generation.h"
 
+#include "app/certificates.h"
 #include "app/crew.h"
 #include "base/check.h"
 
@@ -28,6 +29,7 @@ static void fill_confs(struct generation *g)
                 },
             .uses = g->uses,
         };
+        front_conf_derive(&g->confs[i]);
     }
 }
 
@@ -91,6 +93,13 @@ struct generation *generation_new(const struct snapshot *s, uint64_t number, str
     return g;
 }
 
+void generation_take_secrets(struct generation *g, struct secrets *secrets)
+{
+    g->secrets = secrets;
+    for (size_t i = 0; i < g->snapshot->listener_count; i++)
+        g->confs[i].tls = secrets_servers(secrets, i);
+}
+
 static void on_worker(struct grace *retiring, struct worker *w)
 {
     struct generation *g = container_of(retiring, struct generation, retiring);
@@ -115,6 +124,7 @@ void generation_free(struct generation **generation)
     if (!g)
         return;
     CHECK(!list_linked(&g->link));
+    secrets_free(&g->secrets);
     free(g->pools);
     free(g->confs);
     free(g->uses);

@@ -23,6 +23,7 @@
 
 struct crew;
 struct generation;
+struct secrets; /* app/certificates.h */
 
 /* No exchange uses it any more, on any worker. */
 typedef void generation_gone_fn(void *user, struct generation *g);
@@ -34,6 +35,7 @@ struct generation {
     struct pool **pools;             /* by index of the snapshot; the owner fills it */
     struct front_conf *confs;        /* by listener of the snapshot */
     struct front_use *uses;          /* by worker */
+    struct secrets *secrets;         /* of TLS; NULL: there is none */
 
     /* control thread */
     struct list link; /* the owner's */
@@ -50,6 +52,9 @@ struct generation {
  * the control loop after generation_retire, then it may be freed. */
 struct generation *generation_new(const struct snapshot *s, uint64_t number, struct crew *crew,
                                   generation_gone_fn *gone, void *user);
+
+/* Takes what it speaks TLS with over, before any front has one of its front_confs. */
+void generation_take_secrets(struct generation *g, struct secrets *secrets);
 
 /* None of its front_confs is any front's any more. */
 void generation_retire(struct generation *g);

@@ -5,6 +5,7 @@
  */
 #include "app/pools.h"
 
+#include "app/credentials.h"
 #include "app/membership.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -12,6 +13,7 @@
 #include "forward/queue.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The number of its counters may be another pool's from now on. */
 static void free_pool(struct engine *e, struct pool **pool)
@@ -109,18 +111,68 @@ static void go_back(struct engine *e, const struct generation *next, size_t coun
         log_error("reload", "out of memory: some pools already have the new configuration");
 }
 
+/* ---- connections that are made otherwise from now on ---- */
+
+/* Pools whose idle connections are not to be used again. */
+struct outdated {
+    struct grace grace;
+    size_t count;
+    struct pool *pools[];
+};
+
+static bool connects_alike(const struct pool_conf *a, const struct pool_conf *b)
+{
+    bool same_name = (!a->tls.sni && !b->tls.sni) ||
+                     (a->tls.sni && b->tls.sni && strcmp(a->tls.sni, b->tls.sni) == 0);
+    return a->protocol == b->protocol && a->proxy_protocol == b->proxy_protocol && same_name &&
+           trust_conf_equal(a, b);
+}
+
+static void forget_on_worker(struct grace *g, struct worker *w)
+{
+    const struct outdated *o = container_of(g, struct outdated, grace);
+    for (size_t i = 0; i < o->count; i++) {
+        struct pool *pool = o->pools[i];
+        for (uint32_t slot = 0; slot < pool_backend_count(pool); slot++)
+            forwarder_forget_backend(worker_forwarder(w), &pool->backends[slot]);
+    }
+}
+
+static void on_forgotten(struct grace *g)
+{
+    free(container_of(g, struct outdated, grace));
+}
+
+static void forget_outdated(struct engine *e, struct outdated *o)
+{
+    if (o->count == 0) {
+        free(o);
+        return;
+    }
+    o->grace = (struct grace){.visit = forget_on_worker, .done = on_forgotten};
+    grace_begin(crew_graces(e->crew), &o->grace);
+}
+
 int pools_commit(struct engine *e, struct generation *next)
 {
     const struct snapshot *s = next->snapshot;
+    struct outdated *outdated =
+        calloc(1, sizeof(*outdated) + s->pool_count * sizeof(outdated->pools[0]));
+    if (!outdated)
+        return -(int)REASON_overload;
     for (uint32_t i = 0; i < s->pool_count; i++) {
         if (is_new(next->pools[i]))
             continue;
+        if (!connects_alike(pool_conf(next->pools[i]), &s->pools[i]))
+            outdated->pools[outdated->count++] = next->pools[i];
         int r = membership_reconfigure(e->membership, next->pools[i], s, i, false, NULL, NULL);
         if (r < 0) {
             go_back(e, next, i);
+            free(outdated);
             return r;
         }
     }
+    forget_outdated(e, outdated);
     return 0;
 }
 
@@ -175,7 +227,10 @@ void pools_release(struct engine *e, struct generation *g)
 {
     for (size_t i = 0; i < g->snapshot->pool_count; i++) {
         struct pool *pool = g->pools[i];
-        if (--pool->generations == 0 && !retire(e, pool))
+        if (--pool->generations > 0)
+            continue;
+        atomic_store_explicit(&pool->tls, NULL, memory_order_release); /* it goes with g */
+        if (!retire(e, pool))
             log_warn("reload", "out of memory: pool %s is kept", pool_conf(pool)->name);
     }
 }

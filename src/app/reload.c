@@ -49,6 +49,7 @@ struct attempt {
     const struct snapshot *next;
     struct reload_plan plan;
     bool planned;
+    struct secrets *secrets; /* until the generation has them */
     struct generation *generation;
     bool has_pools, log_moved;
     struct fronts_change *fronts;
@@ -216,6 +217,18 @@ static bool move_log(struct attempt *a)
     return false;
 }
 
+/* What is wrong with a file is logged at once: of a bad configuration nobody else does. */
+static bool make_secrets(struct attempt *a)
+{
+    struct certificates_refusal why;
+    if (certificates_prepare(a->e->certificates, a->next, &a->secrets, &why) == 0)
+        return true;
+    say(a, why.invalid ? STEER_INVALID : STEER_FAILED, why.text);
+    if (why.invalid)
+        log_error("reload", "%s", why.text);
+    return false;
+}
+
 static bool make(struct attempt *a)
 {
     struct engine *e = a->e;
@@ -227,6 +240,8 @@ static bool make(struct attempt *a)
         say_memory(a);
         return false;
     }
+    generation_take_secrets(a->generation, a->secrets);
+    a->secrets = NULL;
     if (!make_access_log(a))
         return false;
     if (fronts_prepare(e->fronts, a->next, &a->fronts, why, sizeof(why)) < 0) {
@@ -256,6 +271,7 @@ static void unmake(struct attempt *a)
     log_swap_free(&a->log_swap);
     if (a->has_pools)
         pools_abandon(a->e, a->generation);
+    secrets_free(&a->secrets);
     generation_free(&a->generation);
 }
 
@@ -304,6 +320,7 @@ static void swap(struct attempt *a)
     a->has_pools = a->log_moved = false;
     e->generation = now;
     list_add_tail(&e->former, &before->link);
+    certificates_commit(e->certificates, now);
     fronts_commit(e->fronts, &a->fronts, now, on_left, before);
     pools_leave(e, before, now);
     swap_access_log(a);
@@ -348,13 +365,18 @@ static void log_changes(const struct attempt *a)
 static bool attempt(struct attempt *a)
 {
     struct engine *e = a->e;
-    if (!make(a) || pools_commit(e, a->generation) < 0) {
-        if (a->result->code == STEER_OK)
-            say_memory(a);
-        return false;
+    bool made = make(a);
+    if (made)
+        certificates_enable(a->generation);
+    if (made && pools_commit(e, a->generation) == 0) {
+        swap(a);
+        return true;
     }
-    swap(a);
-    return true;
+    if (made)
+        certificates_revert(e->generation);
+    if (a->result->code == STEER_OK)
+        say_memory(a);
+    return false;
 }
 
 static void report(const struct attempt *a, bool plan_only)
@@ -396,7 +418,7 @@ static void run(struct reload *r, const struct request *q)
     if (r->engine->draining)
         say(&a, STEER_CONFLICT, "the balancer is draining; nothing was changed");
     else
-        ok = read_next(&a) && compare(&a) && (q->plan_only || attempt(&a));
+        ok = read_next(&a) && compare(&a) && make_secrets(&a) && (q->plan_only || attempt(&a));
     if (ok)
         report(&a, q->plan_only);
     if (!q->plan_only)

@@ -129,13 +129,13 @@ static int check_words(const struct cli_args *args)
 /* In this one process. */
 static int serve_here(const struct snapshot *s, struct door *door, bool *ret_served)
 {
-    char why[WHY_MAX] = "";
+    char why[ENGINE_WHY_MAX] = "";
     struct engine *e;
     const struct address *a;
     enum engine_failure failure = engine_new(s, door, &e, why, sizeof(why));
     if (failure != ENGINE_OK) {
         complain(why);
-        return failure == ENGINE_CANNOT_BIND ? EXIT_OPEN : EXIT_RUNTIME;
+        return engine_failure_code(failure);
     }
     *ret_served = true;
     for (size_t i = 0; (a = engine_address(e, i)) != NULL; i++)

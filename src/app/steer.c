@@ -30,6 +30,12 @@ static const struct address *bound_address(const void *fronts, size_t index)
     return fronts_address(fronts, index);
 }
 
+static bool certificate(const void *certificates, size_t listener, size_t index,
+                        struct steer_certificate *ret_certificate)
+{
+    return certificates_get(certificates, listener, index, ret_certificate);
+}
+
 static void on_view(void *user, struct steer_view *ret_view)
 {
     const struct steer *s = user;
@@ -47,6 +53,8 @@ static void on_view(void *user, struct steer_view *ret_view)
         .front_count = front_count,
         .bound = bound_address,
         .bound_by = e->fronts,
+        .certificate = certificate,
+        .certificates = e->certificates,
         .health = e->health,
         .board = e->board,
         .config_path = engine_snapshot(e)->source,

@@ -84,6 +84,8 @@ static void report(const struct comparison *c, const struct option *o, const cha
     c->differs(c->user, path, before, after);
 }
 
+static size_t compare_items(const struct comparison *c, const struct option *o, const char *prefix);
+
 /* The options of one block; blocks within it lie at most one deeper. */
 static size_t compare_block(const struct comparison *c, enum scope scope, const char *prefix)
 {
@@ -91,6 +93,8 @@ static size_t compare_block(const struct comparison *c, enum scope scope, const 
     const struct option *options = scope_options(scope, &count);
     for (size_t i = 0; i < count; i++) {
         const struct option *o = &options[i];
+        if (o->type == TYPE_BLOCKS && *prefix)
+            found += compare_items(c, o, prefix);
         if (o->type == TYPE_BLOCK || o->type == TYPE_BLOCKS || same(c, o))
             continue;
         found++;
@@ -99,12 +103,57 @@ static size_t compare_block(const struct comparison *c, enum scope scope, const 
     return found;
 }
 
+static size_t items_of(const struct option *o, const void *owner, const uint8_t **ret_items)
+{
+    *ret_items = *(const uint8_t *const *)((const uint8_t *)owner + o->offset);
+    return *(const size_t *)((const uint8_t *)owner + o->count_offset);
+}
+
+/* A list of blocks within a block (certificates): their order says something. */
+static size_t compare_items(const struct comparison *c, const struct option *o, const char *prefix)
+{
+    const uint8_t *a, *b;
+    size_t bytes = scope_info(o->child)->owner_bytes, found = 0;
+    size_t a_count = items_of(o, c->owner_a, &a), b_count = items_of(o, c->owner_b, &b);
+    char path[48], before[24], after[24];
+    for (size_t i = 0; i < MIN(a_count, b_count); i++) {
+        struct comparison item = *c;
+        item.owner_a = a + i * bytes;
+        item.owner_b = b + i * bytes;
+        (void)snprintf(path, sizeof(path), "%s.%s[%zu]", prefix, o->name, i);
+        found += compare_block(&item, o->child, path);
+    }
+    if (a_count == b_count)
+        return found;
+    (void)snprintf(path, sizeof(path), "%s.%s", prefix, o->name);
+    (void)snprintf(before, sizeof(before), "%zu", a_count);
+    (void)snprintf(after, sizeof(after), "%zu", b_count);
+    c->differs(c->user, path, before, after);
+    return found + 1;
+}
+
+/* A block that may stand without anything in it: that it is there is all it says. */
+static size_t compare_tls(const struct comparison *c, enum scope scope)
+{
+    bool a = false, b = false;
+    if (scope == SCOPE_LISTENER) {
+        a = ((const struct listener_conf *)c->owner_a)->tls.enabled;
+        b = ((const struct listener_conf *)c->owner_b)->tls.enabled;
+    } else if (scope == SCOPE_POOL) {
+        a = ((const struct pool_conf *)c->owner_a)->tls.enabled;
+        b = ((const struct pool_conf *)c->owner_b)->tls.enabled;
+    }
+    if (a != b)
+        c->differs(c->user, "tls", a ? "on" : "off", b ? "on" : "off");
+    return a != b;
+}
+
 size_t config_compare(enum scope scope, const struct snapshot *a, const void *owner_a,
                       const struct snapshot *b, const void *owner_b, config_differs_fn *differs,
                       void *user)
 {
     struct comparison c = {a, b, owner_a, owner_b, differs, user};
-    size_t count, found = compare_block(&c, scope, "");
+    size_t count, found = compare_block(&c, scope, "") + compare_tls(&c, scope);
     const struct option *options = scope_options(scope, &count);
     for (size_t i = 0; i < count; i++) {
         if (options[i].type == TYPE_BLOCK && scope != SCOPE_ROOT)

@@ -3,8 +3,8 @@
 
 /*
  * What differs between two blocks of the same kind, option by option of the table. Blocks within
- * (timeouts, limits, health) are compared too, lists of blocks (routes, pools, backends) are not:
- * who has two of those knows which belong together.
+ * (timeouts, limits, health, tls with its certificates) are compared too, lists of blocks (routes,
+ * pools, backends) are not: who has two of those knows which belong together.
  *
  * Thread rule: any thread; pure.
  */

@@ -8,9 +8,16 @@
 
 #include "base/check.h"
 #include "codec/arrival.h"
+#include "codec/tls.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
+#include "forward/tls_stream.h"
 #include "io/layer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_TICKETS 64u
 
 struct heading {
     struct layered layered;
@@ -122,34 +129,65 @@ static const struct stream_ops below_ops = {
     .failed = on_failed,
 };
 
+/* ---- TLS sessions to resume ---- */
+
+static bool make_chunk(struct dialer *d, uint32_t chunk)
+{
+    if (chunk >= d->ticket_chunks) {
+        uint32_t count = MAX(chunk + 1, 2 * d->ticket_chunks);
+        struct tls_resumption **larger = realloc(d->tickets, count * sizeof(*larger));
+        if (!larger)
+            return false;
+        memset(&larger[d->ticket_chunks], 0, (count - d->ticket_chunks) * sizeof(*larger));
+        d->tickets = larger;
+        d->ticket_chunks = count;
+    }
+    d->tickets[chunk] = calloc(CHUNK_TICKETS, sizeof(struct tls_resumption));
+    return d->tickets[chunk] != NULL;
+}
+
+/* Without memory there is none, and every handshake is a full one. */
+static struct tls_resumption *ticket_of(struct dialer *d, uint32_t id)
+{
+    uint32_t chunk = id / CHUNK_TICKETS;
+    bool there = chunk < d->ticket_chunks && d->tickets[chunk];
+    return there || make_chunk(d, chunk) ? &d->tickets[chunk][id % CHUNK_TICKETS] : NULL;
+}
+
 /* ---- dialing ---- */
 
-void dialer_init(struct dialer *d, struct loop *loop)
+void dialer_init(struct dialer *d, struct loop *loop, struct tls_worker *tls)
 {
-    d->loop = loop;
+    *d = (struct dialer){.loop = loop, .tls = tls};
     slab_init(&d->headers, sizeof(struct heading), 8, 0);
 }
 
 void dialer_fini(struct dialer *d)
 {
+    for (uint32_t i = 0; i < d->ticket_chunks; i++) {
+        for (uint32_t k = 0; d->tickets[i] && k < CHUNK_TICKETS; k++)
+            tls_resumption_clear(&d->tickets[i][k]);
+        free(d->tickets[i]);
+    }
+    free(d->tickets);
     slab_fini(&d->headers);
 }
 
 static_assert((int)PROXY_V1 == 1 && (int)PROXY_V2 == 2, "as in the protocol");
 
-static bool write_header(struct heading *h, const struct dial *what)
+/* The PROXY header, or n == 0 without a buffer. */
+static struct slice write_header(struct dialer *d, const struct dial *what)
 {
     struct proxy_header local = {.local = true};
     struct proxy_header header = what->client ? *what->client : local;
-    struct buf *b = buf_get(h->dialer->loop, PROXY_WRITE_MAX);
+    struct buf *b = buf_get(d->loop, PROXY_WRITE_MAX);
     if (!b)
-        return false;
+        return (struct slice){0};
     header.version = (uint8_t)what->conf->proxy_protocol;
     struct writer w = writer_of(b->data, b->size);
     proxy_write(&w, &header);
     CHECK(w_ok(&w));
-    h->header = (struct slice){b->data, (uint32_t)w_len(&w), b};
-    return true;
+    return (struct slice){b->data, (uint32_t)w_len(&w), b};
 }
 
 static struct stream *connect_with_header(struct dialer *d, const struct dial *what,
@@ -159,8 +197,9 @@ static struct stream *connect_with_header(struct dialer *d, const struct dial *w
     if (!h)
         return NULL;
     h->dialer = d;
+    h->header = write_header(d, what);
     struct stream *below =
-        write_header(h, what) ? stream_connect(d->loop, what->to, &below_ops, h) : NULL;
+        h->header.n > 0 ? stream_connect(d->loop, what->to, &below_ops, h) : NULL;
     if (!below) {
         heading_free(h);
         return NULL;
@@ -169,9 +208,40 @@ static struct stream *connect_with_header(struct dialer *d, const struct dial *w
     return &h->layered.stream;
 }
 
+/* The name that the backend's certificate must be for. */
+static struct span name_of(const struct dial *what, char room[ADDRESS_TEXT_MAX])
+{
+    const struct address *given = &what->backend->address;
+    if (what->conf->tls.sni)
+        return span_cstr(what->conf->tls.sni);
+    if (given->kind == ADDRESS_NAME)
+        return span_cstr(given->text);
+    if (given->kind == ADDRESS_UNIX)
+        return span_str("localhost");
+    return span_of(room, address_format_ip(given, room));
+}
+
+static struct stream *connect_with_tls(struct dialer *d, const struct dial *what,
+                                       const struct stream_ops *ops, void *user)
+{
+    char room[ADDRESS_TEXT_MAX];
+    bool headed = what->conf->proxy_protocol != PROXY_NONE;
+    struct slice header = headed ? write_header(d, what) : (struct slice){0};
+    struct stream *below = NULL;
+    if (what->tls && (!headed || header.n > 0))
+        below = stream_connect(d->loop, what->to, ops, user);
+    if (below)
+        below = tls_stream_connect(d->tls, what->tls, name_of(what, room), ticket_of(d, what->id),
+                                   below, header, ops, user);
+    slice_put(&header);
+    return below;
+}
+
 struct stream *dial(struct dialer *d, const struct dial *what, const struct stream_ops *ops,
                     void *user)
 {
+    if (what->conf->tls.enabled)
+        return connect_with_tls(d, what, ops, user);
     if (what->conf->proxy_protocol == PROXY_NONE)
         return stream_connect(d->loop, what->to, ops, user);
     return connect_with_header(d, what, ops, user);
@@ -216,10 +286,25 @@ struct stream *dial_for(const struct exchange *x, struct backend *b, const struc
     if (LIKELY(conf->proxy_protocol == PROXY_NONE && !conf->tls.enabled))
         return stream_connect(x->f->loop, to, ops, user);
     struct proxy_header client = {0};
-    struct dial what = {.to = to, .conf = conf, .backend = b->conf};
+    struct dial what = {
+        .to = to,
+        .conf = conf,
+        .backend = b->conf,
+        .id = b->id,
+        .tls = pool_tls(b->pool, x->f->index),
+    };
     if (*ret_introduced) {
         client = client_of(x);
         what.client = &client;
     }
     return dial(&x->f->dialer, &what, ops, user);
+}
+
+/* A session keeps its client, so that no other can have come to the same place meanwhile. */
+bool dial_is_current(const struct forwarder *f, const struct backend *b, struct stream *s)
+{
+    const struct pool_conf *conf = pool_conf(b->pool);
+    const struct tls_session *t = tls_stream_session(s);
+    const struct tls_client *wanted = conf->tls.enabled ? pool_tls(b->pool, f->index) : NULL;
+    return (t ? t->client : NULL) == wanted && (t || !conf->tls.enabled);
 }

@@ -22,18 +22,28 @@
 #include "config/snapshot.h"
 #include "io/loop.h"
 
+struct tls_client;
+struct tls_resumption;
+struct tls_worker;
+
 struct dialer {
     struct loop *loop;
-    struct slab headers; /* connections whose PROXY header is under way */
+    struct tls_worker *tls;          /* its loop's */
+    struct slab headers;             /* connections whose PROXY header is under way */
+    struct tls_resumption **tickets; /* TLS sessions to resume: by backend id, in chunks */
+    uint32_t ticket_chunks;
 };
 
-void dialer_init(struct dialer *d, struct loop *loop);
+void dialer_init(struct dialer *d, struct loop *loop, struct tls_worker *tls);
 void dialer_fini(struct dialer *d); /* every stream it made must be closed */
 
 struct dial {
     const struct address *to; /* read during the call only */
     const struct pool_conf *conf;
     const struct backend_conf *backend;
+    uint32_t id; /* of the backend: where its TLS session is kept */
+    /* pool_tls(): with conf->tls.enabled. NULL then: nothing is dialed, and never in clear. */
+    struct tls_client *tls;
     /* The client that the PROXY header speaks of, if the pool wants one (the version is the
      * pool's); NULL: we speak for ourselves. Read during the call only. */
     const struct proxy_header *client;
@@ -45,8 +55,13 @@ struct stream *dial(struct dialer *d, const struct dial *what, const struct stre
 
 struct backend;
 struct exchange;
+struct forwarder;
 
 /* The same for an exchange. *ret_introduced: it begins with a PROXY header that speaks of the
  * exchange's client, so it must not be used for any other. */
 struct stream *dial_for(const struct exchange *x, struct backend *b, const struct stream_ops *ops,
                         void *user, bool *ret_introduced);
+
+/* Whether a connection of dial_for was made as the pool asks now: after a reload it may ask for
+ * TLS, for none, or for another CA. On the worker. */
+bool dial_is_current(const struct forwarder *f, const struct backend *b, struct stream *s);

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 struct pool;
+struct tls_server; /* codec/tls.h */
 struct front_use;
 struct front_stay;
 
@@ -45,11 +46,17 @@ struct front_use {
 struct front_conf {
     const struct snapshot *snapshot;
     const struct listener_conf *conf;
-    struct pool *const *pools;   /* by index of the snapshot */
-    struct h1_limits limits;     /* of the requests here */
-    struct front_use *uses;      /* by worker */
-    const struct board_key *key; /* the front's; of its counters */
+    struct pool *const *pools;         /* by index of the snapshot */
+    struct h1_limits limits;           /* of the requests here */
+    struct front_use *uses;            /* by worker */
+    _Atomic(struct tls_server *) *tls; /* by worker, replaced when files change; NULL: no TLS */
+    const struct board_key *key;       /* the front's; of its counters */
+    bool rules;                        /* it may answer requests itself: route/rules.h */
+    char hsts[40];                     /* Strict-Transport-Security's value, or "" */
 };
+
+/* The parts of a front_conf that are made of its listener's configuration. */
+void front_conf_derive(struct front_conf *c);
 
 /* Clients of one worker that are left of a front being removed. That worker only. */
 struct front_stay {
@@ -72,6 +79,13 @@ struct front {
 static inline const struct front_conf *front_conf(const struct front *f)
 {
     return atomic_load_explicit(&f->conf, memory_order_acquire);
+}
+
+/* How TLS is answered there now, NULL where none is spoken. Valid until the caller's turn of its
+ * loop ends: what needs it longer takes a reference of its own. On that worker. */
+static inline struct tls_server *front_conf_tls(const struct front_conf *c, uint32_t worker)
+{
+    return c->tls ? atomic_load_explicit(&c->tls[worker], memory_order_acquire) : NULL;
 }
 
 static inline bool front_leaving(const struct front *f)

@@ -209,11 +209,10 @@ static void client_bulk(struct side *s, bool on)
 }
 
 /* TCP has no words for an error: the connection just ends. */
-static bool client_answer(struct side *s, enum reason why, uint16_t *ret_status)
+static bool client_answer(struct side *s, const struct reply *r)
 {
     (void)s;
-    (void)why;
-    *ret_status = 0;
+    (void)r;
     return true;
 }
 
@@ -300,7 +299,7 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
 bool client_tcp_take(struct client *from, struct slice first)
 {
     struct forwarder *f = from->f;
-    struct slice kept = first.n > 0 ? slice_keep(f->loop, first) : first;
+    struct slice kept = first.n > 0 ? slice_keep(f->loop, first) : (struct slice){0};
     struct client_tcp *c = kept.n == first.n ? client_make(f, from->front, from->stream) : NULL;
     if (!c) {
         slice_put(&kept);

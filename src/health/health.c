@@ -14,7 +14,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "config/compare.h"
+#include "forward/tls_stream.h"
 #include "health/health_priv.h"
 
 #include <stdio.h>
@@ -92,7 +92,13 @@ static void begin(struct target *t)
     t->started_ms = health_now_ms(h);
     t->started_ns = loop_now(h->loop);
     const struct backend *b = t->backend;
-    struct dial what = {.to = to, .conf = pool_conf(b->pool), .backend = b->conf};
+    struct dial what = {
+        .to = to,
+        .conf = pool_conf(b->pool),
+        .backend = b->conf,
+        .id = b->id,
+        .tls = pool_tls(b->pool, POOL_TLS_CONTROL),
+    };
     int rc = to ? probe_begin(&t->probe, &what) : -(int)REASON_unresolved;
     if (rc == 0) {
         h->running++;
@@ -153,10 +159,10 @@ static void on_probe_done(struct probe *p, enum reason result)
 static void set_checks(struct target *t)
 {
     const struct backend *b = t->backend;
-    const struct health_conf *conf = &pool_conf(b->pool)->health;
-    t->verdict.rise = MAX(conf->rise, 1u);
-    t->verdict.fall = MAX(conf->fall, 1u);
-    probe_init(&t->probe, &t->health->dialer, conf, b->conf, on_probe_done);
+    const struct pool_conf *pool = pool_conf(b->pool);
+    t->verdict.rise = MAX(pool->health.rise, 1u);
+    t->verdict.fall = MAX(pool->health.fall, 1u);
+    probe_init(&t->probe, &t->health->dialer, pool, b->conf, on_probe_done);
 }
 
 static struct target *target_new(struct health *h, struct backend *b)
@@ -270,9 +276,10 @@ bool health_forget(struct health *h, struct backend *b)
 
 static void checks_changed(struct target *t)
 {
-    const struct health_conf *conf = &pool_conf(t->backend->pool)->health;
-    if (health_conf_equal(conf, t->probe.conf)) {
-        t->probe.conf = conf;
+    const struct pool_conf *pool = pool_conf(t->backend->pool);
+    if (probe_same(&t->probe, pool)) {
+        t->probe.pool = pool;
+        t->probe.conf = &pool->health;
         return;
     }
     probe_stop(t);
@@ -302,6 +309,7 @@ static void health_free(struct health *h)
     list_each_safe(t, &h->targets, link)
         target_free(t);
     dialer_fini(&h->dialer);
+    tls_worker_free(&h->tls);
     free(h);
 }
 
@@ -312,13 +320,17 @@ int health_start(struct loop *loop, struct pool *const *pools, size_t pool_count
     if (!h)
         return -(int)REASON_overload;
     h->loop = loop;
-    dialer_init(&h->dialer, loop);
+    int rc = tls_worker_new(loop, &h->tls);
+    if (rc < 0) {
+        free(h);
+        return rc;
+    }
+    dialer_init(&h->dialer, loop, h->tls);
     h->changed = changed;
     h->user = user;
     h->rng = rng_seed(seed);
     list_init(&h->waiting);
     list_init(&h->targets);
-    int rc = 0;
     for (size_t i = 0; i < pool_count && rc == 0; i++)
         rc = add_pool(h, pools[i], FIRST_PROBE_MS_MAX);
     if (rc < 0) {

@@ -56,13 +56,14 @@ struct health {
 
     /* control thread only */
     struct rng rng;
-    struct list targets;  /* one per backend */
-    uint32_t running;     /* probes under way */
-    struct list waiting;  /* targets */
-    bool starved;         /* our own lack of descriptors has been logged */
-    struct dialer dialer; /* of probes */
-    struct names *names;  /* names.c; NULL until a backend has a name */
-    bool stopped;         /* freed when no report is on its way any more */
+    struct list targets;    /* one per backend */
+    uint32_t running;       /* probes under way */
+    struct list waiting;    /* targets */
+    bool starved;           /* our own lack of descriptors has been logged */
+    struct tls_worker *tls; /* of this loop */
+    struct dialer dialer;   /* of probes */
+    struct names *names;    /* names.c; NULL until a backend has a name */
+    bool stopped;           /* freed when no report is on its way any more */
 };
 
 /* Now, on the control loop. */

@@ -38,6 +38,7 @@
 #include <stdint.h>
 
 struct view;
+struct tls_client; /* codec/tls.h */
 struct least;
 struct queue;  /* forward/queue.h */
 struct target; /* health/ */
@@ -80,6 +81,14 @@ struct backend {
     struct target *health; /* health/'s, set before it is first picked */
 };
 
+/* How TLS is spoken to the backends of a pool. Immutable; made and freed by app/certificates.h. */
+struct pool_tls {
+    uint32_t workers;
+    struct tls_client *clients[]; /* by worker, then one of the control thread */
+};
+
+#define POOL_TLS_CONTROL UINT32_MAX /* in a worker's place: the control thread, for probes */
+
 struct pool {
     /* set at creation */
     struct backend *backends; /* room for BACKENDS_MAX; slots in use below backend_count */
@@ -90,6 +99,7 @@ struct pool {
     _Atomic(struct view *) view;
     _Atomic(const struct pool_conf *) conf; /* pool_conf() */
     _Atomic uint32_t max_connections;       /* conf's, at hand for picking */
+    _Atomic(const struct pool_tls *) tls;   /* pool_tls(); not freed by pool_free */
     _Atomic bool locked;                    /* in_flight moves under the lock of `least` */
     _Atomic uint32_t backend_count;         /* slots ever used */
     _Atomic(struct least *) least;          /* since least_connections was first asked for */
@@ -128,6 +138,18 @@ void pool_free(struct pool **pool);
 static inline const struct pool_conf *pool_conf(const struct pool *pool)
 {
     return atomic_load_explicit(&pool->conf, memory_order_acquire);
+}
+
+/* What connections of this worker (or POOL_TLS_CONTROL) to its backends are made with, while its
+ * conf has tls.enabled. Valid to the end of the turn: what needs it longer takes a reference. NULL
+ * only where TLS has just been switched on or off: then no connection may be made, in clear least
+ * of all. On that worker. */
+static inline struct tls_client *pool_tls(const struct pool *pool, uint32_t worker)
+{
+    const struct pool_tls *t = atomic_load_explicit(&pool->tls, memory_order_acquire);
+    if (!t)
+        return NULL;
+    return t->clients[worker == POOL_TLS_CONTROL ? t->workers : worker];
 }
 
 static inline uint32_t pool_backend_count(const struct pool *pool)

@@ -284,6 +284,37 @@ static void connections_of_listeners(void **state)
     end(&f);
 }
 
+static void handshakes_of_listeners(void **state)
+{
+    (void)state;
+    struct fixture f = begin();
+    struct board_key web = board_key(3), other = board_key(4);
+    account_handshake(f.a, &web, true, false);
+    account_handshake(f.b, &web, true, false);
+    account_handshake(f.b, &web, false, true);
+    account_handshake_failed(f.a, &web, REASON_tls_alert);
+    account_handshake_failed(f.b, &web, REASON_overload);
+    struct board_handshakes h = {0};
+    board_tls(f.board, web, &h);
+    assert_int_equal(h.done[board_handshake(true, false)], 2);
+    assert_int_equal(h.done[board_handshake(false, true)], 1);
+    assert_int_equal(h.done[board_handshake(true, true)], 0);
+    for (size_t i = 0; i < BOARD_HANDSHAKE_REASONS; i++) {
+        enum reason why = board_handshake_reason(i);
+        bool expected = why == REASON_tls_alert || why == REASON_tls_handshake_failed;
+        assert_int_equal(h.failed[i], expected);
+    }
+    struct board_handshakes none = {0}, his = {0};
+    board_tls(f.board, other, &his);
+    assert_memory_equal(&his, &none, sizeof(none));
+    web = board_key(web.number); /* reborn */
+    account_connection(f.a, &web);
+    account_connection(f.b, &web);
+    board_tls(f.board, web, &his);
+    assert_memory_equal(&his, &none, sizeof(none));
+    end(&f);
+}
+
 enum { ROUNDS = 100000, NUMBERS = 50 };
 
 static void *work(void *arg)
@@ -332,6 +363,7 @@ int main(void)
         cmocka_unit_test(codes_are_bounded),
         cmocka_unit_test(what_has_no_room_is_counted),
         cmocka_unit_test(connections_of_listeners),
+        cmocka_unit_test(handshakes_of_listeners),
         cmocka_unit_test(readers_need_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -283,6 +283,88 @@ static void test_saving_gives_no_rights(void **state)
     assert_text(r->path, r->text);
 }
 
+#define TLS_CONFIG                                                                                    \
+    "log: {file: %s/event.log}\n"                                                                     \
+    "listeners: [{name: web, listen: '127.0.0.1:0', pool: p, tls: {certificates: [{cert: %s/a}]}}]\n" \
+    "pools: [{name: p, tls: {ca: %s/ca}, backends: ['127.0.0.1:1']}]\n"
+
+static int ask_tls(struct rig *r, enum wire_type type, const char *path)
+{
+    begin(r, type, 0);
+    assert_true(wire_put(&r->m, path));
+    return ask(r);
+}
+
+static uint64_t look(struct rig *r, const char *path)
+{
+    assert_int_equal(ask_tls(r, WIRE_TLS_LOOK, path), 0);
+    return (uint64_t)r->head.flag << 32 | r->head.arg;
+}
+
+static void run_tls_config(struct rig *r)
+{
+    snprintf(r->text, sizeof(r->text), TLS_CONFIG, r->directory, r->directory, r->directory);
+    write_text(r->path, r->text);
+    claims_unref(&r->engine->runs);
+    r->engine->runs = claims_of_text(r->path, span_cstr(r->text), &r->s.origin.overrides);
+    assert_non_null(r->engine->runs);
+}
+
+/* Keys are read for who runs the configuration that names them, and nothing else is. */
+static void test_keys(void **state)
+{
+    struct rig *r = *state;
+    size_t len = 0;
+    assert_true(ask_tls(r, WIRE_TLS_FILE, path_of(r, "a")) < 0);
+    run_tls_config(r);
+    assert_true(ask_tls(r, WIRE_TLS_FILE, path_of(r, "a")) < 0); /* there is none */
+    assert_int_equal(look(r, path_of(r, "a")), 0);
+    uint64_t none = look(r, NULL);
+    write_text(path_of(r, "a"), "secret");
+    uint64_t stamp = look(r, path_of(r, "a"));
+    assert_true(stamp != 0 && look(r, NULL) != none);
+    assert_int_equal(ask_tls(r, WIRE_TLS_FILE, path_of(r, "a")), 0);
+    assert_int_equal(r->m.fd_count, 1);
+    assert_true(((uint64_t)r->head.flag << 32 | r->head.arg) == stamp);
+    char *got = wire_file_read(r->m.fds[0], &len);
+    channel_close_fds(&r->m, 0);
+    assert_string_equal(got, "secret");
+    free(got);
+    assert_true(ask_tls(r, WIRE_TLS_FILE, "/etc/passwd") < 0);
+    assert_true(ask_tls(r, WIRE_TLS_LOOK, "/etc/passwd") < 0);
+    assert_true(ask_tls(r, WIRE_TLS_FILE, path_of(r, "event.log")) < 0);
+    assert_true(ask_file(r, path_of(r, "a")) < 0); /* nor is a key a log */
+    unlink(path_of(r, "a"));
+    assert_int_equal(mkfifo(path_of(r, "a"), 0600), 0);
+    assert_true(ask_tls(r, WIRE_TLS_FILE, path_of(r, "a")) < 0); /* without waiting */
+    unlink(path_of(r, "a"));
+}
+
+/* Who may write pools must not name files to be read as keys. */
+static void test_saving_names_no_keys(void **state)
+{
+    struct rig *r = *state;
+    char text[1200];
+    run_tls_config(r);
+    static const char *const swaps[][2] = {
+        {"/ca}", "/xx}"},
+        {"/ca}", "/ca, cert: /etc/shadow}"},
+        {"/a}]", "/b}]"},
+        {"/a}]", "/a, key: /etc/shadow}]"},
+        {"tls: {certificates", "xtls: {certificates"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(swaps); i++) {
+        const char *at = strstr(r->text, swaps[i][0]);
+        assert_non_null(at);
+        snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - r->text), r->text, swaps[i][1],
+                 at + strlen(swaps[i][0]));
+        assert_true(ask_save(r, text) < 0);
+    }
+    snprintf(text, sizeof(text), "%s", r->text);
+    strstr(text, ":1'")[1] = '2';
+    assert_int_equal(ask_save(r, text), 0);
+}
+
 /* After the supervisor has become another program, it knows nothing of those that drain. */
 static void test_an_engine_of_before_gets_nothing(void **state)
 {
@@ -346,7 +428,7 @@ static void test_nonsense(void **state)
 static void test_half_questions(void **state)
 {
     struct rig *r = *state;
-    static const enum wire_type types[] = {WIRE_BIND, WIRE_FILE, WIRE_SAVE};
+    static const enum wire_type types[] = {WIRE_BIND, WIRE_FILE, WIRE_SAVE, WIRE_TLS_FILE};
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         begin(r, types[i], 2);
         assert_true(ask(r) < 0);
@@ -370,6 +452,8 @@ int main(void)
         CASE(test_a_broken_configuration_claims_nothing),
         CASE(test_saving),
         CASE(test_saving_gives_no_rights),
+        CASE(test_keys),
+        CASE(test_saving_names_no_keys),
         CASE(test_an_engine_of_before_gets_nothing),
         CASE(test_the_admin_socket),
         CASE(test_nonsense),

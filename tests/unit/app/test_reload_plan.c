@@ -85,6 +85,37 @@ static void check(const char *from, const char *to, const char *expected)
     free(text);
 }
 
+#define TLS "name: web, tls: {certificates: [{cert: a.pem}, {cert: b.pem, key: b.key}]}"
+#define TLS_BASE(tls)                                                          \
+    "listeners:\n  - {" tls ", listen: \"127.0.0.1:80\", pool: app}\npools:\n" \
+    "  - {name: app, backends: [{name: B1, address: \"127.0.0.1:1\"}]}\n"
+
+static void check_tls(const char *now, const char *next, const char *expected)
+{
+    char *plan = plan_of(now, next);
+    assert_string_equal(plan, expected);
+    free(plan);
+}
+
+/* Lists within blocks, and blocks that only stand there, are seen too. */
+static void test_tls(void **state)
+{
+    (void)state;
+    check_tls(TLS_BASE(TLS), TLS_BASE(TLS), "");
+    check_tls(
+        TLS_BASE(TLS),
+        TLS_BASE("name: web, tls: {certificates: [{cert: a.pem}, {cert: b.pem, key: c.key}]}"),
+        "listener web changed: tls.certificates[1].key b.key → c.key (12 connections stay)\n");
+    check_tls(TLS_BASE(TLS), TLS_BASE("name: web, tls: {certificates: [{cert: a.pem}]}"),
+              "listener web changed: tls.certificates 2 → 1 (12 connections stay)\n");
+    check_tls(TLS_BASE("name: web"), TLS_BASE("name: web, tls: {certificates: [{cert: a.pem}]}"),
+              "listener web changed: tls off → on; tls.certificates 0 → 1 (12 connections stay)\n");
+    check("{name: api,", "{name: api, tls: {},",
+          "pool api changed: tls off → on (1 exchange goes on)\n");
+    check("{name: api,", "{name: api, tls: {verify: false},",
+          "pool api changed: tls off → on; tls.verify true → false (1 exchange goes on)\n");
+}
+
 static void test_nothing(void **state)
 {
     (void)state;
@@ -208,10 +239,11 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing), cmocka_unit_test(test_listeners),
-        cmocka_unit_test(test_routes),  cmocka_unit_test(test_backends),
-        cmocka_unit_test(test_pools),   cmocka_unit_test(test_the_rest),
-        cmocka_unit_test(test_secret),  cmocka_unit_test(test_many),
+        cmocka_unit_test(test_tls),       cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_listeners), cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_backends),  cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_the_rest),  cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
