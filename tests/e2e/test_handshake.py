@@ -166,6 +166,7 @@ def test_who_does_not_trust_us(listener):
     here.expect(tls_alert=1)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_versions_too_old(listener):
     here = listener()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
