@@ -44,9 +44,9 @@
 #define BACKEND_WEIGHT_MAX    256    /* bounds weighted schedules: config error */
 #define CERTIFICATES_MAX      1024   /* per listener; each is parsed at a reload: config error */
 #define TLS_FILE_BYTES_MAX    (4 << 20) /* certificates, keys, CA bundles: cannot be read */
-#define H2_STREAMS_MAX        1000   /* at a time on one connection: config error */
-#define MATCH_VALUES_MAX      64     /* methods, headers or hosts in one match: config error */
-#define WORKERS_MAX           256    /* per-worker counters are summed on each read: config error */
+#define H2_STREAMS_MAX        1000      /* at a time on one connection: config error */
+#define MATCH_VALUES_MAX      64        /* methods, headers or hosts in one match: config error */
+#define WORKERS_MAX           256 /* per-worker counters are summed on each read: config error */
 #define CONFIG_FILE_BYTES_MAX (64 * 1024 * 1024) /* 100,000 backends, roomy: config error */
 #define CONFIG_DEPTH_MAX      32      /* nesting; bounds the readers' stack: config error */
 #define CONFIG_NODES_MAX      2000000 /* keys and values, bounds memory: config error */
@@ -82,10 +82,11 @@
 #define SCHEDULE_MAX (1u << 20) /* places of a round-robin schedule: larger weights are scaled */
 
 /* TLS. */
-#define TLS_CHAIN_DEPTH_MAX 8     /* certificates above the peer's: tls_client_certificate */
-#define TLS_CHAIN_BYTES_MAX 65536 /* of a peer's chain: tls_handshake_failed, backend_tls_failed \
-                                   */
-#define TLS_MESSAGES_MAX 1024     /* tickets, key updates after a handshake: tls_handshake_failed */
+#define TLS_CHAIN_DEPTH_MAX 8 /* certificates above the peer's: tls_client_certificate */
+#define TLS_CHAIN_BYTES_MAX                                                                  \
+    65536                     /* of a peer's chain: tls_handshake_failed, backend_tls_failed \
+                               */
+#define TLS_MESSAGES_MAX 1024 /* tickets, key updates after a handshake: tls_handshake_failed */
 
 /* Logs. */
 #define LOG_LINE_MAX      2048         /* event line with its newline; cut with "..." */

@@ -283,9 +283,10 @@ static void test_saving_gives_no_rights(void **state)
     assert_text(r->path, r->text);
 }
 
-#define TLS_CONFIG                                                                                    \
-    "log: {file: %s/event.log}\n"                                                                     \
-    "listeners: [{name: web, listen: '127.0.0.1:0', pool: p, tls: {certificates: [{cert: %s/a}]}}]\n" \
+#define TLS_CONFIG                                              \
+    "log: {file: %s/event.log}\n"                               \
+    "listeners: [{name: web, listen: '127.0.0.1:0', pool: p,\n" \
+    "  tls: {certificates: [{cert: %s/a}]}}]\n"                 \
     "pools: [{name: p, tls: {ca: %s/ca}, backends: ['127.0.0.1:1']}]\n"
 
 static int ask_tls(struct rig *r, enum wire_type type, const char *path)
