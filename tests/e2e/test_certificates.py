@@ -576,3 +576,14 @@ def test_what_backends_are_trusted_by(start, work, ca, backend):
     assert status(poise.port)[0] == 502
     os.kill(poise.engine_pid, signal.SIGKILL)
     poise.wait_for(r"engine serves again engine=(\d+)")
+
+
+def test_a_pool_that_changes_to_tls_uses_no_connection_in_clear(start):
+    (server,) = start.servers(1)
+    poise = start.poise(config(pool([server])))
+    assert status(poise.port)[0] == 200  # its connection is kept
+    rewrite(poise, config(pool([server], tls={"verify": False})))
+    for _ in range(5):
+        assert status(poise.port) == (502, "backend_tls_failed")
+    rewrite(poise, config(pool([server])))
+    assert status(poise.port)[0] == 200
