@@ -8,6 +8,11 @@ are ports of 127.0.0.1 or addresses. Options, the same for all:
   balance   one of Poise's policies; each has its like, see the tables below
   log       None, or a form of access log that the contender knows (LOGS)
   tcp       False leaves TCP out
+  cert      a file with a certificate and its key: HTTPS besides (`https_port`, with HTTP/2 by ALPN) and
+            HTTP/2 in clear (`h2_port`)
+  backends_h2  the backends are spoken to over HTTP/2
+
+What a contender turns out not to do has no port.
 """
 
 import json
@@ -25,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "lib"))
 
 from memory import children, pss_bytes  # noqa: E402
+from probes import speaks_h2, speaks_http, speaks_tls  # noqa: E402
 from programs import Held, wait_until  # noqa: E402
 
 
@@ -58,12 +64,13 @@ class Contender:
     """A proxy as a child process on the CPUs given. `variant` tells two of the same kind apart."""
 
     name = None
-    http_port = tcp_port = None
+    http_port = tcp_port = https_port = h2_port = https_h2_port = None
     LOGS = ()
 
     def __init__(
         self, backends, directory, cpus, variant="",
         workers=1, balance="round_robin", log=None, tcp=True, start=True,
+        cert=None, backends_h2=False,
     ):  # fmt: skip
         self.label = self.name + variant
         self.directory = Path(directory) / self.label
@@ -71,8 +78,11 @@ class Contender:
         self.addresses = [b if isinstance(b, str) else f"127.0.0.1:{b}" for b in backends]
         self.cpus = {cpus} if isinstance(cpus, int) else set(cpus)
         self.workers, self.balance, self.log, self.tcp = workers, balance, log, tcp
+        self.cert, self.backends_h2 = cert, backends_h2
         self.held = []
         self.process = None
+        if cert:
+            self.https_port, self.h2_port = self.hold(), self.hold()
         self.configure()
         if start:
             self.start()
@@ -101,8 +111,18 @@ class Contender:
             )
 
     def ready(self):
-        for port in filter(None, (self.http_port, self.tcp_port)):
+        for port in filter(None, (self.http_port, self.tcp_port, self.https_port, self.h2_port)):
             wait_until(lambda p=port: answers(p) or self.gone(), f"{self.label} listens", 30)
+        self.probe()
+
+    def probe(self):
+        """Leaves only the ports whose protocol is spoken."""
+        if self.backends_h2 and not speaks_http(self.http_port):
+            self.http_port = None
+        if self.cert:
+            self.https_h2_port = self.https_port if speaks_tls(self.https_port, "h2") else None
+            self.https_port = self.https_port if speaks_tls(self.https_port, "http/1.1") else None
+            self.h2_port = self.h2_port if speaks_h2(self.h2_port) else None
 
     def gone(self):
         if self.process.poll() is not None:
@@ -165,6 +185,13 @@ class Poise(Contender):
             ],
             "pools": [{"name": k, "protocol": k} | options for k in ports],
         }
+        if self.backends_h2:
+            config["pools"][0]["protocol"] = "http2"
+        if self.cert:
+            tls = {"certificates": [{"cert": str(self.cert)}]}
+            for name, port, more in (("https", self.https_port, {"tls": tls}), ("h2", self.h2_port, {})):
+                listener = {"name": name, "listen": f"127.0.0.1:{port}", "pool": "http", "http2": True}
+                config["listeners"].append(listener | more)
         if self.log:
             config["access_log"] = {"file": str(self.directory / "access.log"), "format": self.log}
         self.path = self.directory / "poise.yaml"
@@ -222,6 +249,16 @@ class Nginx(Contender):
     server {{ listen 127.0.0.1:{self.tcp_port} backlog=65535; proxy_pass app; }}
 }}"""
         d = self.directory
+        version = 2 if self.backends_h2 else 1.1
+        location = f"""location / {{
+            proxy_pass http://app;
+            proxy_http_version {version};
+            proxy_max_temp_file_size 0;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}"""
         log = {
             None: "off",
             "plain": f"{d}/access.log combined",
@@ -249,20 +286,29 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{self.http_port} backlog=65535;
-        location / {{
-            proxy_pass http://app;
-            proxy_http_version 1.1;
-            proxy_max_temp_file_size 0;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-        }}
+        {location}
     }}
+    {self.secure(location)}
 }}
 {tcp}
 """
         )
+
+    def secure(self, location):
+        if not self.cert:
+            return ""
+        old = tuple(map(int, self.version().split("."))) < (1, 25, 1)
+        flag, line = (" http2", "") if old else ("", "http2 on;")
+        return f"""server {{
+        listen 127.0.0.1:{self.https_port} ssl{flag} backlog=65535; {line}
+        ssl_certificate {self.cert}; ssl_certificate_key {self.cert};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        {location}
+    }}
+    server {{
+        listen 127.0.0.1:{self.h2_port}{flag} backlog=65535; {line}
+        {location}
+    }}"""
 
     def command(self):
         d = self.directory
@@ -301,7 +347,13 @@ class Haproxy(Contender):
         balance = HAPROXY_BALANCE[self.balance]
         if len(self.addresses) > ROUND_ROBIN_MAX:
             balance = balance.replace(" roundrobin", " static-rr")
-        servers = "\n".join(f"    server b{i} {a}" for i, a in enumerate(self.addresses))
+        proto = " proto h2" if self.backends_h2 else ""
+        servers = "\n".join(f"    server b{i} {a}{proto}" for i, a in enumerate(self.addresses))
+        secure = ""
+        if self.cert:
+            tls = f"ssl crt {self.cert} ssl-min-ver TLSv1.2 alpn h2,http/1.1"
+            secure = f"""bind 127.0.0.1:{self.https_port} backlog 65535 {tls}
+    bind 127.0.0.1:{self.h2_port} backlog 65535 proto h2"""
         tcp = ""
         if self.tcp:
             self.tcp_port = self.hold()
@@ -332,8 +384,9 @@ frontend http_in
     {"option httplog" if self.log else ""}
     option http-keep-alive
     option forwardfor
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {"%[ssl_fc,iif(https,http)]" if self.cert else "http"}
     bind 127.0.0.1:{self.http_port} backlog 65535
+    {secure}
     default_backend http
 backend http
     mode http

@@ -5,8 +5,9 @@
  * answers each with one JSON object on a line:
  *
  *   load [BACKENDS] [spread]
- *       first prints {"backends":[PORT,...]}, with `spread` also "spread":PORT, on which every
- *       loopback address 127.x.y.z answers: as many backends as one likes.
+ *       first prints {"backends":[PORT,...],"h2_backends":[PORT,...]}: the same backends over
+ *       HTTP/1 and over HTTP/2 in clear. With `spread` also "spread":PORT, on which every loopback
+ *       address 127.x.y.z answers: as many backends as one likes.
  *
  *   run PORT KEEP CONNECTIONS BODY REQUESTS WARM_MS MEASURE_MS [OPTION=N...] [PID...]
  *       GETs to 127.0.0.1:PORT; KEEP is keep or close; every answer has a body of BODY bytes. Ends
@@ -17,12 +18,16 @@
  *           depth=N     so many requests are sent at once on a connection
  *           sources=N   clients come from N loopback addresses
  *           rate=N      an open loop: N requests a second, on a fixed schedule
+ *           tls=1       over TLS 1.3 (X25519, AES-128-GCM); the certificate may be any
+ *           resume=1    every handshake resumes an earlier one by its ticket; otherwise none does
+ *           streams=N   over HTTP/2: so many requests at a time on each connection; with TLS by
+ *                       ALPN, in clear by prior knowledge. Without browser, upload and depth
  *       Prints {"requests":,"errors":,"why":,"ns":,"cpu_ns":,"self_ns":,"ticks":[user,system],
  *       "tasks":[[name,ns],...],"backends":[...]}: "backends" has the requests that each saw; an
  *       open loop adds "latency" and "late" (of the sends) with quantiles in nanoseconds.
  *
- *   open PORT COUNT      opens connections, one request on each, and leaves them idle
- *   shut                 closes those
+ *   open PORT COUNT [tls=1]     opens connections, one request on each, and leaves them idle
+ *   shut                        closes those
  *
  * Every answer is checked for its length, and for what it says: to the last byte before measuring
  * begins, in samples while it lasts.
@@ -135,9 +140,15 @@ static bool option_set(const char *name, size_t n, uint64_t value)
         const char *name;
         uint64_t *value, max;
     } options[] = {
-        {"browser", &run.browser, 1},        {"upload", &run.upload, BODY_MAX},
-        {"depth", &run.depth, DEPTH_MAX},    {"sources", &run.sources, 16000},
-        {"rate", &run.rate, 1000 * 1000000}, {NULL, NULL, 0},
+        {"browser", &run.browser, 1},
+        {"upload", &run.upload, BODY_MAX},
+        {"depth", &run.depth, DEPTH_MAX},
+        {"sources", &run.sources, 16000},
+        {"rate", &run.rate, 1000 * 1000000},
+        {"tls", &run.tls, 1},
+        {"resume", &run.resume, 1},
+        {"streams", &run.streams, STREAMS_MAX},
+        {NULL, NULL, 0},
     };
     for (size_t i = 0; options[i].name; i++)
         if (strlen(options[i].name) == n && memcmp(options[i].name, name, n) == 0) {
@@ -163,6 +174,19 @@ static bool words_rest(char **save)
     return true;
 }
 
+static _Noreturn void command_bad(void)
+{
+    fprintf(stderr, "load: bad command\n");
+    exit(2);
+}
+
+static bool options_fit(void)
+{
+    bool h2 = !run.streams || (run.keep && run.depth == 1 && !run.browser && !run.upload);
+    bool open = !run.rate || (!run.tls && !run.streams);
+    return run.connections && run.body <= BODY_MAX && run.depth && h2 && open;
+}
+
 static void command_run(char **save)
 {
     run = (struct run){.depth = 1};
@@ -174,10 +198,8 @@ static void command_run(char **save)
     run.limit = word_number(save);
     run.warm_ns = word_number(save) * 1000000;
     run.measure_ns = word_number(save) * 1000000;
-    if (!words_rest(save) || !run.connections || run.body > BODY_MAX || !run.depth) {
-        fprintf(stderr, "load: bad command\n");
-        exit(2);
-    }
+    if (!words_rest(save) || !options_fit())
+        command_bad();
     run_begin();
 }
 
@@ -186,6 +208,8 @@ static void command_open(char **save)
     run = (struct run){.keep = true, .body = 64, .depth = 1};
     run.port = (uint16_t)word_number(save);
     idle_wanted = word_number(save);
+    if (!words_rest(save))
+        command_bad();
     idle_open = idle_seen = 0;
     server_prepare();
     client_prepare();
@@ -286,6 +310,7 @@ int main(int argc, char **argv)
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     body_make();
+    server_prepare();
     epoll = epoll_create1(EPOLL_CLOEXEC);
     connection_watch(connection_new(KIND_STDIN, 0));
     servers_open((unsigned)count, argc > 2 && strcmp(argv[2], "spread") == 0);

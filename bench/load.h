@@ -8,6 +8,10 @@
  *   load_server.c      the backends
  *   load_client.c      the clients: a closed loop, and connections that are left idle
  *   load_open.c        the clients: an open loop, on a fixed schedule
+ *   load_tls.c         TLS of the clients
+ *   load_h2.c          HTTP/2, what clients and backends have in common
+ *   load_h2_client.c   the clients over HTTP/2
+ *   load_h2_server.c   the backends over HTTP/2, in clear
  *
  * Sockets are registered once, edge-triggered, for everything; a receive that comes back short of
  * its buffer has emptied the socket. All connections receive into one buffer: the next one finds it
@@ -18,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
     BACKENDS_MAX = 16,
@@ -25,6 +30,7 @@ enum {
     TASKS_MAX = 64,
     DEPTH_MAX = 16,
     BODY_MAX = 1 << 20,
+    STREAMS_MAX = 128,
     HEAD_MAX = 4096,
     SCRATCH = 256 * 1024,
     EVENTS = 512,
@@ -32,12 +38,17 @@ enum {
 
 enum kind { KIND_STDIN, KIND_LISTENER, KIND_SERVER, KIND_CLIENT };
 
+struct tls;
+struct h2;
+
 struct connection {
-    uint8_t kind; /* enum kind */
-    bool idle;    /* client: belongs to `open` */
-    bool hung_up; /* the other side has sent all it will: read to the end */
-    bool closing; /* server: the request said "Connection: close" */
-    bool done;    /* client: all is here, the end of the connection is due */
+    uint8_t kind;   /* enum kind */
+    bool idle;      /* client: belongs to `open` */
+    bool hung_up;   /* the other side has sent all it will: read to the end */
+    bool closing;   /* server: the request said "Connection: close" */
+    bool done;      /* client: all is here, the end of the connection is due */
+    bool greeting;  /* client: in its TLS handshake; nothing has been asked yet */
+    bool speaks_h2; /* listener */
     int fd;
     unsigned backend; /* server, listener */
     unsigned due;     /* answers: server: to be sent; client: to come */
@@ -49,6 +60,8 @@ struct connection {
     uint64_t due_ns;              /* open loop: when the request should have been sent */
     char *rest;                   /* the beginning of a head whose end is to come */
     size_t rest_len;
+    struct tls *tls;         /* NULL: in clear */
+    struct h2 *h2;           /* NULL: HTTP/1 */
     struct connection *next; /* free list */
 };
 
@@ -64,7 +77,7 @@ struct run {
     uint16_t port;
     bool keep;
     size_t connections, body;
-    uint64_t browser, upload, depth, sources, rate; /* the options of `run` */
+    uint64_t browser, upload, depth, sources, rate, tls, resume, streams; /* options of `run` */
     uint64_t limit, started;
     uint64_t warm_ns, measure_ns, begin_ns;
     int pids[PIDS_MAX];
@@ -92,6 +105,8 @@ void connection_watch(struct connection *c);
 /* With `reset` nothing stays behind in TIME_WAIT, of which there would soon be too many. */
 void connection_close(struct connection *c, bool reset);
 void connection_free(struct connection *c);
+/* Frees what hangs on a connection that is to be used again or freed. */
+void connection_clear(struct connection *c);
 
 /* Notes what an event says besides "readable". */
 void connection_hint(struct connection *c, uint32_t events);
@@ -121,7 +136,8 @@ uint64_t own_ns(void);
 
 /* ---- load_server.c ---- */
 
-/* Listens for `count` backends, and with `spread` on one port of every loopback address. */
+/* Listens for `count` backends of either protocol, and with `spread` on one port of every loopback
+ * address. */
 void servers_open(unsigned count, bool spread);
 /* Makes the answer of the run. */
 void server_prepare(void);
@@ -153,3 +169,28 @@ void open_complete(struct connection *c);
 bool open_finished(void);
 /* Prints the fields of the result that an open loop has besides. */
 void open_report(void);
+
+/* ---- load_tls.c ---- */
+
+/* Makes ready for a run; tickets of another one are forgotten. */
+void tls_prepare(void);
+/* Begins the handshake of a connected client. */
+void tls_begin(struct connection *c);
+void tls_free(struct tls *tls);
+bool tls_ready(const struct connection *c);
+/* As connection_receive and connection_flush, which call them. */
+ssize_t tls_receive(struct connection *c, bool *ret_more);
+bool tls_flush(struct connection *c);
+
+/* ---- load_h2_client.c, load_h2_server.c ---- */
+
+void h2_client_prepare(void);
+/* Sends the preface and the first requests of a connection. */
+void h2_client_begin(struct connection *c);
+/* Takes n bytes of answers and asks anew for each that is complete. False when they are wrong. */
+bool h2_client_take(struct connection *c, const char *bytes, size_t n);
+
+void h2_server_prepare(void);
+void h2_server_begin(struct connection *c);
+bool h2_server_take(struct connection *c, const char *bytes, size_t n);
+void h2_free(struct h2 *h2);

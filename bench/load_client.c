@@ -67,6 +67,10 @@ void client_prepare(void)
     }
     request_len = one * run.depth;
     hint_head = 0;
+    if (run.tls)
+        tls_prepare();
+    if (run.streams)
+        h2_client_prepare();
 }
 
 bool more_wanted(void)
@@ -112,11 +116,24 @@ static int client_socket(size_t index)
     return fd;
 }
 
+static void client_ask(struct connection *c)
+{
+    c->greeting = false;
+    if (run.streams)
+        h2_client_begin(c);
+    else if (c->idle || !run.rate)
+        client_request(c);
+}
+
 static void client_begin(struct connection *c)
 {
     connection_watch(c);
-    if (c->idle || !run.rate)
-        client_request(c);
+    if (run.tls) {
+        c->greeting = true;
+        tls_begin(c);
+    } else {
+        client_ask(c);
+    }
 }
 
 struct connection *client_add(bool idle)
@@ -135,7 +152,7 @@ struct connection *client_add(bool idle)
 /* Another connection in the place of a closed one. */
 static void client_reopen(struct connection *c)
 {
-    free(c->rest);
+    connection_clear(c);
     *c = (struct connection){
         .kind = KIND_CLIENT, .idle = c->idle, .index = c->index, .fd = client_socket(c->index)};
     client_begin(c);
@@ -163,6 +180,7 @@ void clients_close(bool idle)
 static void client_error(struct connection *c, const char *why)
 {
     bool asked = c->due > 0;
+    connection_clear(c);
     run_error(why);
     connection_close(c, true);
     if (c->idle) {
@@ -255,13 +273,25 @@ static bool client_skip(struct connection *c)
 {
     enum { COMPARED = 4096 };
     uint64_t left = c->body_len - c->body_seen;
-    if (!run.measuring || !c->in_body || left <= 4 * (uint64_t)COMPARED)
+    if (c->tls || !run.measuring || !c->in_body || left <= 4 * (uint64_t)COMPARED)
         return false;
     size_t most = left - COMPARED < SCRATCH ? (size_t)left - COMPARED : SCRATCH;
     ssize_t n = recv(c->fd, scratch, most, MSG_DONTWAIT | MSG_TRUNC);
     if (n <= 0)
         return false;
     c->body_seen += (uint64_t)n;
+    return true;
+}
+
+/* Takes what was received. False when it is wrong. */
+static bool client_received(struct connection *c, const char *bytes, size_t n)
+{
+    if (c->h2)
+        return h2_client_take(c, bytes, n);
+    if (!client_take(c, bytes, n))
+        return false;
+    if (!c->due && !c->done)
+        client_turn(c);
     return true;
 }
 
@@ -276,19 +306,19 @@ void client_event(struct connection *c, uint32_t events)
         if (client_skip(c))
             continue;
         ssize_t n = connection_receive(c, &more);
+        if (c->greeting && n >= 0 && tls_ready(c))
+            client_ask(c);
         if (n == 0)
-            return;
+            continue;
         if (n < 0 && c->done) {
             connection_close(c, true);
             if (more_wanted())
                 client_reopen(c);
             return;
         }
-        if (n < 0 || !client_take(c, scratch, (size_t)n)) {
+        if (n < 0 || !client_received(c, scratch, (size_t)n)) {
             client_error(c, n < 0 ? "closed early" : "a wrong answer");
             return;
         }
-        if (!c->due && !c->done)
-            client_turn(c);
     }
 }

@@ -80,9 +80,19 @@ void connection_close(struct connection *c, bool reset)
     c->fd = -1;
 }
 
-void connection_free(struct connection *c)
+void connection_clear(struct connection *c)
 {
     free(c->rest);
+    tls_free(c->tls);
+    h2_free(c->h2);
+    c->rest = NULL;
+    c->tls = NULL;
+    c->h2 = NULL;
+}
+
+void connection_free(struct connection *c)
+{
+    connection_clear(c);
     c->next = free_list;
     free_list = c;
 }
@@ -98,6 +108,8 @@ void connection_hint(struct connection *c, uint32_t events)
 
 ssize_t connection_receive(struct connection *c, bool *ret_more)
 {
+    if (c->tls)
+        return tls_receive(c, ret_more);
     size_t have = c->rest_len;
     if (have) {
         memcpy(scratch, c->rest, have);
@@ -124,6 +136,8 @@ bool connection_keep(struct connection *c, const char *bytes, size_t n)
 
 bool connection_flush(struct connection *c)
 {
+    if (c->tls)
+        return tls_flush(c);
     while (c->out_sent < c->out_len) {
         ssize_t n = send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent,
                          MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -35,6 +35,7 @@ static const char head_browser[] = "HTTP/1.1 200 OK\r\n"
 
 void server_prepare(void)
 {
+    h2_server_prepare();
     if (answers && run.body == answer_body && run.browser == answer_browser)
         return;
     copies = run.body <= 8192 ? DEPTH_MAX : 1;
@@ -131,6 +132,8 @@ static bool request_body(struct connection *c, const char *bytes, size_t n)
 /* Takes n bytes of any number of requests. */
 static bool server_take(struct connection *c, const char *bytes, size_t n)
 {
+    if (c->h2)
+        return h2_server_take(c, bytes, n);
     while (n) {
         size_t used;
         if (c->in_body) {
@@ -176,11 +179,13 @@ void listener_event(struct connection *l)
         struct connection *c = connection_new(KIND_SERVER, fd);
         c->backend = l->backend;
         connection_watch(c);
+        if (l->speaks_h2)
+            h2_server_begin(c);
     }
 }
 
 /* Accepted sockets inherit TCP_NODELAY. */
-static uint16_t server_listen(unsigned backend, bool spread)
+static uint16_t server_listen(unsigned backend, bool spread, bool speaks_h2)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(spread ? INADDR_ANY : INADDR_LOOPBACK)};
@@ -196,6 +201,7 @@ static uint16_t server_listen(unsigned backend, bool spread)
         fail("backend");
     struct connection *c = connection_new(KIND_LISTENER, fd);
     c->backend = backend;
+    c->speaks_h2 = speaks_h2;
     connection_watch(c);
     return ntohs(a.sin_port);
 }
@@ -205,10 +211,13 @@ void servers_open(unsigned count, bool spread)
     backend_count = count;
     printf("{\"backends\":[");
     for (unsigned i = 0; i < count; i++)
-        printf("%s%u", i ? "," : "", server_listen(i, false));
+        printf("%s%u", i ? "," : "", server_listen(i, false, false));
+    printf("],\"h2_backends\":[");
+    for (unsigned i = 0; i < count; i++)
+        printf("%s%u", i ? "," : "", server_listen(i, false, true));
     printf("]");
     if (spread)
-        printf(",\"spread\":%u", server_listen(BACKENDS_MAX, true));
+        printf(",\"spread\":%u", server_listen(BACKENDS_MAX, true, false));
     printf("}\n");
     fflush(stdout);
 }

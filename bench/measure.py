@@ -36,6 +36,7 @@ class Load:
         self.cpu = cpu
         greeting = json.loads(self.process.stdout.readline())
         self.backends, self.spread = greeting["backends"], greeting["spread"]
+        self.h2_backends = greeting["h2_backends"]
 
     def many(self, count):
         """The addresses of any number of backends."""

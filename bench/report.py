@@ -11,6 +11,8 @@ def table(title, head, rows):
 
 
 def times(row, base=False):
+    if row is None:
+        return "not available"
     cell = f"{row['us']:.1f}"
     if not base:
         cell += " · {:.2f} ({:.2f}–{:.2f})".format(*row["ratio"])
@@ -21,12 +23,13 @@ def compared(title, workloads, base):
     """CPU time of each, and how many times that of the base."""
     labels = list(dict.fromkeys(l for r in workloads.values() for l in r))
     labels = [base] + [l for l in labels if l != base]
+    cells = [row for of in workloads.values() for row in of.values() if row]
     rows = [
         [name] + [times(r[l], l == base) if l in r else "" for l in labels]
         for name, r in workloads.items()
     ]
     table(title, ["workload", *labels], rows)
-    if any(r["load_busy"] > LOAD_BUSY_MAX for of in workloads.values() for r in of.values()):
+    if any(row["load_busy"] > LOAD_BUSY_MAX for row in cells):
         print(f"\n\\* the load was busy more than {LOAD_BUSY_MAX:.0%} of the time: it was the bottleneck")
     return labels
 
@@ -96,12 +99,42 @@ def print_startup(of, _):
     table("With many backends, in milliseconds", ["", "check", "its CPU time", "start"], rows)
 
 
+def print_protocols(title):
+    """With the share of user space. What is not available is no base: then the first that is."""
+
+    def show(of, base):
+        rows = next((r for r in of.values() if any(r.values())), {})
+        base = base if rows.get(base) else next((l for l in rows if rows[l]), base)
+        labels = compared(f"{title}: CPU microseconds per request, and times that of {base}", of, base)
+        share = lambda r: f"{r['user_share']:.0%}" if r and r["user_share"] is not None else ""
+        rows = [[name] + [share(r.get(l)) for l in labels] for name, r in of.items()]
+        table("Of which in user space", ["workload", *labels], rows)
+
+    return show
+
+
+def print_h2_backends(of, _):
+    rows = []
+    for name, r in of.items():
+        for kind in [l.removesuffix("/h2") for l in r if l.endswith("/h2")]:
+            again = times(r.get(kind + " again")) if kind + " again" in r else ""
+            rows.append([name, kind, times(r[kind], True), again, times(r[kind + "/h2"])])
+    head = ["workload", "proxy", "HTTP/1 backends", "the same again", "HTTP/2 backends"]
+    table("HTTP/1 clients, backends over HTTP/1 and over HTTP/2", head, rows)
+
+
+def print_tls_memory(of, _):
+    cells = ["not available" if b is None else f"{b:.0f}" for b in of["bytes"].values()]
+    table("Bytes for each idle HTTPS connection", ["", *of["bytes"]], [[f"{of['idle']} clients", *cells]])
+
+
 def print_results(results):
     base = results["base"]
     kinds = (
         ("workloads", print_forwarding), ("logs", print_logs), ("latency", print_latency),
         ("backends", print_backends), ("workers", print_workers), ("memory", print_memory),
-        ("startup", print_startup),
+        ("startup", print_startup), ("tls", print_protocols("HTTPS")), ("h2", print_protocols("HTTP/2")),
+        ("h2_backends", print_h2_backends), ("tls_memory", print_tls_memory),
     )  # fmt: skip
     print(", ".join(f"{n} {v}" for n, v in results["versions"].items()), f"on Linux {results['machine']}")
     for name, show in kinds:

@@ -19,10 +19,10 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 from contenders import KINDS  # noqa: E402
 from chart import write_chart  # noqa: E402
+from protocols import certificate  # noqa: E402
 from measure import BIN, LOAD_BUSY_MAX, ROUNDS, Load, say  # noqa: E402
 from report import print_results  # noqa: E402
 from sections import SECTIONS, noise  # noqa: E402
-from workloads import FORWARDING  # noqa: E402
 
 
 class Bench:
@@ -43,16 +43,24 @@ class Bench:
             stack.callback(self.contenders[-1].end)
         self.base = self.contenders[0].label
         self.wanted = os.environ.get("BENCH_WORKLOADS", "")
+        self.only = os.environ.get("BENCH_ONLY", "").replace(",", " ").split()
+        self.certificate = certificate(Path(directory))
 
     def wants(self, name):
         return self.wanted in name
 
+    def wants_section(self, section, names):
+        """BENCH_ONLY=tls means tls_memory too."""
+        named = not self.only or any(section == o or section.startswith(o + "_") for o in self.only)
+        return named and any(self.wants(n) for n in names)
+
 
 def busy_loads(results):
     """Warns where the load was the bottleneck; of the relay, which is as cheap as the load, it may be."""
-    for name, rows in results.get("workloads", {}).items():
+    of = [r for part in ("workloads", "tls", "h2", "h2_backends") for r in results.get(part, {}).items()]
+    for name, rows in of:
         for label, row in rows.items():
-            if row["load_busy"] > LOAD_BUSY_MAX and label != "relay":
+            if row and row["load_busy"] > LOAD_BUSY_MAX and label != "relay":
                 say(f"bench: {name}: the load is the bottleneck of {label} ({row['load_busy']:.0%} busy)")
 
 
@@ -64,10 +72,11 @@ def run(directory, stack):
         "rounds": ROUNDS,
         "base": bench.base,
         "versions": {k.name: k.version() for k in bench.kinds if k.name != "relay"},
-        "noise": noise(bench),
     }
-    for title, name, section in SECTIONS:
-        if bench.wants(title) if title else any(bench.wants(w.name) for w in FORWARDING):
+    if not bench.only or "workloads" in bench.only:
+        results["noise"] = noise(bench)
+    for names, name, section in SECTIONS:
+        if bench.wants_section(name, names):
             results[name] = section(bench)
     results["errors"] = bench.errors
     return results

@@ -10,10 +10,11 @@ import subprocess
 import time
 
 from contenders import CONNECTIONS, ENVIRONMENT, Poise
+import protocols
 from measure import MEASURE_MS, ROUNDS, measure, median_interval, rounds_of, say, summary
 from memory import descriptors
 from workloads import (
-    BACKENDS_HTTP, BACKENDS_TCP, CLOSE, FORWARDING, KEEP, ONE, OPEN, OPEN_SHARES, POLICIES,
+    BACKENDS_HTTP, BACKENDS_TCP, CLOSE, FORWARDING, KEEP, MULTIPLEXED, ONE, OPEN, OPEN_SHARES, POLICIES, SECURE,
 )  # fmt: skip
 
 MANY = min(int(os.environ.get("BENCH_MANY", "10000")), CONNECTIONS)
@@ -235,13 +236,17 @@ def startup(bench):
     return {n: dict(zip(keys, map(statistics.median, zip(*of)))) for n, of in samples.items()}
 
 
-# What each is called in BENCH_WORKLOADS, and in the results.
+# What each is called in BENCH_WORKLOADS, and in BENCH_ONLY and the results.
 SECTIONS = [
-    (None, "workloads", forwarding),
-    ("access logs", "logs", logs),
-    ("open loop", "latency", open_loop),
-    ("backends", "backends", backends),
-    ("workers", "workers", workers),
-    ("memory", "memory", memory),
-    ("start-up", "startup", startup),
+    ([w.name for w in FORWARDING], "workloads", forwarding),
+    (["access logs"], "logs", logs),
+    (["open loop"], "latency", open_loop),
+    (["backends"], "backends", backends),
+    (["workers"], "workers", workers),
+    (["memory"], "memory", memory),
+    (["start-up"], "startup", startup),
+    ([w.name for w in SECURE], "tls", protocols.tls),
+    ([w.name for w in MULTIPLEXED], "h2", protocols.h2),
+    (["HTTP/2 backends"], "h2_backends", protocols.h2_backends),
+    (["TLS memory"], "tls_memory", protocols.tls_memory),
 ]

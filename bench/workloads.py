@@ -9,7 +9,7 @@ KIB = 1024
 @dataclass(frozen=True)
 class Workload:
     name: str
-    port: str  # http_port or tcp_port
+    port: str  # http_port, tcp_port, https_port, h2_port or https_h2_port
     keep: str  # keep or close
     connections: int
     body: int  # bytes of every answer
@@ -40,6 +40,23 @@ FORWARDING = [
     Workload("TCP keep-alive, 64 connections", "tcp_port", "keep", 64, SMALL),
     Workload("TCP keep-alive, 64, 64 KiB", "tcp_port", "keep", 64, 64 * KIB),
     TCP_CLOSE,
+]
+
+TLS = {"tls": 1}
+STREAMS = {"streams": 32}
+HTTPS = Workload("HTTPS keep-alive, 64 connections", "https_port", "keep", 64, SMALL, TLS)
+SECURE = [
+    HTTPS,
+    Workload("HTTPS keep-alive, 64, 64 KiB", "https_port", "keep", 64, 64 * KIB, TLS),
+    Workload("HTTPS, a full handshake per request", "https_port", "close", 64, SMALL, TLS),
+    Workload("HTTPS, a resumed handshake per request", "https_port", "close", 64, SMALL, TLS | {"resume": 1}),
+]
+MULTIPLEXED = [
+    Workload("HTTP/2, 16 × 32 streams", "h2_port", "keep", 16, SMALL, STREAMS),
+    Workload("HTTP/2 over TLS, 16 × 32 streams", "https_h2_port", "keep", 16, SMALL, STREAMS | TLS),
+]
+BACKENDS_H2 = [
+    Workload(f"HTTP keep-alive, {n} connections", "http_port", "keep", n, SMALL) for n in (64, 512)
 ]
 
 # Clients from 64 addresses, so that a policy that goes by them spreads as well.

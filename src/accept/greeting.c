@@ -43,6 +43,7 @@ struct greeting {
     uint8_t stage;     /* enum stage */
     bool proxied;      /* it begins with a PROXY header */
     bool spoke;        /* something came */
+    bool shook;        /* hands, over TLS */
     uint32_t lingered; /* bytes dropped */
 };
 
@@ -115,8 +116,14 @@ static void give_up(struct greeting *g, enum reason why)
 
 static void hand_over(struct greeting *g, struct slice first)
 {
-    bool http = conf_of(g)->protocol == PROTOCOL_HTTP;
-    bool taken = http ? client_h1_take(&g->base, first) : client_tcp_take(&g->base, first);
+    const struct arrival *a = g->base.arrival;
+    bool taken;
+    if (conf_of(g)->protocol == PROTOCOL_TCP)
+        taken = client_tcp_take(&g->base, first);
+    else if (g->shook && span_eq(a->alpn, span_str("h2")))
+        taken = client_h2_take(&g->base, first);
+    else
+        taken = client_h1_take(&g->base, first);
     if (taken)
         greeting_free(g);
     else
@@ -301,6 +308,7 @@ static void on_connected(struct stream *s)
     account_handshake(g->base.f->account, &g->base.front->key,
                       span_eq(span_cstr(facts.version), span_str("TLSv1.3")), facts.resumed);
     g->stage = STAGE_DONE;
+    g->shook = true;
     if (learn_tls(g, t, &facts))
         hand_over(g, (struct slice){0});
     else
@@ -436,7 +444,7 @@ static void close_now(struct client *base)
     greeting_end(container_of(base, struct greeting, base), STREAM_CLOSE_NORMAL);
 }
 
-static const struct client_kind kind = {"greeting", drain, close_now};
+static const struct client_kind kind = {.name = "greeting", .drain = drain, .close_now = close_now};
 
 /* Whether its connections begin with a PROXY header. */
 static bool is_proxy(const struct listener_conf *conf, struct stream *s)

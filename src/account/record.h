@@ -27,7 +27,8 @@ struct record {
     bool http;
     struct span method, target, host; /* target as received */
     struct span user_agent, referer, request_id;
-    uint8_t version_minor;
+    struct span tls_version, tls_cipher, sni, client_subject; /* all empty of a plain connection */
+    uint8_t version_major, version_minor;                     /* of HTTP; major 0 is 1 */
     uint16_t status;   /* sent to the client; 0 = none (TCP, or gone before) */
     uint64_t bytes_in; /* from the client: heads and bodies */
     uint64_t bytes_out;

@@ -72,27 +72,32 @@ static struct question *question_new(struct sessions *s, const struct sessions_q
 
 /* ---- on each worker's thread ---- */
 
-static void take_client(struct part *part, uint32_t max, const struct client *c)
+struct taking {
+    struct part *part;
+    uint32_t max;
+};
+
+static void take_exchange(void *user, const struct exchange *x)
 {
+    const struct taking *t = user;
+    struct part *part = t->part;
     struct flight f;
-    if (!c->side.x)
-        return;
     part->total++;
-    if (part->count == max || !part->rows)
+    if (part->count == t->max || !part->rows)
         return;
-    exchange_flight(c->side.x, &f);
+    exchange_flight(x, &f);
     flight_pack(&part->rows[part->count++], &f);
 }
 
 static void visit(struct grace *g, struct worker *w)
 {
     struct question *q = container_of(g, struct question, grace);
-    struct part *part = &q->parts[worker_index(w)];
+    struct taking taking = {&q->parts[worker_index(w)], q->query.max};
     const struct list *head = &worker_forwarder(w)->client_list;
     uint32_t looked = 0;
     for (const struct list *at = head->next; at != head && looked < SESSIONS_LOOK_MAX;
          at = at->next, looked++)
-        take_client(part, q->query.max, container_of(at, struct client, link));
+        client_each_exchange(container_of(at, struct client, link), take_exchange, &taking);
 }
 
 /* ---- the answer ---- */
@@ -100,10 +105,10 @@ static void visit(struct grace *g, struct worker *w)
 static const char *state_word(uint8_t state)
 {
     static const char *const words[] = {
-        [EXCHANGE_ROUTING] = "connecting",    [EXCHANGE_QUEUED] = "queued",
-        [EXCHANGE_CONNECTING] = "connecting", [EXCHANGE_SENDING] = "sending",
-        [EXCHANGE_RESPONDING] = "responding", [EXCHANGE_FINISHING] = "finishing",
-        [EXCHANGE_STATES] = "tunnel",
+        [EXCHANGE_ROUTING] = "connecting",  [EXCHANGE_QUEUED] = "queued",
+        [EXCHANGE_ASKING] = "asking",       [EXCHANGE_CONNECTING] = "connecting",
+        [EXCHANGE_SENDING] = "sending",     [EXCHANGE_RESPONDING] = "responding",
+        [EXCHANGE_FINISHING] = "finishing", [EXCHANGE_STATES] = "tunnel",
     };
     CHECK(state < ARRAY_LEN(words));
     return words[state];

@@ -28,6 +28,10 @@
 #define CHUNK_SIZE_DIGITS_MAX      16 /* 16 hex digits are 64 bits; more is an attack: bad_chunk */
 #define HTTP_CONNECTION_TOKENS_MAX 32 /* names listed in Connection: too_many_fields */
 
+#define REPLY_BODY_MAX   4096 /* of our answers; an ACME file has some 90 bytes: acme_unknown */
+#define CHALLENGES_PER_S 200  /* looked for in all; each holds up the control thread: overload */
+#define CHALLENGES_MAX   64   /* files of ACME asked for by one worker at a time: overload */
+
 /* Request targets. */
 #define URI_MAX      HTTP_LINE_MAX /* raw target bytes: target_too_long */
 #define URI_PATH_MAX 4096 /* canonical path; PATH_MAX of systems behind us: target_too_long */
@@ -45,6 +49,7 @@
 #define CERTIFICATES_MAX      1024   /* per listener; each is parsed at a reload: config error */
 #define TLS_FILE_BYTES_MAX    (4 << 20) /* certificates, keys, CA bundles: cannot be read */
 #define H2_STREAMS_MAX        1000      /* at a time on one connection: config error */
+#define FILE_PATH_MAX         4095      /* PATH_MAX of Linux without its NUL: config error */
 #define MATCH_VALUES_MAX      64        /* methods, headers or hosts in one match: config error */
 #define WORKERS_MAX           256 /* per-worker counters are summed on each read: config error */
 #define CONFIG_FILE_BYTES_MAX (64 * 1024 * 1024) /* 100,000 backends, roomy: config error */
@@ -59,6 +64,19 @@
 
 #define LINGER_BYTES_MAX (4u << 20) /* read and dropped of a client being closed: it is closed */
 #define CLIENTS_MAX      (1u << 24) /* per worker, whatever the limit of files: they wait outside */
+
+/* HTTP/2, for each connection. Windows bound what one that sends can make us hold, the rest what
+ * one can make us do. */
+#define H2_STREAM_WINDOW     65535      /* bytes of a stream: h2_flow_control */
+#define H2_CONNECTION_WINDOW (1u << 20) /* bytes of all its streams: h2_flow_control */
+#define H2_RESETS_MAX        100        /* theirs and those they make us send … */
+#define H2_RESETS_MS         10000      /* … in this time: h2_rapid_reset */
+#define H2_CONTROL_PER_S     1000 /* control frames beyond H2_CONTROL_PER_DATA: h2_control_flood */
+#define H2_CONTROL_PER_DATA  2    /* that may answer each DATA frame of ours: they count above */
+#define H2_EMPTY_PER_S       1000 /* DATA frames with nothing in them: h2_empty_frames */
+#define H2_CONTINUATIONS_MAX 8    /* of one header block: h2_continuation_flood */
+#define H2_SETTINGS_MAX      32   /* entries in one frame: h2_control_flood */
+#define H2_MEMORY_MAX        (1u << 30) /* of nghttp2's, per worker: overload */
 
 /* Buffers of one loop, by class (io/buf.h): were every client to stall at its worst, 128, 256, 256
  * and 64 MiB. A class that is used up gives way to the next larger one. */

@@ -64,8 +64,7 @@ void h1_reader_tunnel(struct h1_reader *r)
 
 /* ---- errors ---- */
 
-/* The same mistake, made by a backend. */
-static enum reason response_reason(enum reason request_reason)
+enum reason h1_response_reason(enum reason request_reason)
 {
     switch (request_reason) {
     case REASON_bad_request_line: return REASON_bad_status_line;
@@ -92,7 +91,7 @@ static int reader_fail(struct h1_reader *r, int rc)
     enum reason reason = (enum reason) - rc;
     CHECK(rc < 0 && reason < REASON_COUNT);
     if (r->role == H1_RESPONSES)
-        reason = response_reason(reason);
+        reason = h1_response_reason(reason);
     r->state = H1_STATE_FAILED;
     r->failure = (uint8_t)reason;
     return -(int)reason;

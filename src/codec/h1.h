@@ -135,3 +135,7 @@ void h1_reader_tunnel(struct h1_reader *r);
  * text. */
 bool h1_field_name_ok(struct span name);
 bool h1_field_value_ok(struct span value);
+
+/* Whether a proxy may pass on a trailer of that name, a token: it neither frames, routes nor
+ * describes the message, nor looks like one that does. */
+bool h1_trailer_name_ok(struct span name);

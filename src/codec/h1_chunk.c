@@ -36,7 +36,8 @@ static const uint64_t trailer_refused =
     BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST) | BIT(FORWARDED) |
     BIT(X_REQUEST_ID) | BIT(CONTENT_TYPE) | BIT(CONTENT_ENCODING) | BIT(CONTENT_RANGE) |
     BIT(COOKIE) | BIT(SET_COOKIE) | BIT(AUTHORIZATION) | BIT(CACHE_CONTROL) | BIT(RANGE) |
-    BIT(RETRY_AFTER) | BIT(VARY) | BIT(ORIGIN);
+    BIT(RETRY_AFTER) | BIT(VARY) | BIT(ORIGIN) | BIT(X_CLIENT_VERIFY) | BIT(X_CLIENT_SUBJECT) |
+    BIT(X_CLIENT_SAN) | BIT(X_CLIENT_FINGERPRINT) | BIT(CLIENT_CERT) | BIT(CLIENT_CERT_CHAIN);
 
 static int chunk_ext_byte(struct h1_reader *r)
 {
@@ -127,6 +128,11 @@ int h1_chunk_data_end(struct h1_reader *r, struct span in, struct h1_result *res
     return LINE_MORE;
 }
 
+bool h1_trailer_name_ok(struct span name)
+{
+    return !h1_field_is_lookalike(name) && !(trailer_refused >> field_id_of(name) & 1);
+}
+
 /* Grammar errors of a trailer field are all bad_trailer; limits keep their names. */
 static int trailer_error(int rc)
 {
@@ -145,9 +151,7 @@ int h1_trailer(struct h1_reader *r, struct span in, struct h1_result *res)
             return rc == -REASON_too_many_fields ? -REASON_head_too_large : trailer_error(rc);
         if (rc == LINE_BLANK)
             break;
-        if (h1_field_is_lookalike(span_sub(seen, f.name_off, f.name_len)))
-            return -REASON_bad_trailer;
-        if (trailer_refused >> field_id_of(span_sub(seen, f.name_off, f.name_len)) & 1)
+        if (!h1_trailer_name_ok(span_sub(seen, f.name_off, f.name_len)))
             return -REASON_bad_trailer;
         r->lines++;
     }

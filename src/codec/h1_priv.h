@@ -56,6 +56,9 @@ static inline int h1_line_end(struct span in, size_t i, enum reason otherwise)
     return i + 1 == in.n ? LINE_MORE : -REASON_bad_line_end;
 }
 
+/* The same mistake, made by a backend. */
+enum reason h1_response_reason(enum reason request_reason);
+
 /* The start line of a request or response, into *h. */
 int h1_request_line(struct h1_reader *r, struct span in, struct head *h);
 int h1_status_line(struct h1_reader *r, struct span in, struct head *h);

@@ -73,7 +73,7 @@ static int read_key(struct tls_library *l, struct span pem, struct tls_parsed *p
     BIO_free(bio);
     if (asked)
         return tls_why(why, "the private key needs a pass phrase, which nobody can give");
-    if (!p->key && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+    if (!p->key && span_find_span(pem, span_str("PRIVATE KEY-----")) == SPAN_NOT_FOUND)
         return tls_why(why, "there is no private key in it (PEM is wanted)");
     if (!p->key)
         return tls_why(why, "the private key cannot be read");

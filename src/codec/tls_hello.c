@@ -70,8 +70,11 @@ static int gather(struct span bytes, uint8_t *room, size_t room_bytes, size_t *r
     struct writer w = writer_of(room, room_bytes);
     while (bytes.n > 0) {
         struct reader r = reader_of(bytes);
-        if (bytes.p[0] != RECORD_HANDSHAKE || (bytes.n > 1 && bytes.p[1] != 3))
-            return w_len(&w) == 0 ? -(int)REASON_not_tls : 0;
+        if (bytes.p[0] != RECORD_HANDSHAKE || (bytes.n > 1 && bytes.p[1] != 3)) {
+            if (w_len(&w) == 0)
+                return -(int)REASON_not_tls;
+            break;
+        }
         r_skip(&r, 3);
         size_t n = r_u16be(&r);
         if (!r_ok(&r))

@@ -33,12 +33,12 @@ static uint32_t row_of(const struct tls_server *s, const char *text)
 static const struct tls_set *set_of(const struct tls_server *s, struct span name)
 {
     char text[TLS_NAME_MAX + 1];
-    if (s->sets_count == 1 || !span_to_cstr(name, text, sizeof text))
+    if (s->sets_count == 1 || !span_to_cstr(name, text, sizeof text) || text[0] == '.')
         return &s->sets[0];
     ascii_lower_in_place((uint8_t *)text, name.n);
     uint32_t set = row_of(s, text);
     const char *dot = strchr(text, '.');
-    if (set == UINT32_MAX && dot && dot != text)
+    if (set == UINT32_MAX && dot)
         set = row_of(s, dot);
     return &s->sets[set == UINT32_MAX ? 0 : set];
 }
@@ -118,7 +118,6 @@ static int on_status(SSL *ssl, void *argument)
 static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *key_name,
                                    size_t key_name_n, SSL_TICKET_STATUS status, void *argument)
 {
-    (void)ssl;
     (void)key_name;
     (void)key_name_n;
     const struct tls_server *s = argument;
@@ -127,7 +126,9 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigne
     struct span was = span_cstr(SSL_SESSION_get0_hostname(session));
     if (!span_eq_nocase(was, s->library->name))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+    /* A client of TLS 1.3 should use a ticket once (RFC 8446, appendix C.4). */
+    bool renew = status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION;
+    return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
 }
 
 /* ---- contexts ---- */
@@ -174,6 +175,7 @@ static int new_context(struct tls_server *s, const struct tls_server_options *o,
     if (o->only_1_3)
         (void)SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
     (void)SSL_CTX_set_app_data(context, s);
+    SSL_CTX_set_keylog_callback(context, tls_record_secret);
     SSL_CTX_set_client_hello_cb(context, on_hello, s);
     (void)SSL_CTX_set_tlsext_servername_callback(context, on_name);
     if (s->alpn)

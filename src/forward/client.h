@@ -19,12 +19,17 @@ struct forwarder;
 struct front;
 struct client;
 
+struct exchange;
+typedef void client_exchange_fn(void *user, const struct exchange *x);
+
 struct client_kind {
     const char *name;
     /* No more exchanges after the present one; a quiet connection closes soon. */
     void (*drain)(struct client *c);
     /* Ends everything at once. */
     void (*close_now)(struct client *c);
+    /* Shows what is under way; NULL: at most what `side` has. */
+    void (*each)(const struct client *c, client_exchange_fn *fn, void *user);
 };
 
 /* The head of every client object. */
@@ -55,6 +60,7 @@ void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s)
  */
 NODISCARD bool client_h1_take(struct client *from, struct slice first);
 NODISCARD bool client_tcp_take(struct client *from, struct slice first);
+NODISCARD bool client_h2_take(struct client *from, struct slice first);
 
 /* Answers 503 with `why` as far as it goes and closes (HTTP); or closes (TCP). */
 void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why);
@@ -68,6 +74,19 @@ static inline void client_close_now(struct client *c)
 {
     c->kind->close_now(c);
 }
+
+/* Shows each exchange that is under way on this connection. */
+static inline void client_each_exchange(const struct client *c, client_exchange_fn *fn, void *user)
+{
+    if (c->kind->each)
+        c->kind->each(c, fn, user);
+    else if (c->side.x)
+        fn(user, c->side.x);
+}
+
+/* Of the slabs of HTTP/2 clients and of their requests. */
+size_t client_h2_object_bytes(void);
+size_t client_h2_request_bytes(void);
 
 /* Slab object size that fits every kind; of kinds that live elsewhere it fits those of
  * CLIENT_BYTES_SURE. */

@@ -299,3 +299,12 @@ struct stream *dial_for(const struct exchange *x, struct backend *b, const struc
     }
     return dial(&x->f->dialer, &what, ops, user);
 }
+
+/* A session keeps its client, so that no other can have come to the same place meanwhile. */
+bool dial_is_current(const struct forwarder *f, const struct backend *b, struct stream *s)
+{
+    const struct pool_conf *conf = pool_conf(b->pool);
+    const struct tls_session *t = tls_stream_session(s);
+    const struct tls_client *wanted = conf->tls.enabled ? pool_tls(b->pool, f->index) : NULL;
+    return (t ? t->client : NULL) == wanted && (t || !conf->tls.enabled);
+}

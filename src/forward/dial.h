@@ -55,8 +55,13 @@ struct stream *dial(struct dialer *d, const struct dial *what, const struct stre
 
 struct backend;
 struct exchange;
+struct forwarder;
 
 /* The same for an exchange. *ret_introduced: it begins with a PROXY header that speaks of the
  * exchange's client, so it must not be used for any other. */
 struct stream *dial_for(const struct exchange *x, struct backend *b, const struct stream_ops *ops,
                         void *user, bool *ret_introduced);
+
+/* Whether a connection of dial_for was made as the pool asks now: after a reload it may ask for
+ * TLS, for none, or for another CA. On the worker. */
+bool dial_is_current(const struct forwarder *f, const struct backend *b, struct stream *s);

@@ -8,13 +8,16 @@
 
 #include "base/check.h"
 #include "codec/arrival.h"
+#include "forward/challenge.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/h1_conn.h"
+#include "forward/h2_conn.h"
 #include "forward/idle.h"
 #include "forward/tcp_side.h"
 #include "forward/tls_stream.h"
 #include "forward/upstream.h"
+#include "forward/upstream_h2.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,16 +30,18 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->recorder = o->recorder;
     f->report = o->report;
     f->report_user = o->report_user;
+    f->challenge = o->challenge;
+    f->challenge_user = o->challenge_user;
     f->index = o->index;
     f->log_fields = o->log_fields;
     f->quiet_ms = o->quiet_ms;
     f->clients_max = o->clients_max;
     f->rng = rng_seed(o->seed);
     list_init(&f->client_list);
+    list_init(&f->challenges);
     f->idle = idle_set_new();
-    if (!f->idle)
-        return -(int)REASON_overload;
-    int rc = tls_worker_new(o->loop, &f->tls);
+    f->h2 = h2_library_new(o->loop);
+    int rc = f->idle && f->h2 ? tls_worker_new(o->loop, &f->tls) : -(int)REASON_overload;
     if (rc < 0) {
         idle_set_free(&f->idle);
         return rc;
@@ -46,8 +51,12 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     slab_init(&f->exchanges, sizeof(struct exchange), 64, o->clients_max);
     slab_init(&f->clients, client_object_bytes(), 8, (size_t)o->clients_max + 1); /* for a take */
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
+    slab_init(&f->shared_upstreams, upstream_h2_object_bytes(), 8, 0);
+    slab_init(&f->upstream_requests, upstream_request_object_bytes(), 8, 0);
     slab_init(&f->tcp_backends, tcp_backend_object_bytes(), 8, o->clients_max);
     dialer_init(&f->dialer, o->loop, f->tls);
+    slab_init(&f->h2_clients, client_h2_object_bytes(), 8, o->clients_max);
+    slab_init(&f->h2_requests, client_h2_request_bytes(), 8, 0); /* by connections and streams */
     return 0;
 }
 
@@ -62,9 +71,15 @@ void forwarder_fini(struct forwarder *f)
 {
     CHECK(f->client_count == 0);
     CHECK(f->outbox.count == 0);
+    challenge_drop_all(f);
     buf_put(&f->outbox.scratch);
     idle_set_free(&f->idle);
     dialer_fini(&f->dialer);
+    slab_fini(&f->upstream_requests);
+    slab_fini(&f->shared_upstreams);
+    h2_library_free(&f->h2);
+    slab_fini(&f->h2_requests);
+    slab_fini(&f->h2_clients);
     tls_worker_free(&f->tls);
     slab_fini(&f->tcp_backends);
     slab_fini(&f->upstreams);
@@ -98,7 +113,8 @@ void forwarder_client_closed(struct forwarder *f, struct client *c)
 {
     CHECK(f->client_count > 0);
     list_del(&c->link);
-    free(c->arrival);
+    if (UNLIKELY(c->arrival != NULL))
+        free(c->arrival);
     c->arrival = NULL;
     if (UNLIKELY(front_leaving(c->front)))
         front_client_gone(&c->front->stays[f->index]);

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "forward/upstream.h"
+#include "forward/upstream_h2.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 struct idle_stack {
     struct list connections; /* the one used last first */
     uint32_t count;
+    struct idle_shared shared;
 };
 
 struct idle_set {
@@ -60,8 +62,10 @@ static bool make_room(struct idle_set *set, uint32_t chunk)
         set->chunk_count = count;
     }
     struct idle_stack *stacks = calloc(CHUNK_STACKS, sizeof(*stacks));
-    for (uint32_t i = 0; stacks && i < CHUNK_STACKS; i++)
+    for (uint32_t i = 0; stacks && i < CHUNK_STACKS; i++) {
         list_init(&stacks[i].connections);
+        list_init(&stacks[i].shared.connections);
+    }
     set->chunks[chunk] = stacks;
     return stacks != NULL;
 }
@@ -109,10 +113,22 @@ void idle_remove(struct idle_set *set, const struct backend *b, struct upstream 
     s->count--;
 }
 
+struct idle_shared *idle_shared(struct idle_set *set, const struct backend *b)
+{
+    struct idle_stack *s = stack_of(set, b);
+    if (UNLIKELY(!s) && make_room(set, b->id / CHUNK_STACKS))
+        s = stack_of(set, b);
+    return s ? &s->shared : NULL;
+}
+
 static void close_stack(struct idle_stack *s)
 {
     while (!list_empty(&s->connections))
         upstream_close_idle(container_of(list_first(&s->connections), struct upstream, link));
+    while (!list_empty(&s->shared.connections))
+        upstream_h2_part(upstream_h2_of_link(list_first(&s->shared.connections)));
+    CHECK(s->shared.resting == 0);
+    s->shared.limit = 0; /* the next may be another backend of that id */
 }
 
 void idle_close_backend(struct idle_set *set, const struct backend *b)

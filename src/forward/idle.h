@@ -10,6 +10,7 @@
  * the first of them keeps a connection.
  */
 
+#include "base/list.h"
 #include "pick/pool.h"
 
 #include <stdbool.h>
@@ -31,7 +32,18 @@ bool idle_put(struct idle_set *set, const struct backend *b, struct upstream *u)
 /* Takes off a connection that ended by itself. */
 void idle_remove(struct idle_set *set, const struct backend *b, struct upstream *u);
 
-/* Closes those of one backend. */
+/* Closes those of one backend; shared ones with exchanges when the last of these has left. */
 void idle_close_backend(struct idle_set *set, const struct backend *b);
 
 void idle_close_all(struct idle_set *set);
+
+/* The worker's connections to a backend that many exchanges share (forward/upstream_h2.h), idle or
+ * not: its owner's to fill and to order. */
+struct idle_shared {
+    struct list connections; /* struct upstream_h2 */
+    uint32_t resting;        /* of these, without an exchange */
+    uint32_t limit;          /* exchanges on one, as the backend said last; 0 = it has not */
+};
+
+/* Those to b; NULL without memory, but not where it was had before. */
+struct idle_shared *idle_shared(struct idle_set *set, const struct backend *b);

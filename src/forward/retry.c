@@ -7,8 +7,10 @@ bool retry_allowed(const struct pool_conf *conf, const struct retry_facts *facts
 {
     if (facts->spent || facts->retries >= RETRY_ATTEMPTS_MAX)
         return false;
+    bool unseen = why == REASON_stream_refused; /* the backend says it did nothing with it */
     if (facts->stale)
-        return facts->idempotent && !facts->tcp && facts->retries <= conf->retry_attempts;
+        return (facts->idempotent || unseen) && !facts->tcp &&
+               facts->retries <= conf->retry_attempts;
     if (facts->retries >= conf->retry_attempts)
         return false;
     switch (reason_retry(why)) {

@@ -10,6 +10,7 @@
  * names reset_before_response;
  *  - a kept-alive connection that had been closed meanwhile ("stale") says nothing about the
  *    backend: requests safe to repeat go out again on a new connection, whatever the setting;
+ *    likewise any request that an HTTP/2 backend refused unseen (stream_refused);
  *  - at most retries.attempts times, and in any case at most RETRY_ATTEMPTS_MAX times.
  */
 

@@ -31,6 +31,7 @@
 #include <stdbool.h>
 
 struct exchange;
+struct reply; /* forward/answer.h */
 struct side;
 struct stream;
 
@@ -38,6 +39,7 @@ enum { SIDE_OK = 0, SIDE_FULL = 1 };
 
 struct side_ops {
     const char *name;
+    uint8_t version_major; /* client side: of HTTP, as it is logged; 0 = 1 */
 
     /* head, body and end return SIDE_OK, SIDE_FULL (flush before giving more), or a negative
      * reason: there was no room, and the exchange must be cut. */
@@ -58,9 +60,10 @@ struct side_ops {
     /* Whether this side may deliver (read from its peer). */
     void (*credit)(struct side *s, bool on);
 
-    /* Client side: the exchange cannot be served; say so in the peer's protocol (flush follows).
-     * False when that is not possible any more, because something else is half sent: abort. */
-    bool (*answer)(struct side *s, enum reason why, uint16_t *ret_status);
+    /* Client side: the response is made here; say it in the peer's protocol (flush follows), with
+     * copies of its texts. False when that is not possible any more, because something else is half
+     * sent: abort. */
+    bool (*answer)(struct side *s, const struct reply *r);
 
     /* Client side: the address on our side of its connection, where there is no arrival that says
      * it. A system call. */

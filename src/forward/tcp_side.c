@@ -209,11 +209,10 @@ static void client_bulk(struct side *s, bool on)
 }
 
 /* TCP has no words for an error: the connection just ends. */
-static bool client_answer(struct side *s, enum reason why, uint16_t *ret_status)
+static bool client_answer(struct side *s, const struct reply *r)
 {
     (void)s;
-    (void)why;
-    *ret_status = 0;
+    (void)r;
     return true;
 }
 
@@ -259,7 +258,9 @@ static void client_close_tcp(struct client *c)
     exchange_kill(c->side.x, REASON_shutting_down);
 }
 
-static const struct client_kind client_tcp_kind = {"tcp", client_drain_tcp, client_close_tcp};
+static const struct client_kind client_tcp_kind = {.name = "tcp",
+                                                   .drain = client_drain_tcp,
+                                                   .close_now = client_close_tcp};
 
 static struct client_tcp *client_make(struct forwarder *f, struct front *front, struct stream *s)
 {

@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from load import TOOL
+from load import TOOL, LoadTool
 from programs import BINARY, ROOT
+
+sys.path.insert(0, str(ROOT / "bench"))
+from contenders import Nginx  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -18,15 +21,55 @@ from programs import BINARY, ROOT
      ("open loop", "latency"), ("memory", "memory"), ("start-up", "startup"), ("access logs", "logs")],
 )  # fmt: skip
 def test_one_round(work, wanted, part):
+    results = bench(work, "poise relay", wanted, part)
+    if part == "workloads":
+        for rows in results[part].values():
+            assert rows["poise"]["us"] > 0 and rows["poise"]["ratio"] == [1, 1, 1]
+        assert (work / "chart.svg").read_text().count("<rect") > 2
+
+
+@pytest.mark.skipif(not Nginx.present(), reason="nginx is not installed")
+@pytest.mark.parametrize(
+    "wanted, part",
+    [("HTTPS keep-alive, 64 connections", "tls"), ("resumed", "tls"), ("HTTP/2 over TLS", "h2"),
+     ("TLS memory", "tls_memory")],
+)  # fmt: skip
+def test_tls(work, wanted, part):
+    """The load's own TLS and HTTP/2 against a server that is not ours."""
+    results = bench(work, "poise nginx", wanted, part)
+    if part == "tls_memory":
+        assert results[part]["bytes"]["nginx"] > 0
+        return
+    (rows,) = results[part].values()
+    assert rows["nginx"]["us"] > 0 and rows["nginx again"]["us"] > 0
+
+
+@pytest.mark.parametrize("body", [0, 128, 40000])
+def test_http2_of_the_load(body):
+    """Its clients and backends over HTTP/2 agree with each other, with windows that fill and open again."""
+    tool = LoadTool()
+    try:
+        result = tool.ask("run", tool.h2_ports[0], "keep", 4, body, 5000, 0, 0, "streams=32")
+        assert (result["errors"], result["requests"], result["backends"]) == (0, 5000, [5000, 0, 0]), result
+        refused = tool.ask("run", tool.ports[0], "keep", 1, body, 1, 0, 0, "streams=1")
+        assert refused["errors"] == 1, "a server of HTTP/1 passed for one of HTTP/2"
+    finally:
+        tool.end()
+
+
+def bench(work, proxies, wanted, part):
+    """The results of a run that is as short as can be."""
     env = os.environ | {
         "POISE": BINARY,
         "BENCH_BIN": str(TOOL.parent),
-        "BENCH_PROXIES": "poise relay",
+        "BENCH_PROXIES": proxies,
+        "BENCH_ONLY": part,
         "BENCH_ROUNDS": "1",
         "BENCH_WARM_MS": "50",
         "BENCH_MEASURE_MS": "400",
         "BENCH_MANY": "200",
         "BENCH_IDLE": "200",
+        "BENCH_IDLE_TLS": "200",
         "BENCH_WORKLOADS": wanted,
         "BENCH_JSON": str(work / "results.json"),
         "BENCH_CHART": str(work / "chart.svg"),
@@ -37,7 +80,4 @@ def test_one_round(work, wanted, part):
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(Path(work / "results.json").read_text())
     assert results["errors"] == [] and results[part]
-    if part == "workloads":
-        for rows in results[part].values():
-            assert rows["poise"]["us"] > 0 and rows["poise"]["ratio"] == [1, 1, 1]
-        assert (work / "chart.svg").read_text().count("<rect") > 2
+    return results

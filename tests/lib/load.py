@@ -17,7 +17,8 @@ class LoadTool:
         self.process = subprocess.Popen(
             [TOOL, str(backends)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.ports = json.loads(self.process.stdout.readline())["backends"]
+        greeting = json.loads(self.process.stdout.readline())
+        self.ports, self.h2_ports = greeting["backends"], greeting["h2_backends"]
         self.backends = [(f"B{i + 1}", f"127.0.0.1:{p}") for i, p in enumerate(self.ports)]
 
     def ask(self, *words):

@@ -153,14 +153,19 @@ struct span wire_unread(const struct wire *w)
 
 /* ---- parties ---- */
 
+void (*pair_tune)(struct ssl_st *ssl);
+
 void pair_open(struct pair *p, struct tls_server *server, struct tls_client *client,
                const char *name, struct tls_resumption *resumption)
 {
-    memset(p, 0, sizeof *p);
+    p->server.last = p->client.last = TLS_NEED_MORE;
+    p->server.plain_n = p->client.plain_n = 0;
     wire_init(&p->server.out);
     wire_init(&p->client.out);
     CHECK(tls_session_init_server(&p->server.t, server) == 0);
     CHECK(tls_session_init_client(&p->client.t, client, span_cstr(name), resumption) == 0);
+    if (pair_tune)
+        pair_tune(p->client.t.ssl);
     CHECK(tls_session_start(&p->client.t, &p->client.out.sink) == 0);
 }
 

@@ -67,6 +67,9 @@ void pair_open(struct pair *p, struct tls_server *server, struct tls_client *cli
                const char *name, struct tls_resumption *resumption);
 void pair_close(struct pair *p);
 
+/* Called with the client's session before it starts, if set: to make it an unusual one. */
+extern void (*pair_tune)(struct ssl_st *ssl);
+
 /* Feeds what waits for a party, at most `step` bytes at a time; returns the last event. */
 int party_take(struct party *to, struct wire *from, size_t step);
 

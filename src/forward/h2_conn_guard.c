@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Defences against what HTTP/2 lets a peer make us do: each is a count or a time, with a reason of
+ * its own. They judge the connection as a whole; a peer that keeps to the protocol in numbers that
+ * any real one stays below never meets them.
+ *
+ *   resets            theirs, and those their mistakes make us send: work begun and thrown away
+ *   control frames    SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown ones: each DATA frame of
+ *                     ours may be answered with two of them, beyond that there are so many a second
+ *   empty DATA        the same
+ *   CONTINUATION      counted by nghttp2; how long a block takes is looked at here
+ *   windows           a stream whose output waits for one is broken off after a while
+ */
+#include "base/limits.h"
+#include "forward/h2_conn_priv.h"
+
+#include <string.h>
+
+static int refuse(struct h2_conn *c, enum reason why)
+{
+    h2_conn_end(c, c->server ? why : REASON_backend_h2_error, NGHTTP2_ENHANCE_YOUR_CALM);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+int h2_guard_reset(struct h2_conn *c)
+{
+    if (!c->server)
+        return 0; /* each is an answer to a request of ours, which is all it costs us */
+    uint64_t now_ms = h2_now_ms(c);
+    if (now_ms - c->resets_since_ms >= H2_RESETS_MS) {
+        c->resets_since_ms = now_ms;
+        c->resets = 0;
+    }
+    return ++c->resets > H2_RESETS_MAX ? refuse(c, REASON_h2_rapid_reset) : 0;
+}
+
+/* What is counted by the second begins anew. */
+static void second(struct h2_conn *c)
+{
+    uint64_t now_ms = h2_now_ms(c);
+    if (now_ms - c->control_since_ms >= 1000) {
+        c->control_since_ms = now_ms;
+        c->control = c->empty = 0;
+    }
+}
+
+int h2_guard_empty(struct h2_conn *c)
+{
+    second(c);
+    return ++c->empty > H2_EMPTY_PER_S ? refuse(c, REASON_h2_empty_frames) : 0;
+}
+
+static int guard_control(struct h2_conn *c)
+{
+    if (c->control_credit > 0) {
+        c->control_credit--;
+        return 0;
+    }
+    second(c);
+    return ++c->control > H2_CONTROL_PER_S ? refuse(c, REASON_h2_control_flood) : 0;
+}
+
+/* ---- closed streams ---- */
+
+/* nghttp2 forgets a stream when it is closed and takes everything that comes for it later for what
+ * was on its way when it was reset. Of a stream that both ends had completed nothing can be on its
+ * way (RFC 9113 5.1), and a stream that never was cannot begin below those that were (5.1.1). */
+
+void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete)
+{
+    c->gone[c->gone_at++ % ARRAY_LEN(c->gone)] = complete ? -id : id;
+    if (c->gone_at == 0)
+        c->gone_at = 2 * ARRAY_LEN(c->gone); /* it went round */
+}
+
+/* Whether that stream is remembered as closed with both messages complete. */
+static bool is_complete(const struct h2_conn *c, int32_t id)
+{
+    for (size_t i = 0; i < ARRAY_LEN(c->gone) && id != 0; i++) {
+        if (c->gone[i] == -id)
+            return true;
+    }
+    return false;
+}
+
+static bool is_forgotten(const struct h2_conn *c, int32_t id)
+{
+    if (c->gone_at > ARRAY_LEN(c->gone))
+        return false; /* who knows */
+    for (size_t i = 0; i < c->gone_at; i++) {
+        if (c->gone[i] == id)
+            return false;
+    }
+    return true;
+}
+
+static int break_rule(struct h2_conn *c, uint32_t code)
+{
+    h2_conn_end(c, c->server ? REASON_h2_protocol_error : REASON_backend_h2_error, code);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* HEADERS of a client, in order with all that came before. */
+static int guard_headers(struct h2_conn *c, int32_t id)
+{
+    bool old = c->server && id > 0 && id % 2 == 1 && id <= c->last_id;
+    c->last_id = MAX(c->last_id, id);
+    if (!old || nghttp2_session_get_stream_user_data(c->session, id))
+        return 0;
+    if (is_complete(c, id))
+        return break_rule(c, NGHTTP2_STREAM_CLOSED);
+    return is_forgotten(c, id) ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : 0;
+}
+
+/* ---- every frame ---- */
+
+int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
+{
+    (void)session;
+    return hd->type == NGHTTP2_HEADERS ? guard_headers(user, hd->stream_id) : 0;
+}
+
+/* The head of a frame, which nghttp2 may drop without a word. */
+static int look_at_head(struct h2_conn *c)
+{
+    const uint8_t *h = c->frame_head;
+    c->frame_left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
+    int32_t id = (int32_t)((uint32_t)(h[5] & 0x7f) << 24 | (uint32_t)h[6] << 16 |
+                           (uint32_t)h[7] << 8 | h[8]);
+    switch (h[3]) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_CONTINUATION: return 0;
+    case NGHTTP2_DATA: return is_complete(c, id) ? break_rule(c, NGHTTP2_STREAM_CLOSED) : 0;
+    case NGHTTP2_PRIORITY: /* obsolete, and where both ends say so nghttp2 does not look at it */
+        return id == 0 ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : guard_control(c);
+    default: return guard_control(c);
+    }
+}
+
+bool h2_guard_input(struct h2_conn *c, struct span in)
+{
+    while (in.n > 0) {
+        if (c->frame_left > 0) {
+            size_t skip = MIN((size_t)c->frame_left, in.n);
+            c->frame_left -= (uint32_t)skip;
+            in.p += skip;
+            in.n -= skip;
+            continue;
+        }
+        size_t take = MIN(sizeof(c->frame_head) - c->frame_have, in.n);
+        memcpy(c->frame_head + c->frame_have, in.p, take);
+        c->frame_have = (uint8_t)(c->frame_have + take);
+        in.p += take;
+        in.n -= take;
+        if (c->frame_have < sizeof(c->frame_head))
+            break;
+        c->frame_have = 0;
+        if (look_at_head(c) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* A stream whose peer takes nothing of it. */
+static void look_at_stream(struct h2_stream *s, uint64_t now_ms, uint64_t stall_ms)
+{
+    struct h2_conn *c = s->conn;
+    if (!s->blocked || s->closing || s->why || now_ms - s->moved_ms < stall_ms)
+        return;
+    s->why = (uint8_t)(c->server ? REASON_h2_stalled : REASON_backend_too_slow);
+    (void)nghttp2_submit_rst_stream(c->session, 0, s->id, NGHTTP2_CANCEL);
+    loop_defer(c->loop, &c->turn_end);
+}
+
+/* A reader that takes something now and then is slow, not gone: what is unsent shrinks. */
+static bool send_stalled(struct h2_conn *c, uint64_t now_ms, uint64_t stall_ms)
+{
+    uint64_t unsent = stream_unsent(c->stream);
+    if (unsent != c->unsent) {
+        c->unsent = unsent;
+        c->send_since_ms = now_ms;
+    }
+    return now_ms - c->send_since_ms >= stall_ms;
+}
+
+bool h2_conn_tick(struct h2_conn *c, uint64_t stall_ms, uint64_t block_ms)
+{
+    uint64_t now_ms = h2_now_ms(c);
+    if (c->over)
+        return !c->told;
+    if (c->block_open && now_ms - c->block_since_ms >= block_ms)
+        return h2_conn_fail(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,
+                            NGHTTP2_ENHANCE_YOUR_CALM);
+    if (c->sending)
+        return !send_stalled(c, now_ms, stall_ms) ||
+               h2_conn_fail(c, c->server ? REASON_client_too_slow : REASON_backend_too_slow,
+                            H2_NO_GOAWAY);
+    struct h2_stream *s;
+    list_each(s, &c->streams, link)
+        look_at_stream(s, now_ms, stall_ms);
+    return true;
+}
