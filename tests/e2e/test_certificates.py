@@ -19,7 +19,7 @@ import certificates
 import memory
 import pytest
 from admin import Admin
-from metrics import scrape
+from metrics import promtool, scrape
 from programs import BINARY, SANITIZER, config, pool, wait_until
 
 ADMIN = {"admin": {"listen": "127.0.0.1:0"}}
@@ -385,6 +385,7 @@ def test_the_end_of_a_certificate_is_announced(start, work, ca):
             )
             == leaf.not_after
         )
+    assert promtool("check", "metrics", text=samples.text) == ""
     shows = admin.get("/api/v1/listeners")["listeners"][0]["tls"]
     assert [c["fingerprint"] for c in shows["certificates"]] == [c.fingerprint for c in (old, soon, later, far)]
     first = shows["certificates"][0]
