@@ -482,10 +482,16 @@ def test_an_upgrade(start, work, ca):
     program = work / "installed-poise"
     shutil.copyfile(BINARY, program)
     program.chmod(0o755)
-    poise = start.poise(config(pool(start.servers(1)), listener=tls(leaf)), binary=program)
+    poise = start.poise(config(pool(start.servers(1)), listener=tls(leaf)), binary=program, env=LOOK)
     poise.send(signal.SIGUSR2)
     poise.wait_for(r"supervisor goes on version=\S+ engine=\d+", seconds=30)
     assert Client(poise.port, ctx=context(ca)).get() == 200
+    new = ca.leaf(["a.example.com"])
+    leaf.replace(new)  # looked at by the new engine, through the new supervisor
+    poise.wait_for(READ_AGAIN)
+    assert shown(poise.port) == new.fingerprint
+    poise.wait_for(r"engine before this one has ended")
+    assert "refused to read" not in poise.err
     key = leaf.key.read_bytes()
     leaf.key.unlink()  # no upgrade to what cannot serve
     poise.send(signal.SIGUSR2)

@@ -375,6 +375,8 @@ static void test_an_engine_of_before_gets_nothing(void **state)
     assert_true(ask_config(r) < 0);
     assert_true(ask_bind(r, "127.0.0.1:0") < 0);
     assert_true(ask_file(r, path_of(r, "event.log")) < 0);
+    assert_true(ask_tls(r, WIRE_TLS_FILE, r->path) < 0);
+    assert_true(ask_tls(r, WIRE_TLS_LOOK, r->path) < 0);
     begin(r, WIRE_ACCEPT, 0);
     assert_int_equal(ask(r), 0);
 }
