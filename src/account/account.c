@@ -79,6 +79,13 @@ void account_connection(struct account *a, const struct board_key *listener)
     tally_connection(a->tally, listener);
 }
 
+void account_tunnel(struct account *a, const struct board_key *listener, enum board_tunnel kind,
+                    bool begun)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    tally_tunnel(a->tally, listener, kind, begun);
+}
+
 void account_handshake(struct account *a, const struct board_key *listener, bool tls13,
                        bool resumed)
 {

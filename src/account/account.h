@@ -63,6 +63,10 @@ void account_count(struct account *a, const struct account_count *c);
 /* A client connected. */
 void account_connection(struct account *a, const struct board_key *listener);
 
+/* An exchange has become a tunnel; such an exchange has ended. */
+void account_tunnel(struct account *a, const struct board_key *listener, enum board_tunnel kind,
+                    bool begun);
+
 /* A TLS handshake with a client was completed, or was not. */
 void account_handshake(struct account *a, const struct board_key *listener, bool tls13,
                        bool resumed);

@@ -128,6 +128,20 @@ uint64_t board_connections(const struct account_board *b, struct board_key liste
     return sum;
 }
 
+void board_tunnels(const struct account_board *b, struct board_key listener,
+                   struct board_tunnels *add_to)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct tally_front *f = tally_find_front(tally_of(b, i), listener);
+        for (size_t k = 0; f && k < BOARD_TUNNELS; k++) {
+            uint64_t ended = histogram_load(&f->tunnels_ended[k]);
+            uint64_t begun = histogram_load(&f->tunnels[k]);
+            add_to->ended[k] += ended;
+            add_to->begun[k] += MAX(begun, ended); /* they are counted while we read */
+        }
+    }
+}
+
 void board_tls(const struct account_board *b, struct board_key listener,
                struct board_handshakes *add_to)
 {

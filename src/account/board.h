@@ -50,6 +50,14 @@ struct board_key board_key(uint32_t number);
 #define BOARD_CONNECT_REASONS 9
 enum reason board_connect_reason(size_t i);
 
+/* Exchanges that became tunnels, by the protocol that was upgraded to. */
+enum board_tunnel { BOARD_WEBSOCKET, BOARD_OTHER_TUNNEL, BOARD_TUNNELS };
+
+/* Never more ended than begun. */
+struct board_tunnels {
+    uint64_t begun[BOARD_TUNNELS], ended[BOARD_TUNNELS];
+};
+
 /* Why handshakes with clients fail; all other reasons count as the last of these. */
 #define BOARD_HANDSHAKE_REASONS 7
 enum reason board_handshake_reason(size_t i);
@@ -101,6 +109,10 @@ void board_codes_clear(struct board_codes *c);
 
 /* Connections taken by a listener. */
 COLD uint64_t board_connections(const struct account_board *b, struct board_key listener);
+
+/* Adds its tunnels. */
+COLD void board_tunnels(const struct account_board *b, struct board_key listener,
+                        struct board_tunnels *add_to);
 
 /* Adds its TLS handshakes. */
 COLD void board_tls(const struct account_board *b, struct board_key listener,

@@ -128,6 +128,8 @@ static void own_front(struct tally *t, struct tally_front *f, uint32_t birth)
         }
     }
     atomic_store_explicit(&f->connections, 0, memory_order_relaxed);
+    reset_numbers(f->tunnels, BOARD_TUNNELS);
+    reset_numbers(f->tunnels_ended, BOARD_TUNNELS);
     reset_numbers(f->handshakes, BOARD_HANDSHAKES);
     reset_numbers(f->handshakes_failed, BOARD_HANDSHAKE_REASONS);
     reset_counts(&f->gone.counts);
@@ -469,6 +471,14 @@ void tally_connection(struct tally *t, const struct board_key *listener)
     struct tally_front *f = front_of(t, listener);
     if (f)
         histogram_bump(&f->connections, 1);
+}
+
+void tally_tunnel(struct tally *t, const struct board_key *listener, enum board_tunnel kind,
+                  bool begun)
+{
+    struct tally_front *f = front_of(t, listener);
+    if (f)
+        histogram_bump(begun ? &f->tunnels[kind] : &f->tunnels_ended[kind], 1);
 }
 
 void tally_handshake(struct tally *t, const struct board_key *listener, bool tls13, bool resumed)

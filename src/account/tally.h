@@ -69,6 +69,7 @@ struct tally_pairs {
 struct tally_front {
     _Atomic uint32_t birth;
     _Atomic uint64_t connections;
+    _Atomic uint64_t tunnels[BOARD_TUNNELS], tunnels_ended[BOARD_TUNNELS];
     _Atomic uint64_t handshakes[BOARD_HANDSHAKES];
     _Atomic uint64_t handshakes_failed[BOARD_HANDSHAKE_REASONS];
     struct tally_past gone; /* of pools that left the listener */
@@ -90,6 +91,8 @@ struct tally *tally_new(void);
 void tally_free(struct tally **t);
 
 void tally_connection(struct tally *t, const struct board_key *listener);
+void tally_tunnel(struct tally *t, const struct board_key *listener, enum board_tunnel kind,
+                  bool begun);
 void tally_handshake(struct tally *t, const struct board_key *listener, bool tls13, bool resumed);
 void tally_handshake_failed(struct tally *t, const struct board_key *listener, enum reason why);
 void tally_exchange(struct tally *t, const struct account_count *c);

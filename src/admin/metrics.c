@@ -279,6 +279,8 @@ static void write_process_start(struct sample *s)
 
 /* ---- of a listener ---- */
 
+static const char *const tunnel_words[BOARD_TUNNELS] = {"websocket", "other"};
+
 static void write_connections_taken(struct sample *s)
 {
     value_u64(s, board_connections(s->board, s->front->key));
@@ -292,6 +294,22 @@ static void write_connections(struct sample *s)
 static void write_connections_max(struct sample *s)
 {
     value_u64(s, s->listener->max_connections);
+}
+
+static void write_tunnels(struct sample *s)
+{
+    struct board_tunnels t = {0};
+    board_tunnels(s->board, s->front->key, &t);
+    for (size_t i = 0; i < BOARD_TUNNELS; i++)
+        labelled(s, "protocol", tunnel_words[i], t.begun[i] - t.ended[i]);
+}
+
+static void write_tunnels_begun(struct sample *s)
+{
+    struct board_tunnels t = {0};
+    board_tunnels(s->board, s->front->key, &t);
+    for (size_t i = 0; i < BOARD_TUNNELS; i++)
+        labelled(s, "protocol", tunnel_words[i], t.begun[i]);
 }
 
 static void write_bytes(struct sample *s)

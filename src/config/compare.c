@@ -17,7 +17,8 @@ bool health_conf_equal(const struct health_conf *a, const struct health_conf *b)
     for (size_t i = 0; i < a->expect_count; i++)
         if (a->expect[i].low != b->expect[i].low || a->expect[i].high != b->expect[i].high)
             return false;
-    return same_text(a->path, b->path) && same_text(a->host, b->host);
+    return same_text(a->path, b->path) && same_text(a->host, b->host) &&
+           same_text(a->service, b->service);
 }
 
 bool passive_conf_equal(const struct passive_conf *a, const struct passive_conf *b)

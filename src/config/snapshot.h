@@ -186,7 +186,7 @@ struct listener_conf {
     uint32_t body_ms;        /* between two pieces of a request body: 408 */
     uint32_t send_ms;        /* no progress in sending to the client */
     uint32_t idle_ms;        /* keep-alive, between requests */
-    uint32_t tunnel_ms;      /* after an upgrade, and of TCP: no byte in either direction */
+    uint32_t tunnel_ms;      /* after an upgrade, of TCP, of gRPC: no byte in either direction */
     uint64_t body_bytes_max; /* 0 = no limit: 413 */
     uint32_t handshake_ms;   /* PROXY header, ClientHello and TLS handshake together */
     uint32_t line_bytes_max, head_bytes_max, fields_max;

@@ -227,7 +227,8 @@ bool value_is_set(const struct option *o, const void *owner)
     case TYPE_FILE:
     case TYPE_SECRET:
     case TYPE_PATH:
-    case TYPE_HOST: return *(const char *const *)field != NULL;
+    case TYPE_HOST:
+    case TYPE_TEXT: return *(const char *const *)field != NULL;
     case TYPE_POOL: return uint_load(field, o->size) != UINT32_MAX;
     case TYPE_ADDRESS: return ((const struct address *)field)->kind != ADDRESS_NONE;
     default: return true;

@@ -26,8 +26,10 @@
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
 #include "forward/h1_conn.h"
+#include "forward/preface.h"
 #include "forward/response.h"
 #include "forward/tcp_side.h"
+#include "forward/upload.h"
 
 #include <string.h>
 
@@ -36,6 +38,9 @@
 
 /* Chunk framing and the last chunk take this much scratch at most. */
 #define FRAMING_BYTES (H1_CHUNK_BEGIN_MAX + HTTP_TRAILER_BYTES_MAX + 16)
+
+/* client_h1.preface: the connection is known not to begin with it. */
+#define PREFACE_NONE UINT8_MAX
 
 enum client_state { CLIENT_IDLE, CLIENT_RECEIVING, CLIENT_ACTIVE, CLIENT_LINGER };
 
@@ -302,24 +307,12 @@ static const struct h1_conn_ops conn_ops = {
 
 /* ---- the stream ---- */
 
-/* What an HTTP/2 connection begins with (RFC 9113 3.4). */
-static const uint8_t preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-#define PREFACE_BYTES (sizeof(preface) - 1)
-#define PREFACE_NONE  UINT8_MAX
-
-/* Only its beginning is looked for: what comes after that it is for HTTP/2 to judge. */
-static bool preface_goes_on(const struct client_h1 *c, struct slice in)
-{
-    size_t n = MIN((size_t)in.n, PREFACE_BYTES - c->preface);
-    return memcmp(preface + c->preface, in.p, n) == 0;
-}
-
 /* The connection goes on in HTTP/2. */
 static void become_h2(struct client_h1 *c, struct slice in)
 {
     struct stream *s = c->base.stream;
-    struct slice begun = {preface, c->preface, NULL};
-    if (!client_h2_take(&c->base, begun.n > 0 ? begun : in)) {
+    struct span begun = preface_begin(c->preface);
+    if (!client_h2_take(&c->base, begun.n > 0 ? (struct slice){begun.p, c->preface, NULL} : in)) {
         client_end(c, STREAM_CLOSE_NORMAL);
         return;
     }
@@ -333,17 +326,18 @@ static void become_h2(struct client_h1 *c, struct slice in)
 static bool first_bytes(struct client_h1 *c, struct slice in)
 {
     uint8_t before = c->preface;
-    if (!conf_of(c)->http2 || !preface_goes_on(c, in)) {
+    enum preface is = conf_of(c)->http2 ? preface_look(before, slice_span(in)) : PREFACE_NOT;
+    if (is == PREFACE_WHOLE) {
+        become_h2(c, in);
+    } else if (is == PREFACE_MORE) {
+        c->preface = (uint8_t)(before + in.n);
+    } else {
         c->preface = PREFACE_NONE;
-        if (before == 0 || h1_conn_input(&c->h1, (struct slice){preface, before, NULL}))
+        if (before == 0 ||
+            h1_conn_input(&c->h1, (struct slice){preface_begin(before).p, before, NULL}))
             return true;
         after_events(c);
-        return false;
     }
-    if (before + in.n >= PREFACE_BYTES)
-        become_h2(c, in);
-    else
-        c->preface = (uint8_t)(before + in.n);
     return false;
 }
 
@@ -438,18 +432,11 @@ static bool send_stalled(struct client_h1 *c, uint64_t quiet_ms)
     return quiet_ms >= conf_of(c)->send_ms;
 }
 
-/* A body must not stop for body_ms, nor trickle for longer than that at less than a minimum. Only
- * the time in which the client was free to send counts. */
 static bool body_stalled(const struct client_h1 *c, uint64_t quiet_ms)
 {
     const struct exchange *x = c->base.side.x;
-    uint64_t limit_ms = conf_of(c)->body_ms;
-    if (!x || !c->has_body || c->request_done || c->h1.paused || c->tunnel)
-        return false;
-    uint64_t spent_ms = exchange_body_ms(x);
-    bool trickles =
-        spent_ms >= limit_ms && exchange_body_bytes(x) < spent_ms * HTTP_BODY_RATE_MIN / 1000;
-    return quiet_ms >= limit_ms || trickles;
+    return x && c->has_body && !c->request_done && !c->h1.paused && !c->tunnel &&
+           upload_stalled(x, quiet_ms, conf_of(c)->body_ms);
 }
 
 /* While a request is under way only the client's own part is timed here. */

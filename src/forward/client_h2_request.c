@@ -8,12 +8,15 @@
  */
 #include "base/check.h"
 #include "base/limits.h"
+#include "codec/h1_write.h"
 #include "forward/answer.h"
+#include "forward/answer_grpc.h"
 #include "forward/arrival_record.h"
 #include "forward/client_h2_priv.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
 #include "forward/response.h"
+#include "forward/upload.h"
 
 #include <string.h>
 
@@ -81,6 +84,23 @@ static size_t write_reply(const struct reply *reply, struct reply_room *room)
     return n;
 }
 
+/* A head that is the whole response. */
+static bool give_answer_grpc(struct request_h2 *r, enum reason why)
+{
+    struct answer_grpc a;
+    nghttp2_nv nv[ANSWER_GRPC_FIELDS];
+    answer_grpc(why, &a);
+    for (size_t i = 0; i < ANSWER_GRPC_FIELDS; i++)
+        nv[i] = (nghttp2_nv){
+            .name = (uint8_t *)(uintptr_t)a.fields[i].name.p,
+            .value = (uint8_t *)(uintptr_t)a.fields[i].value.p,
+            .namelen = a.fields[i].name.n,
+            .valuelen = a.fields[i].value.n,
+        };
+    r->head_out = h2_stream_head(&r->s, nv, ANSWER_GRPC_FIELDS, false, true) == 0;
+    return r->head_out;
+}
+
 static bool give_body(struct request_h2 *r, struct slice body)
 {
     h2_stream_body(&r->s, body);
@@ -107,6 +127,8 @@ static bool give_reply(struct request_h2 *r, const struct reply *reply)
     struct reply_room room;
     if (r->head_out || reply->status == 0)
         return false;
+    if (r->side.x && r->side.x->grpc)
+        return give_answer_grpc(r, reply->why);
     bool bare = r->head_request || reply->body.n == 0;
     size_t n = write_reply(reply, &room);
     if (h2_stream_head(&r->s, room.nv, n, false, bare) < 0)
@@ -207,18 +229,14 @@ void request_h2_closed(struct h2_stream *s, enum reason why, uint32_t code)
         client_h2_request_free(r);
 }
 
-/* A body must not stop for body_ms, nor trickle for longer than that at less than a minimum. Only
- * the time in which the client was free to send counts. */
+/* A call of gRPC may be silent: the backend's side ends it when it has been for long
+ * (exchange_quiet_ms). */
 void request_h2_look(struct request_h2 *r, uint64_t now_ms)
 {
     struct exchange *x = r->side.x;
-    uint64_t limit_ms = client_h2_conf(r->c)->body_ms;
-    if (!x || !r->has_body || r->request_done || r->tunnel || x->client_waits)
+    if (!x || !r->has_body || r->request_done || r->tunnel || x->grpc || x->client_waits)
         return;
-    uint64_t spent_ms = exchange_body_ms(x);
-    bool trickles =
-        spent_ms >= limit_ms && exchange_body_bytes(x) < spent_ms * HTTP_BODY_RATE_MIN / 1000;
-    if (trickles || now_ms - r->moved_ms >= limit_ms)
+    if (upload_stalled(x, now_ms - r->moved_ms, client_h2_conf(r->c)->body_ms))
         exchange_client_failed(x, REASON_request_timeout);
 }
 
@@ -336,6 +354,7 @@ static uint32_t code_of(enum reason why)
     case REASON_body_too_large:
     case REASON_client_too_slow: return NGHTTP2_ENHANCE_YOUR_CALM;
     case REASON_idle_timeout:
+    case REASON_deadline_exceeded:
     case REASON_shutting_down: return NGHTTP2_CANCEL;
     default: return NGHTTP2_INTERNAL_ERROR;
     }

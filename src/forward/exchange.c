@@ -7,11 +7,10 @@
  * true: pick_done is called exactly once for every target, account_exchange or account_count
  * exactly once for every exchange, and after exchange_over nothing of it is touched.
  */
-#include "forward/exchange.h"
-
 #include "base/check.h"
 #include "codec/arrival.h"
-#include "forward/arrival_record.h"
+#include "codec/grpc.h"
+#include "forward/answer_grpc.h"
 #include "forward/bulk.h"
 #include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
@@ -25,11 +24,19 @@
 
 #include <string.h>
 
+#define NS_PER_MS UINT64_C(1000000)
+
 /* ---- small things ---- */
 
 static uint64_t now_ns(const struct exchange *x)
 {
     return loop_now(x->f->loop);
+}
+
+static uint64_t ns_until(const struct exchange *x, uint64_t then_ns)
+{
+    uint64_t now = now_ns(x);
+    return then_ns > now ? then_ns - now : 0;
 }
 
 static struct side *other(const struct exchange *x, const struct side *from)
@@ -49,121 +56,6 @@ static void set_credit(struct exchange *x, struct side *side, bool on)
         x->credit_since_ns = on ? now_ns(x) : 0;
     }
     side->ops->credit(side, on);
-}
-
-/* ---- account ---- */
-
-static struct span text(const struct exchange *x, struct text_at at)
-{
-    return at.len ? span_of(x->request.p + at.off, at.len) : span_of(NULL, 0);
-}
-
-static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
-{
-    return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
-}
-
-static_assert((int)METHOD_CONNECT + 1 == BOARD_METHOD_NONE, "the board's methods are these");
-
-static uint8_t method_number(const struct exchange *x)
-{
-    return x->http ? (uint8_t)x->method : BOARD_METHOD_NONE;
-}
-
-/* With an access log: all there is to say. */
-static void write_record(const struct exchange *x, enum reason why)
-{
-    uint64_t now = now_ns(x);
-    struct record r = {
-        .start_wall_ms = loop_wall_ms(x->f->loop) - (now - x->begun_ns) / 1000000,
-        .client = x->peer,
-        .listener = span_cstr(x->front->conf->name),
-        .route = span_cstr(x->route ? x->route->name : NULL),
-        .pool = span_cstr(x->pool ? pool_conf(x->pool)->name : NULL),
-        .backend = span_cstr(x->last ? x->last->conf->name : NULL),
-        .http = x->http,
-        .method = text(x, x->method_at),
-        .request_id = text(x, x->id_at),
-        .version_major = x->version_major,
-        .version_minor = x->version_minor,
-        .status = x->status,
-        .bytes_in = x->bytes_in,
-        .bytes_out = x->bytes_out,
-        .queue_us = us_between(x->begun_ns, x->picked_ns),
-        .connect_us = us_between(x->picked_ns, x->connected_ns),
-        .response_us = us_between(x->connected_ns, x->first_byte_ns),
-        .total_us = us_between(x->begun_ns, now),
-        .retries = x->retries,
-        .made_here = x->made_here,
-        .reason = why,
-        .method_number = method_number(x),
-        .listener_key = x->front->key,
-        .pool_key = x->pool ? &x->pool->key : NULL,
-    };
-    if (x->texts) {
-        r.target = text(x, x->target_at);
-        r.host = text(x, x->host_at);
-        r.user_agent = text(x, x->agent_at);
-        r.referer = text(x, x->referer_at);
-    }
-    record_arrival(&r, x->arrival);
-    account_exchange(x->f->account, &r);
-}
-
-void exchange_flight(const struct exchange *x, struct flight *ret_flight)
-{
-    *ret_flight = (struct flight){
-        .begun_ns = x->begun_ns,
-        .picked_ns = x->picked_ns,
-        .connected_ns = x->connected_ns,
-        .first_byte_ns = x->first_byte_ns,
-        .ended_ns = now_ns(x),
-        .bytes_in = x->bytes_in,
-        .bytes_out = x->bytes_out,
-        .client = &x->peer,
-        .listener = x->front->conf->name,
-        .route = x->route ? x->route->name : NULL,
-        .pool = x->pool ? pool_conf(x->pool)->name : NULL,
-        .backend = x->last ? x->last->conf->name : NULL,
-        .head = span_of(x->request.p, x->request.n),
-        .request_id = text(x, x->id_at),
-        .births = {x->front->key ? x->front->key->birth : 0, x->pool ? x->pool->key.birth : 0,
-                   x->last ? x->last->key.birth : 0},
-        .retries = x->retries,
-        .status = x->status,
-        .reason = (uint16_t)x->reason,
-        .state = (uint8_t)(x->tunnel ? EXCHANGE_STATES : x->state),
-        .http = x->http,
-    };
-}
-
-static void write_flight(const struct exchange *x, enum reason why)
-{
-    struct flight f;
-    exchange_flight(x, &f);
-    f.reason = (uint16_t)why;
-    recorder_put(x->f->recorder, &f);
-}
-
-static void write_account(const struct exchange *x, enum reason why)
-{
-    if (x->f->recorder)
-        write_flight(x, why);
-    if (account_has_log(x->f->account)) {
-        write_record(x, why);
-        return;
-    }
-    account_count(x->f->account, &(struct account_count){
-                                     .bytes_in = x->bytes_in,
-                                     .bytes_out = x->bytes_out,
-                                     .total_ns = now_ns(x) - x->begun_ns,
-                                     .retries = x->retries,
-                                     .status = x->status,
-                                     .method = method_number(x),
-                                     .reason = why,
-                                     .listener = x->front->key,
-                                     .pool = x->pool ? &x->pool->key : NULL,
-                                 });
 }
 
 /* ---- the end ---- */
@@ -222,9 +114,11 @@ static void exchange_over(struct exchange *x, enum reason why)
     CHECK(x->magic == EXCHANGE_MAGIC);
     CHECK(!x->backend && !x->client);
     leave_target(x, REASON_ok, false);
-    write_account(x, why);
+    exchange_account(x, why);
     unpin_last(x);
     slice_put(&x->request);
+    if (UNLIKELY(x->deadline_ns))
+        loop_timer_stop(x->f->loop, &x->timer);
     if (x->grant_due) {
         x->gone = true; /* freed when the grant arrives: its message lies in here */
         return;
@@ -252,6 +146,18 @@ static void drop_backend(struct exchange *x, enum reason why)
         backend->ops->abort(backend, why);
         bulk_backend_gone(x);
     }
+}
+
+/* What is left of the time for this state: its timer, or none. */
+static void set_timer(struct exchange *x, bool queued)
+{
+    uint64_t until = x->deadline_ns;
+    if (queued)
+        until = until ? MIN(until, x->queue_until_ns) : x->queue_until_ns;
+    if (until)
+        loop_timer_set(x->f->loop, &x->timer, ns_until(x, until) / NS_PER_MS + 1);
+    else
+        loop_timer_stop(x->f->loop, &x->timer);
 }
 
 static void stop_waiting(struct exchange *x)
@@ -298,7 +204,7 @@ void exchange_reply(struct exchange *x, struct reply *r)
     x->response_begun = x->response_done = true;
     r->hsts = response_hsts(x->front, x->arrival, NULL);
     if (x->client->ops->answer(x->client, r)) {
-        x->status = x->http ? r->status : 0;
+        x->status = !x->http ? 0 : x->grpc ? 200 : r->status;
         finish_when_sent(x);
     } else {
         cut(x, r->why);
@@ -311,12 +217,6 @@ void exchange_answer(struct exchange *x, enum reason why)
     exchange_reply(x, &r);
 }
 
-/* Answers ourselves. Nothing of a response may have been sent. */
-static void answer(struct exchange *x, enum reason why)
-{
-    exchange_answer(x, why);
-}
-
 void exchange_kill(struct exchange *x, enum reason why)
 {
     cut(x, why);
@@ -324,11 +224,59 @@ void exchange_kill(struct exchange *x, enum reason why)
 
 /* ---- begin ---- */
 
-static void queue_timeout(struct timer *t)
+/* A response of which nothing has left yet is as good as none. */
+static bool response_out(struct exchange *x)
+{
+    if (x->http && !x->tunnel && x->response_begun && x->client->ops->retract(x->client)) {
+        x->response_begun = x->response_done = false;
+        x->bytes_out = 0;
+    }
+    return x->response_begun || x->tunnel;
+}
+
+/* Ends a call whose response has begun: its trailers say why it is not whole. */
+static bool end_call(struct exchange *x, enum reason why)
+{
+    uint8_t room[ANSWER_GRPC_TRAILERS];
+    if (!x->grpc || x->response_done || x->backend_waits || x->sized)
+        return false;
+    struct writer w = writer_of(room, sizeof(room));
+    answer_grpc_trailers(&w, why);
+    CHECK(w_ok(&w));
+    if (x->client->ops->end(x->client, w_span_of_result(&w)) < 0)
+        return false;
+    drop_backend(x, why);
+    leave_target(x, REASON_ok, false);
+    exchange_set_state(x, EXCHANGE_FINISHING);
+    x->reason = why;
+    x->response_done = true;
+    finish_when_sent(x);
+    return true;
+}
+
+static void cut_response(struct exchange *x, enum reason why)
+{
+    if (!end_call(x, why))
+        cut(x, why);
+}
+
+static void on_timer(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
     CHECK(x->magic == EXCHANGE_MAGIC);
-    answer(x, REASON_queue_timeout);
+    uint64_t now = now_ns(x);
+    if (x->state == EXCHANGE_FINISHING)
+        return;
+    if (x->deadline_ns && now >= x->deadline_ns) {
+        if (response_out(x))
+            cut_response(x, REASON_deadline_exceeded);
+        else
+            exchange_answer(x, REASON_deadline_exceeded);
+    } else if (x->state == EXCHANGE_QUEUED && now >= x->queue_until_ns) {
+        exchange_answer(x, REASON_queue_timeout);
+    } else {
+        set_timer(x, x->state == EXCHANGE_QUEUED);
+    }
 }
 
 static struct exchange *exchange_new(struct forwarder *f, const struct front_conf *front,
@@ -401,20 +349,22 @@ static void take_target(struct exchange *x, struct backend *b)
     if (!x->picked_ns)
         x->picked_ns = x->given_ns;
     if (!connect_target(x))
-        answer(x, REASON_out_of_files);
+        exchange_answer(x, REASON_out_of_files);
 }
 
 static void wait_in_queue(struct exchange *x, enum reason fallback)
 {
     int r = queue_wait(x->pool, &x->waiting, x->f->loop, exchange_granted_entry);
     if (r < 0) {
-        answer(x, (enum reason) - r);
+        exchange_answer(x, (enum reason) - r);
         return;
     }
     exchange_set_state(x, EXCHANGE_QUEUED);
     pin_last(x);
-    timer_init(&x->timer, queue_timeout);
-    loop_timer_set(x->f->loop, &x->timer, pool_conf(x->pool)->queue_ms);
+    if (!x->deadline_ns)
+        timer_init(&x->timer, on_timer);
+    x->queue_until_ns = now_ns(x) + pool_conf(x->pool)->queue_ms * NS_PER_MS;
+    set_timer(x, true);
     /* A place may have become free between the pick and the wait (queue.c): it goes to the first in
      * line, which may be this exchange. */
     struct backend *b;
@@ -423,7 +373,7 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
         pick_done(b);
         queue_release(x->pool, b);
     } else if (now == PICK_NONE) {
-        answer(x, fallback); /* nobody is left whose place could become free */
+        exchange_answer(x, fallback); /* nobody is left whose place could become free */
     }
 }
 
@@ -439,7 +389,7 @@ void exchange_granted_entry(struct queue_entry *e, struct backend *b)
             exchange_free(x);
         return;
     }
-    loop_timer_stop(x->f->loop, &x->timer);
+    set_timer(x, false);
     take_target(x, b);
 }
 
@@ -454,8 +404,24 @@ static void pick(struct exchange *x, enum reason fallback)
     switch (pick_backend(x->pool, &x->tried, &x->f->rng, &b)) {
     case PICK_OK: take_target(x, b); break;
     case PICK_QUEUE: wait_in_queue(x, fallback); break;
-    case PICK_NONE: answer(x, fallback); break;
+    case PICK_NONE: exchange_answer(x, fallback); break;
     }
+}
+
+/* Whether it is a call of gRPC, and how much time it has. */
+static void begin_call(struct exchange *x, const struct head *h)
+{
+    unsigned at = 0;
+    uint64_t timeout_ns;
+    const struct field *f = head_find(h, FIELD_CONTENT_TYPE, &at);
+    x->grpc = f && grpc_is_content_type(field_value(h, f));
+    at = 0;
+    f = x->grpc ? head_find_name(h, span_str("grpc-timeout"), &at) : NULL;
+    if (!f || !grpc_timeout_parse(field_value(h, f), &timeout_ns))
+        return;
+    x->deadline_ns = x->begun_ns + timeout_ns;
+    timer_init(&x->timer, on_timer);
+    set_timer(x, false);
 }
 
 bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, struct side *client,
@@ -473,6 +439,8 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     x->bytes_in = x->head_bytes_in = h->head_len;
     x->has_body = h->framing != BODY_NONE;
     x->chunked = h->framing == BODY_CHUNKED;
+    if (x->version_major == 2 && x->has_body)
+        begin_call(x, h);
     x->request_done = !x->has_body;
     x->client_waits = x->has_body; /* the body stays with the client until there is a backend */
     if (x->has_body)
@@ -481,11 +449,11 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     if (UNLIKELY(front->rules) && exchange_own_answer(x, h))
         return true;
     if (!choose_pool(x, h)) {
-        answer(x, REASON_no_route);
+        exchange_answer(x, REASON_no_route);
     } else if (limit && h->framing == BODY_LENGTH && h->body_length > limit) {
-        answer(x, REASON_body_too_large);
+        exchange_answer(x, REASON_body_too_large);
     } else if (request_build(x, h, peer) < 0) {
-        answer(x, REASON_overload);
+        exchange_answer(x, REASON_overload);
     } else {
         if (pool_conf(x->pool)->balance == BALANCE_SOURCE_HASH)
             x->tried.key = pick_source_key(peer);
@@ -505,7 +473,7 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, str
         x->tried.key = pick_source_key(peer);
         pick(x, REASON_no_backend);
     } else {
-        answer(x, REASON_no_route);
+        exchange_answer(x, REASON_no_route);
     }
     return true;
 }
@@ -527,7 +495,8 @@ static bool took(struct exchange *x, struct side *from, struct side *to, int ans
 static bool body_over_limit(const struct exchange *x)
 {
     uint64_t limit = x->front->conf->body_bytes_max;
-    return limit && x->http && !x->tunnel && exchange_body_bytes(x) > limit;
+    return limit && x->http && !x->tunnel && exchange_body_bytes(x) > limit &&
+           x->state != EXCHANGE_FINISHING; /* it has been answered: the rest is dropped */
 }
 
 bool exchange_count(struct exchange *x, struct side *from, uint64_t n)
@@ -647,6 +616,19 @@ void exchange_writable(struct exchange *x, struct side *side)
     set_credit(x, from, true);
 }
 
+uint32_t exchange_quiet_ms(const struct exchange *x)
+{
+    return x->tunnel || x->grpc ? x->front->conf->tunnel_ms : pool_conf(x->pool)->idle_ms;
+}
+
+void exchange_quiet(struct exchange *x)
+{
+    if (!x->http || x->response_begun)
+        cut_response(x, REASON_idle_timeout);
+    else
+        exchange_answer(x, REASON_request_timeout);
+}
+
 uint64_t exchange_body_ms(const struct exchange *x)
 {
     uint64_t now = x->credit_since_ns ? now_ns(x) - x->credit_since_ns : 0;
@@ -678,7 +660,7 @@ bool exchange_asked_for(const struct exchange *x, const struct head *h)
 {
     unsigned at = 0;
     const struct field *f = head_find(h, FIELD_UPGRADE, &at);
-    struct span asked = text(x, x->upgrade_at);
+    struct span asked = exchange_text(x, x->upgrade_at);
     while (f && asked.n > 0) {
         struct span one = span_trim(span_cut(&asked, ','));
         if (one.n > 0 && span_eq_nocase(one, field_value(h, f)))
@@ -687,14 +669,26 @@ bool exchange_asked_for(const struct exchange *x, const struct head *h)
     return false;
 }
 
+/* An ordinary response of success to a client that asked for a tunnel by extended CONNECT: it would
+ * take that for the tunnel (RFC 8441 5). */
+static bool is_mistaken(const struct exchange *x, const struct head *h)
+{
+    return x->version_major == 2 && x->upgrade && h->status / 100 == 2;
+}
+
 void exchange_response(struct exchange *x, const struct head *h, struct slice raw)
 {
     bool interim = h->status < 200 && h->status != 101;
+    if (UNLIKELY(is_mistaken(x, h))) {
+        exchange_answer(x, REASON_backend_no_websocket);
+        return;
+    }
     x->bytes_out += h->head_len;
     if (!interim) {
         x->first_byte_ns = now_ns(x);
         x->response_begun = true;
         x->status = h->status;
+        x->sized = h->framing == BODY_LENGTH;
         exchange_set_state(x, EXCHANGE_RESPONDING);
     }
     if (interim && x->version_major == 1 && x->version_minor == 0)
@@ -703,20 +697,11 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         return;
     if (h->framing == BODY_TUNNEL) {
         x->tunnel = true;
+        account_tunnel(x->f->account, x->front->key, exchange_tunnel_kind(x), true);
         x->request_done = false; /* from now on both directions are streams of bytes */
         x->backend->ops->tunnel(x->backend);
         x->client->ops->tunnel(x->client);
     }
-}
-
-/* A response of which nothing has left yet is as good as none. */
-static bool response_out(struct exchange *x)
-{
-    if (x->http && !x->tunnel && x->response_begun && x->client->ops->retract(x->client)) {
-        x->response_begun = x->response_done = false;
-        x->bytes_out = 0;
-    }
-    return x->response_begun || x->tunnel;
 }
 
 /* The kept-alive connection had been closed meanwhile, which says nothing about the backend: the
@@ -725,7 +710,7 @@ static void reconnect(struct exchange *x)
 {
     x->no_reuse = true;
     if (!connect_target(x))
-        answer(x, REASON_out_of_files);
+        exchange_answer(x, REASON_out_of_files);
 }
 
 void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
@@ -757,11 +742,11 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
     /* A server may well hang up on an upload it does not want. */
     leave_target(x, why, !facts.stale && (!reset || x->request_done));
     if (out)
-        cut(x, why);
+        cut_response(x, why);
     else if (again)
         pick(x, why);
     else
-        answer(x, why);
+        exchange_answer(x, why);
 }
 
 /* ---- the client's failures ---- */
@@ -769,7 +754,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
 void exchange_client_failed(struct exchange *x, enum reason why)
 {
     if (x->http && !x->response_begun && reason_status(why) != 0)
-        answer(x, why);
+        exchange_answer(x, why);
     else
         cut(x, why);
 }

@@ -83,6 +83,7 @@ struct exchange {
     bool has_body;                        /* the request has one */
     bool upgrade;                         /* it asks for another protocol */
     bool chunked;                         /* its body goes out in the chunked coding */
+    bool grpc;                            /* it is a call of gRPC */
     uint8_t version_major, version_minor; /* of the client's request */
     bool no_reuse;                        /* only a new connection will do */
     bool grant_due;                       /* over, but a place given to it is still on its way */
@@ -94,6 +95,7 @@ struct exchange {
     bool heard;        /* a byte came from the backend: the request cannot be repeated */
     bool request_done; /* the client's message is complete */
     bool response_begun, response_done;
+    bool sized;     /* the response has a Content-Length */
     bool made_here; /* the response is ours */
     bool tunnel;
     bool client_waits;      /* the client side's credit is taken */
@@ -108,8 +110,9 @@ struct exchange {
     uint32_t head_bytes_in; /* of bytes_in, the request's head */
     uint64_t bytes_in, bytes_out;
     uint64_t begun_ns, picked_ns, connected_ns, first_byte_ns;
-    uint64_t given_ns;  /* to `target` */
-    uint64_t credit_ns; /* how long the client was free to send its body, up to credit_since_ns */
+    uint64_t given_ns;    /* to `target` */
+    uint64_t deadline_ns; /* of a call; 0 = none. The timer runs while it has one */
+    uint64_t credit_ns;   /* how long the client was free to send its body, up to credit_since_ns */
     uint64_t credit_since_ns;  /* 0 = it is not */
     struct pick_request tried; /* cleared up to its list */
 
@@ -118,8 +121,9 @@ struct exchange {
     struct text_at target_at, host_at, agent_at, referer_at; /* set if `texts` */
     struct text_at upgrade_at; /* in the head itself; set if `upgrade` */
     struct queue_entry waiting;
+    uint64_t queue_until_ns;     /* how long it may wait there; set if QUEUED */
     struct challenge *challenge; /* set while ASKING */
-    struct timer timer;          /* how long it may wait in the queue, or for the challenge */
+    struct timer timer;          /* for the queue, the challenge, and the deadline */
     uint8_t head[EXCHANGE_HEAD_BYTES];
 };
 
@@ -171,6 +175,13 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
  * answers or cuts. `fresh` = not a kept-alive connection that may have been closed meanwhile.
  */
 void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh);
+
+/* How long it may be that nothing moves in either direction, in milliseconds, once that is not for
+ * one side to end (a response awaited, an upload): a call of gRPC is a conversation, in which both
+ * may have nothing to say for as long as in a tunnel. */
+uint32_t exchange_quiet_ms(const struct exchange *x);
+/* Nothing did for that long: ends a tunnel or a call. */
+void exchange_quiet(struct exchange *x);
 
 /* Milliseconds for which the client was free to send its body, and what came of it. */
 uint64_t exchange_body_ms(const struct exchange *x);

@@ -43,7 +43,6 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->h2 = h2_library_new(o->loop);
     int rc = f->idle && f->h2 ? tls_worker_new(o->loop, &f->tls) : -(int)REASON_overload;
     if (rc < 0) {
-        h2_library_free(&f->h2);
         idle_set_free(&f->idle);
         return rc;
     }

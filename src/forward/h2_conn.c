@@ -173,6 +173,15 @@ static void give_body(struct h2_stream *s, struct slice piece)
     consume(s, piece.n);
 }
 
+/* That was all for now. */
+static void tell_input(struct h2_stream *s)
+{
+    if (s->left || !s->input_due)
+        return;
+    s->input_due = false;
+    s->conn->ops->input(s);
+}
+
 /* What waited goes to the owner while it reads. */
 static void give_held(struct h2_stream *s)
 {
@@ -187,6 +196,7 @@ static void give_held(struct h2_stream *s)
             slab_put(&s->conn->library->helds, h);
         }
         give_body(s, part);
+        tell_input(s); /* who was given it may need it until it has been flushed */
         slice_put(&part);
     }
     if (s->input_ended && !s->end_told && !s->held && s->reading && !s->left) {
@@ -222,10 +232,7 @@ static void work_one(struct h2_stream *s)
     struct h2_conn *c = s->conn;
     if (!s->left)
         give_held(s);
-    if (!s->left && s->input_due) {
-        s->input_due = false;
-        c->ops->input(s);
-    }
+    tell_input(s);
     if (!s->left && s->blocked && !h2_stream_has_output(s)) {
         s->blocked = false;
         c->ops->writable(s);
@@ -682,7 +689,7 @@ int h2_stream_open(struct h2_conn *c, struct h2_stream *s, const nghttp2_nv *nv,
     if (id < 0)
         return -(int)REASON_overload;
     stream_begin(c, s, id);
-    s->output_ended = end;
+    s->output_ended = s->data_begun = end; /* there is no DATA to ask for */
     h2_pack_head(s);
     return 0;
 }

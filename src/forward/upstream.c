@@ -97,14 +97,12 @@ static void arm(struct upstream *u)
 {
     const struct exchange *x = u->side.x;
     const struct pool_conf *conf = pool_conf(u->backend->pool);
-    if (x->tunnel)
-        set_timer(u, x->front->conf->tunnel_ms);
-    else if (u->state == UPSTREAM_CONNECTING)
+    if (u->state == UPSTREAM_CONNECTING)
         set_timer(u, conf->connect_ms);
-    else if (x->request_done && !x->response_begun)
+    else if (x->request_done && !x->response_begun && !x->tunnel)
         set_timer(u, conf->response_ms);
     else
-        set_timer(u, conf->idle_ms);
+        set_timer(u, exchange_quiet_ms(x));
 }
 
 /* A backend that takes a little of an upload now and then is slow, not gone. */
@@ -130,7 +128,7 @@ static void on_timer(struct timer *t)
     if (!x)
         upstream_end(u, STREAM_CLOSE_NORMAL);
     else if (x->tunnel)
-        exchange_kill(x, REASON_idle_timeout);
+        exchange_quiet(x);
     else if (u->state == UPSTREAM_CONNECTING)
         upstream_fail(u, REASON_connect_timeout);
     else if (x->request_done && !x->response_begun && !sending)

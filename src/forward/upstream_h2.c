@@ -89,10 +89,8 @@ static void arm(struct upstream_request *r)
 {
     const struct exchange *x = r->side.x;
     const struct pool_conf *conf = pool_conf(x->pool);
-    uint64_t ms = x->tunnel                               ? x->front->conf->tunnel_ms
-                  : x->request_done && !x->response_begun ? conf->response_ms
-                                                          : conf->idle_ms;
-    loop_timer_set(r->f->loop, &r->timer, ms);
+    bool awaited = x->request_done && !x->response_begun && !x->tunnel;
+    loop_timer_set(r->f->loop, &r->timer, awaited ? conf->response_ms : exchange_quiet_ms(x));
 }
 
 /* A backend that takes a little of an upload now and then is slow, not gone. */
@@ -115,10 +113,12 @@ static void on_timer(struct timer *t)
     struct upstream_request *r = container_of(t, struct upstream_request, timer);
     struct exchange *x = r->side.x;
     if (x->tunnel) {
-        exchange_kill(x, REASON_idle_timeout);
+        exchange_quiet(x);
     } else if (x->request_done && !x->response_begun && !r->sending) {
         part_if_silent(r);
         upstream_request_fail(r, REASON_response_timeout);
+    } else if (x->grpc && !r->sending && !x->backend_waits) {
+        exchange_quiet(x);
     } else if (r->sending ? send_stalled(r) : x->response_begun && !x->backend_waits) {
         part_if_silent(r);
         upstream_request_fail(r, REASON_backend_too_slow);
@@ -360,10 +360,10 @@ static bool side_flush(struct side *s)
         return true;
     bool was_sending = r->sending;
     r->sending = !h2_stream_flush(&r->stream);
-    if (r->sending && !was_sending) {
+    if (r->sending && !was_sending)
         r->unsent = r->stream.output_bytes;
-        arm(r);
-    }
+    if ((r->sending && !was_sending) || s->x->tunnel || s->x->grpc)
+        arm(r); /* of a conversation, either end keeps it alive */
     return !r->sending;
 }
 
@@ -441,7 +441,8 @@ static int request_open(struct upstream_request *r)
         return -(int)REASON_backend_no_websocket;
     r->websocket = fields.websocket;
     r->websocket_key = fields.websocket ? fields.websocket_key : span_of(NULL, 0);
-    bool end = !x->has_body && !fields.websocket;
+    /* Sent again, a request whose end has come has an empty body. */
+    bool end = (!x->has_body || x->request_done) && !fields.websocket;
     int rc = h2_stream_open(c, &r->stream, fields.list, fields.count, end);
     r->opened = rc == 0;
     return rc;

@@ -14,7 +14,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "config/compare.h"
 #include "forward/tls_stream.h"
 #include "health/health_priv.h"
 
@@ -160,10 +159,10 @@ static void on_probe_done(struct probe *p, enum reason result)
 static void set_checks(struct target *t)
 {
     const struct backend *b = t->backend;
-    const struct health_conf *conf = &pool_conf(b->pool)->health;
-    t->verdict.rise = MAX(conf->rise, 1u);
-    t->verdict.fall = MAX(conf->fall, 1u);
-    probe_init(&t->probe, &t->health->dialer, conf, b->conf, on_probe_done);
+    const struct pool_conf *pool = pool_conf(b->pool);
+    t->verdict.rise = MAX(pool->health.rise, 1u);
+    t->verdict.fall = MAX(pool->health.fall, 1u);
+    probe_init(&t->probe, &t->health->dialer, pool, b->conf, on_probe_done);
 }
 
 static struct target *target_new(struct health *h, struct backend *b)
@@ -277,9 +276,10 @@ bool health_forget(struct health *h, struct backend *b)
 
 static void checks_changed(struct target *t)
 {
-    const struct health_conf *conf = &pool_conf(t->backend->pool)->health;
-    if (health_conf_equal(conf, t->probe.conf)) {
-        t->probe.conf = conf;
+    const struct pool_conf *pool = pool_conf(t->backend->pool);
+    if (probe_same(&t->probe, pool)) {
+        t->probe.pool = pool;
+        t->probe.conf = &pool->health;
         return;
     }
     probe_stop(t);

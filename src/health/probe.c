@@ -2,12 +2,22 @@
 #include "health/probe.h"
 
 #include "base/check.h"
+#include "config/compare.h"
 
 static const struct probe_kind *const kinds[] = {
     [HEALTH_NONE] = NULL,
     [HEALTH_TCP] = &probe_tcp,
     [HEALTH_HTTP] = &probe_http,
+    [HEALTH_GRPC] = &probe_grpc,
 };
+
+static const struct probe_kind *kind_of(const struct pool_conf *pool)
+{
+    CHECK((size_t)pool->health.type < ARRAY_LEN(kinds));
+    if (pool->health.type == HEALTH_HTTP && pool->protocol == PROTOCOL_HTTP2)
+        return &probe_http2;
+    return kinds[pool->health.type];
+}
 
 static void on_connected(struct stream *s)
 {
@@ -30,7 +40,9 @@ static void on_eof(struct stream *s)
 
 static void on_sent(struct stream *s)
 {
-    (void)s; /* the answer is what counts */
+    struct probe *p = s->user;
+    if (p->kind->sent)
+        p->kind->sent(p);
 }
 
 static void on_failed(struct stream *s, enum reason why)
@@ -52,19 +64,49 @@ static void on_deadline(struct timer *t)
     probe_end(p, p->connected ? REASON_probe_timeout : REASON_connect_timeout);
 }
 
-void probe_init(struct probe *p, struct dialer *dialer, const struct health_conf *conf,
+bool probe_same(const struct probe *p, const struct pool_conf *pool)
+{
+    return health_conf_equal(&pool->health, p->conf) && kind_of(pool) == p->kind;
+}
+
+void probe_init(struct probe *p, struct dialer *dialer, const struct pool_conf *pool,
                 const struct backend_conf *backend, probe_done_fn *done)
 {
-    CHECK((size_t)conf->type < ARRAY_LEN(kinds));
     *p = (struct probe){
         .dialer = dialer,
         .loop = dialer->loop,
-        .conf = conf,
+        .pool = pool,
+        .conf = &pool->health,
         .backend = backend,
-        .kind = kinds[conf->type],
+        .kind = kind_of(pool),
         .done = done,
     };
     timer_init(&p->deadline, on_deadline);
+}
+
+bool probe_expects(const struct health_conf *conf, uint16_t status)
+{
+    for (size_t i = 0; i < conf->expect_count; i++)
+        if (status >= conf->expect[i].low && status <= conf->expect[i].high)
+            return true;
+    return false;
+}
+
+void probe_write_host(struct writer *w, const struct probe *p, const struct address *to)
+{
+    char text[ADDRESS_TEXT_MAX];
+    struct address shown = *to;
+    if (p->backend->address.kind == ADDRESS_NAME) {
+        shown = p->backend->address;
+        shown.port = to->port;
+    }
+    shown.scope = 0; /* means something on this machine only */
+    if (p->conf->host)
+        w_str(w, p->conf->host);
+    else if (shown.kind == ADDRESS_UNIX)
+        w_str(w, "localhost");
+    else
+        w_bytes(w, text, address_format(&shown, text));
 }
 
 int probe_begin(struct probe *p, const struct dial *what)

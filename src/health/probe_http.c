@@ -24,23 +24,6 @@ struct http_state {
     uint8_t answer[HTTP_HEAD_MAX];
 };
 
-static void write_host(struct writer *w, const struct probe *p, const struct address *to)
-{
-    char text[ADDRESS_TEXT_MAX];
-    struct address shown = *to;
-    if (p->backend->address.kind == ADDRESS_NAME) {
-        shown = p->backend->address;
-        shown.port = to->port;
-    }
-    shown.scope = 0; /* means something on this machine only */
-    if (p->conf->host)
-        w_str(w, p->conf->host);
-    else if (shown.kind == ADDRESS_UNIX)
-        w_str(w, "localhost");
-    else
-        w_bytes(w, text, address_format(&shown, text));
-}
-
 static int http_begin(struct probe *p, const struct address *to)
 {
     struct http_state *h = malloc(sizeof(*h));
@@ -54,7 +37,7 @@ static int http_begin(struct probe *p, const struct address *to)
     w_str(&w, "GET ");
     w_str(&w, p->conf->path);
     w_str(&w, " HTTP/1.1\r\nHost: ");
-    write_host(&w, p, to);
+    probe_write_host(&w, p, to);
     w_str(&w, "\r\nUser-Agent: poise-health/" POISE_VERSION "\r\nAccept: */*\r\n"
               "Connection: close\r\n\r\n");
     CHECK(w_ok(&w));
@@ -75,14 +58,6 @@ static void http_connected(struct probe *p)
     struct slice request = {.p = h->request, .n = h->request_bytes};
     (void)stream_send(p->stream, &request, 1);
     stream_read(p->stream, true);
-}
-
-static bool expected(const struct health_conf *conf, uint16_t status)
-{
-    for (size_t i = 0; i < conf->expect_count; i++)
-        if (status >= conf->expect[i].low && status <= conf->expect[i].high)
-            return true;
-    return false;
 }
 
 /* Reads on in the bytes given until the status of a final response is known, or a reason why not;
@@ -121,7 +96,7 @@ static void http_data(struct probe *p, struct slice in)
     if (event < 0) {
         probe_end(p, (enum reason) - event);
     } else if (event == H1_HEAD) {
-        probe_end(p, expected(p->conf, h->head.status) ? REASON_ok : REASON_probe_status);
+        probe_end(p, probe_expects(p->conf, h->head.status) ? REASON_ok : REASON_probe_status);
     } else {
         h->held -= (uint32_t)used;
         memmove(h->answer, h->answer + used, h->held);

@@ -63,6 +63,25 @@ static void send_text(int fd, const char *text, size_t piece)
     }
 }
 
+static void send_hex(int fd, const char *text)
+{
+    char pair[3] = {0};
+    for (; text[0] && text[1]; text += 2) {
+        memcpy(pair, text, 2);
+        char byte = (char)strtoul(pair, NULL, 16);
+        if (send(fd, &byte, 1, MSG_NOSIGNAL | (text[2] ? MSG_MORE : 0)) != 1)
+            return;
+    }
+}
+
+static bool keep(struct server *s, int fd)
+{
+    if (s->private->kept_count == KEPT_MAX)
+        return false;
+    s->private->kept[s->private->kept_count++] = fd;
+    return true;
+}
+
 static void play(struct server *s, int fd, const char *script)
 {
     for (;; script++) {
@@ -75,11 +94,10 @@ static void play(struct server *s, int fd, const char *script)
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
             break;
         }
+        case '#': send_hex(fd, script + 1); __attribute__((fallthrough));
         case '~':
-            if (s->private->kept_count < KEPT_MAX) {
-                s->private->kept[s->private->kept_count++] = fd;
+            if (keep(s, fd))
                 return;
-            }
             break;
         default: break;
         }

@@ -12,7 +12,8 @@
 /* ---- a backend ---- */
 
 /* What it does with a connection, in the order of the text: "<" reads up to an empty line, ">text"
- * sends the rest, "." sends the rest byte by byte, "!" resets, "~" keeps the connection open until
+ * sends the rest, "." sends the rest byte by byte, "#" sends the rest, which is bytes in hex, and
+ * keeps the connection, "!" resets, "~" keeps the connection open until
  * the server ends. Without any of them it closes. */
 struct server {
     uint16_t port;

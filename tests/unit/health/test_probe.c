@@ -31,7 +31,7 @@ static void probe_setup(enum health_type type, uint16_t port)
     results = 0;
     rig_init(&rig, type, 1, port);
     dialer_init(&dialer, rig.loop, NULL);
-    probe_init(&probe, &dialer, &rig.f.pool_conf.health, &rig.f.backends[0], done);
+    probe_init(&probe, &dialer, &rig.f.pool_conf, &rig.f.backends[0], done);
 }
 
 static int begin(const struct address *to)

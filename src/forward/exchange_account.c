@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* What an exchange leaves behind: its counts, its record for the access log, its row in the flight
+ * recorder. */
+#include "account/recorder.h"
+#include "forward/arrival_record.h"
+#include "forward/exchange_priv.h"
+#include "forward/forwarder.h"
+
+static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
+{
+    return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+static_assert((int)METHOD_CONNECT + 1 == BOARD_METHOD_NONE, "the board's methods are these");
+
+static uint8_t method_number(const struct exchange *x)
+{
+    return x->http ? (uint8_t)x->method : BOARD_METHOD_NONE;
+}
+
+/* With an access log: all there is to say. */
+static void write_record(const struct exchange *x, enum reason why)
+{
+    uint64_t now = loop_now(x->f->loop);
+    struct record r = {
+        .start_wall_ms = loop_wall_ms(x->f->loop) - (now - x->begun_ns) / 1000000,
+        .client = x->peer,
+        .listener = span_cstr(x->front->conf->name),
+        .route = span_cstr(x->route ? x->route->name : NULL),
+        .pool = span_cstr(x->pool ? pool_conf(x->pool)->name : NULL),
+        .backend = span_cstr(x->last ? x->last->conf->name : NULL),
+        .http = x->http,
+        .method = exchange_text(x, x->method_at),
+        .request_id = exchange_text(x, x->id_at),
+        .version_major = x->version_major,
+        .version_minor = x->version_minor,
+        .status = x->status,
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+        .queue_us = us_between(x->begun_ns, x->picked_ns),
+        .connect_us = us_between(x->picked_ns, x->connected_ns),
+        .response_us = us_between(x->connected_ns, x->first_byte_ns),
+        .total_us = us_between(x->begun_ns, now),
+        .retries = x->retries,
+        .made_here = x->made_here,
+        .reason = why,
+        .method_number = method_number(x),
+        .listener_key = x->front->key,
+        .pool_key = x->pool ? &x->pool->key : NULL,
+    };
+    if (x->texts) {
+        r.target = exchange_text(x, x->target_at);
+        r.host = exchange_text(x, x->host_at);
+        r.user_agent = exchange_text(x, x->agent_at);
+        r.referer = exchange_text(x, x->referer_at);
+    }
+    record_arrival(&r, x->arrival);
+    account_exchange(x->f->account, &r);
+}
+
+void exchange_flight(const struct exchange *x, struct flight *ret_flight)
+{
+    *ret_flight = (struct flight){
+        .begun_ns = x->begun_ns,
+        .picked_ns = x->picked_ns,
+        .connected_ns = x->connected_ns,
+        .first_byte_ns = x->first_byte_ns,
+        .ended_ns = loop_now(x->f->loop),
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+        .client = &x->peer,
+        .listener = x->front->conf->name,
+        .route = x->route ? x->route->name : NULL,
+        .pool = x->pool ? pool_conf(x->pool)->name : NULL,
+        .backend = x->last ? x->last->conf->name : NULL,
+        .head = span_of(x->request.p, x->request.n),
+        .request_id = exchange_text(x, x->id_at),
+        .births = {x->front->key ? x->front->key->birth : 0, x->pool ? x->pool->key.birth : 0,
+                   x->last ? x->last->key.birth : 0},
+        .retries = x->retries,
+        .status = x->status,
+        .reason = (uint16_t)x->reason,
+        .state = (uint8_t)(x->tunnel ? EXCHANGE_STATES : x->state),
+        .http = x->http,
+    };
+}
+
+static void write_flight(const struct exchange *x, enum reason why)
+{
+    struct flight f;
+    exchange_flight(x, &f);
+    f.reason = (uint16_t)why;
+    recorder_put(x->f->recorder, &f);
+}
+
+void exchange_account(const struct exchange *x, enum reason why)
+{
+    if (UNLIKELY(x->tunnel))
+        account_tunnel(x->f->account, x->front->key, exchange_tunnel_kind(x), false);
+    if (x->f->recorder)
+        write_flight(x, why);
+    if (account_has_log(x->f->account)) {
+        write_record(x, why);
+        return;
+    }
+    account_count(x->f->account, &(struct account_count){
+                                     .bytes_in = x->bytes_in,
+                                     .bytes_out = x->bytes_out,
+                                     .total_ns = loop_now(x->f->loop) - x->begun_ns,
+                                     .retries = x->retries,
+                                     .status = x->status,
+                                     .method = method_number(x),
+                                     .reason = why,
+                                     .listener = x->front->key,
+                                     .pool = x->pool ? &x->pool->key : NULL,
+                                 });
+}
