@@ -27,6 +27,8 @@ static struct tls_library *enter(struct tls_session *t, struct span in, struct t
     l->sink = sink;
     l->dry = false;
     l->sink_full = false;
+    l->records_out = 0;
+    l->record_left = l->header_n = 0;
     return l;
 }
 
@@ -142,13 +144,22 @@ int tls_session_init_client(struct tls_session *t, struct tls_client *client, st
     return 0;
 }
 
-void tls_session_fini(struct tls_session *t)
+static void free_ssl(struct tls_session *t)
 {
-    CHECK_OBJ(t, TLS_SESSION_MAGIC);
+    if (!t->ssl)
+        return;
     /* Else OpenSSL would make a ticket useless because its connection ended without ceremony. */
     SSL_set_quiet_shutdown(t->ssl, 1);
     (void)SSL_shutdown(t->ssl);
     SSL_free(t->ssl);
+    t->ssl = NULL;
+}
+
+void tls_session_fini(struct tls_session *t)
+{
+    CHECK_OBJ(t, TLS_SESSION_MAGIC);
+    free_ssl(t);
+    tls_records_free(&t->records);
     ERR_clear_error();
     tls_server_unref(&t->server);
     tls_client_unref(&t->client);
@@ -223,6 +234,9 @@ static int handshake(struct tls_session *t, struct tls_library *l)
     if (r == 1) {
         t->done = true;
         take_renewed(t);
+        /* In TLS 1.3 all that a server says after the client's last message, the ticket, is sealed
+         * with the keys that records go on with. */
+        (void)tls_records_begin(t, l->records_out);
         return TLS_HANDSHAKE_DONE;
     }
     if (l->dry && t->alert == 0)
@@ -273,7 +287,12 @@ int tls_session_input(struct tls_session *t, struct span *in, uint8_t *room, siz
     if (t->closed)
         return TLS_CLOSED;
     struct tls_library *l = enter(t, *in, sink);
-    int r = LIKELY(t->done) ? read_records(t, l, room, room_bytes, ret_n) : handshake(t, l);
+    int r;
+    if (LIKELY(t->done))
+        r = t->records ? tls_records_input(t, l, room, room_bytes, ret_n)
+                       : read_records(t, l, room, room_bytes, ret_n);
+    else
+        r = handshake(t, l);
     *in = l->in;
     leave(l);
     return r;
@@ -339,6 +358,8 @@ int tls_session_output(struct tls_session *t, const struct span *pieces, size_t 
                        struct tls_sink *sink)
 {
     CHECK(t->done && !t->ended);
+    if (LIKELY(t->records != NULL))
+        return tls_records_output(t, pieces, count, sink);
     struct tls_library *l = enter(t, (struct span){NULL, 0}, sink);
     t->warm = true;
     bool ok = count == 1 ? write_record(t, pieces->p, pieces->n) : write_pieces(t, pieces, count);
@@ -351,6 +372,10 @@ int tls_session_end(struct tls_session *t, struct tls_sink *sink)
 {
     if (!t->done || t->ended)
         return 0;
+    if (t->records) {
+        t->ended = true;
+        return tls_records_end(t, sink);
+    }
     struct tls_library *l = enter(t, (struct span){NULL, 0}, sink);
     t->ended = true;
     int r = SSL_shutdown(t->ssl) >= 0 ? 0 : fail(t);
@@ -360,8 +385,15 @@ int tls_session_end(struct tls_session *t, struct tls_sink *sink)
 
 void tls_session_idle(struct tls_session *t)
 {
-    if (t->warm && t->done && SSL_free_buffers(t->ssl) == 1)
+    if (!t->warm || !t->done)
+        return;
+    if (t->records) {
+        tls_records_idle(t->records);
+        free_ssl(t);
         t->warm = false;
+    } else if (SSL_free_buffers(t->ssl) == 1) {
+        t->warm = false;
+    }
 }
 
 const char *tls_session_why(const struct tls_session *t)
