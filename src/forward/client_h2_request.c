@@ -308,11 +308,6 @@ static struct address side_local(struct side *s)
 }
 
 /* A head is compressed as it is given, which cannot be undone. */
-static struct address side_local(struct side *s)
-{
-    return stream_local(from_side(s)->c->base.stream);
-}
-
 static bool side_retract(struct side *s)
 {
     return !from_side(s)->head_out;
