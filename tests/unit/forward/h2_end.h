@@ -54,7 +54,9 @@ struct end {
 
 static struct end *end_of(struct stream *s)
 {
-    return container_of(layered_of(s), struct end, stream);
+    struct layered *l = layered_of(s);
+    CHECK(l != NULL);
+    return container_of(l, struct end, stream);
 }
 
 static struct end_stream *end_stream_of(struct h2_stream *s)
