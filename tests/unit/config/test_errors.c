@@ -314,6 +314,8 @@ static const struct mistake warnings[] = {
     {L "pools: [{name: app, health: {type: none}, passive_health: {failures: 0}, backends: "
        "['127.0.0.1:1']}]\n",
      2, 36, 4, "a dead backend keeps its share", NULL},
+    {L "pools: [{name: app, health: {type: grpc}, backends: ['127.0.0.1:1']}]\n", 2, 36, 4,
+     "not 'protocol: http2'", NULL},
     {L P "admin: {listen: ':9900'}\n", 3, 17, 7, "keep it on loopback", NULL},
     {L P "access_log: {file: x, format: none}\n", 3, 20, 1, "nothing is written to this file",
      NULL},
