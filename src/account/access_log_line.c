@@ -14,8 +14,8 @@
 #include <assert.h>
 #include <string.h>
 
-static_assert(4 * NAME_ROOM + METHOD_ROOM + TARGET_ROOM + HOST_ROOM + 2 * TEXT_ROOM + ID_ROOM +
-                      FIXED_ROOM <=
+static_assert(4 * NAME_ROOM + METHOD_ROOM + TARGET_ROOM + 2 * HOST_ROOM + 2 * TEXT_ROOM + ID_ROOM +
+                      2 * TLS_ROOM + SUBJECT_ROOM + FIXED_ROOM <=
                   ACCESS_RECORD_MAX,
               "the longest line fits");
 static_assert(TARGET_ROOM >= URI_MAX + 3, "an ordinary target is never cut");
@@ -149,6 +149,21 @@ static void put_request_fields(struct writer *w, const struct record *r)
         w_str(w, "null");
 }
 
+/* Only where there was TLS, ended here or passed through. */
+static void put_tls_fields(struct writer *w, const struct record *r)
+{
+    if (span_empty(r->tls_version) && span_empty(r->sni))
+        return;
+    w_str(w, ",\"tls_version\":");
+    put_text(w, r->tls_version, TLS_ROOM);
+    w_str(w, ",\"tls_cipher\":");
+    put_text(w, r->tls_cipher, TLS_ROOM);
+    w_str(w, ",\"sni\":");
+    put_text(w, r->sni, HOST_ROOM);
+    w_str(w, ",\"client_subject\":");
+    put_text(w, r->client_subject, SUBJECT_ROOM);
+}
+
 static void put_result_fields(struct writer *w, const struct record *r)
 {
     w_str(w, ",\"bytes_in\":");
@@ -171,6 +186,7 @@ static void put_result_fields(struct writer *w, const struct record *r)
     put_text(w, r->user_agent, TEXT_ROOM);
     w_str(w, ",\"referer\":");
     put_text(w, r->referer, TEXT_ROOM);
+    put_tls_fields(w, r);
     w_str(w, r->made_here ? ",\"made_here\":true" : ",\"made_here\":false");
     w_str(w, ",\"reason\":");
     put_text(w, span_cstr(reason_name(r->reason)), NAME_ROOM);

@@ -12,13 +12,15 @@
 #include "base/bytes.h"
 
 /* How long the escaped form of a text may be. A text of one byte a character always fits. */
-#define NAME_ROOM   384
-#define METHOD_ROOM 64
-#define TARGET_ROOM 8448
-#define HOST_ROOM   512
-#define TEXT_ROOM   1536
-#define ID_ROOM     192
-#define FIXED_ROOM  1024 /* names of fields, numbers, address, reason */
+#define NAME_ROOM    384
+#define METHOD_ROOM  64
+#define TARGET_ROOM  8448
+#define HOST_ROOM    512
+#define TEXT_ROOM    1536
+#define ID_ROOM      192
+#define TLS_ROOM     96
+#define SUBJECT_ROOM 768
+#define FIXED_ROOM   1024 /* names of fields, numbers, address, reason */
 
 typedef void escape_fn(struct writer *w, struct span s);
 

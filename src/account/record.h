@@ -27,9 +27,10 @@ struct record {
     bool http;
     struct span method, target, host; /* target as received */
     struct span user_agent, referer, request_id;
-    uint8_t version_major, version_minor; /* of HTTP; major 0 is 1 */
-    uint16_t status;                      /* sent to the client; 0 = none (TCP, or gone before) */
-    uint64_t bytes_in;                    /* from the client: heads and bodies */
+    struct span tls_version, tls_cipher, sni, client_subject; /* all empty of a plain connection */
+    uint8_t version_major, version_minor;                     /* of HTTP; major 0 is 1 */
+    uint16_t status;   /* sent to the client; 0 = none (TCP, or gone before) */
+    uint64_t bytes_in; /* from the client: heads and bodies */
     uint64_t bytes_out;
     uint64_t queue_us, connect_us, response_us, total_us;
     uint32_t retries;

@@ -2,6 +2,7 @@
 #include "account/record_pack.h"
 
 #include "base/check.h"
+#include "base/compiler.h"
 
 #include <assert.h>
 #include <string.h>
@@ -11,7 +12,7 @@ struct packed_head {
     uint64_t queue_us, connect_us, response_us, total_us;
     uint32_t retries, scope;
     uint16_t status, port, reason;
-    uint8_t client_kind, version_major, version_minor, http, made_here;
+    uint8_t client_kind, version_major, version_minor, http, made_here, tls;
     uint8_t ip[16];
     uint16_t lens[RECORD_TEXTS];
 };
@@ -37,11 +38,65 @@ static const struct text_row {
     {offsetof(struct record, request_id), RECORD_ID_MAX},
 };
 
-static struct span text_of(const struct record *r, size_t row)
+static const struct text_row tls_rows[RECORD_TLS_TEXTS] = {
+    {offsetof(struct record, tls_version), RECORD_TLS_MAX},
+    {offsetof(struct record, tls_cipher), RECORD_TLS_MAX},
+    {offsetof(struct record, sni), RECORD_HOST_MAX},
+    {offsetof(struct record, client_subject), RECORD_SUBJECT_MAX},
+};
+
+static struct span row_text(const struct record *r, const struct text_row *row)
 {
     struct span s;
-    memcpy(&s, (const uint8_t *)r + text_rows[row].offset, sizeof(s));
-    return span_sub(s, 0, text_rows[row].max);
+    memcpy(&s, (const uint8_t *)r + row->offset, sizeof(s));
+    return span_sub(s, 0, row->max);
+}
+
+static struct span text_of(const struct record *r, size_t row)
+{
+    return row_text(r, &text_rows[row]);
+}
+
+static bool has_tls(const struct record *r)
+{
+    return r->tls_version.n + r->sni.n > 0;
+}
+
+/* | lengths | texts | */
+static size_t tls_bytes(const struct record *r)
+{
+    size_t n = RECORD_TLS_TEXTS * sizeof(uint16_t);
+    for (size_t i = 0; i < RECORD_TLS_TEXTS; i++)
+        n += row_text(r, &tls_rows[i]).n;
+    return n;
+}
+
+static void pack_tls(const struct record *r, uint8_t *out)
+{
+    uint8_t *at = out + RECORD_TLS_TEXTS * sizeof(uint16_t);
+    for (size_t i = 0; i < RECORD_TLS_TEXTS; i++) {
+        struct span text = row_text(r, &tls_rows[i]);
+        uint16_t n = (uint16_t)text.n;
+        memcpy(out + i * sizeof(n), &n, sizeof(n));
+        if (n)
+            memcpy(at, text.p, n);
+        at += n;
+    }
+}
+
+/* Returns what is behind them. */
+static struct span unpack_tls(struct span in, struct record *r)
+{
+    struct span rest = span_from(in, RECORD_TLS_TEXTS * sizeof(uint16_t));
+    for (size_t i = 0; i < RECORD_TLS_TEXTS; i++) {
+        uint16_t n;
+        memcpy(&n, in.p + i * sizeof(n), sizeof(n));
+        struct span text = span_sub(rest, 0, n);
+        CHECK(text.n == n);
+        memcpy((uint8_t *)r + tls_rows[i].offset, &text, sizeof(text));
+        rest = span_from(rest, n);
+    }
+    return rest;
 }
 
 size_t record_packed_bytes(const struct record *r)
@@ -49,7 +104,7 @@ size_t record_packed_bytes(const struct record *r)
     size_t n = sizeof(struct packed_head);
     for (size_t i = 0; i < RECORD_TEXTS; i++)
         n += text_of(r, i).n;
-    return n;
+    return UNLIKELY(has_tls(r)) ? n + tls_bytes(r) : n;
 }
 
 void record_pack(const struct record *r, uint8_t *out)
@@ -72,6 +127,7 @@ void record_pack(const struct record *r, uint8_t *out)
         .version_minor = r->version_minor,
         .http = r->http,
         .made_here = r->made_here,
+        .tls = has_tls(r),
     };
     memcpy(h.ip, r->client.ip, sizeof(h.ip));
     uint8_t *at = out + sizeof(h);
@@ -82,6 +138,8 @@ void record_pack(const struct record *r, uint8_t *out)
             memcpy(at, text.p, text.n);
         at += text.n;
     }
+    if (UNLIKELY(h.tls))
+        pack_tls(r, at);
     memcpy(out, &h, sizeof(h));
 }
 
@@ -116,6 +174,8 @@ void record_unpack(struct span packed, struct record *ret_record)
         memcpy((uint8_t *)&r + text_rows[i].offset, &text, sizeof(text));
         rest = span_from(rest, text.n);
     }
+    if (h.tls)
+        rest = unpack_tls(rest, &r);
     CHECK(rest.n == 0);
     *ret_record = r;
 }

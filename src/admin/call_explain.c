@@ -2,28 +2,35 @@
 #include "admin/call.h"
 #include "admin/explain.h"
 
-/* Each header "Name: value"; one text, or a list of them. */
 /* Of each backend that is looked at; a table of a hash takes longest. Anybody may ask. */
 #define WORK_BYTES 512
 
-static bool read_headers(struct call *c, const json_t *body, struct explain_question *q)
+/* A list of texts, of which at most `max`. */
+static bool read_list(struct call *c, const json_t *body, const char *key, const char *such,
+                      struct span *texts, size_t max, size_t *ret_count)
 {
-    const json_t *list = json_object_get(body, "headers");
+    const json_t *list = json_object_get(body, key);
     size_t n = json_is_array(list) ? json_array_size(list) : 0;
     bool good = !list || json_is_array(list);
-    for (size_t i = 0; good && i < n && i < EXPLAIN_FIELDS_MAX; i++) {
-        const json_t *line = json_array_get(list, i);
-        good = json_is_string(line);
+    for (size_t i = 0; good && i < n && i < max; i++) {
+        const json_t *text = json_array_get(list, i);
+        good = json_is_string(text);
         if (good)
-            q->fields[q->field_count++] =
-                span_of(json_string_value(line), json_string_length(line));
+            texts[(*ret_count)++] = span_of(json_string_value(text), json_string_length(text));
     }
     if (!good)
-        call_fail(c, 400, "bad_request", "headers",
-                  "'headers' must be a list of texts such as \"Name: value\"");
-    else if (n > EXPLAIN_FIELDS_MAX)
-        call_fail(c, 400, "bad_request", "headers", "at most %d headers", EXPLAIN_FIELDS_MAX);
-    return good && n <= EXPLAIN_FIELDS_MAX;
+        call_fail(c, 400, "bad_request", key, "'%s' must be a list of texts such as \"%s\"", key,
+                  such);
+    else if (n > max)
+        call_fail(c, 400, "bad_request", key, "at most %zu %s", max, key);
+    return good && n <= max;
+}
+
+static bool read_lists(struct call *c, const json_t *body, struct explain_question *q)
+{
+    return read_list(c, body, "headers", "Name: value", q->fields, EXPLAIN_FIELDS_MAX,
+                     &q->field_count) &&
+           read_list(c, body, "tls", "sni=example.com", q->tls, EXPLAIN_TLS_MAX, &q->tls_count);
 }
 
 static void answer(struct call *c, const struct explain_question *q)
@@ -46,13 +53,13 @@ static void answer(struct call *c, const struct explain_question *q)
 
 void call_explain(struct call *c)
 {
-    static const char *const keys[] = {"request", "headers", "from", "listener"};
+    static const char *const keys[] = {"request", "headers", "tls", "from", "listener"};
     struct explain_question q = {0};
     json_t *body = call_body(c, keys, ARRAY_LEN(keys));
     if (!body)
         return;
     if (call_text(c, body, "request", &q.request) && call_text(c, body, "from", &q.from) &&
-        call_text(c, body, "listener", &q.listener) && read_headers(c, body, &q))
+        call_text(c, body, "listener", &q.listener) && read_lists(c, body, &q))
         answer(c, &q);
     json_decref(body);
 }

@@ -4,9 +4,11 @@
 #include "base/check.h"
 #include "codec/h1.h"
 #include "route/route.h"
+#include "route/rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- routes ---- */
 
@@ -35,6 +37,12 @@ static void put_field(struct writer *w, const struct match_field *f, const struc
     w_str(w, "'");
 }
 
+static void put_arrival(struct writer *w, const char *what, const char *const *values, size_t count)
+{
+    w_printf(w, "%s is %s", what, strncmp(what, "no ", 3) == 0 ? "" : "not ");
+    put_list(w, values, count);
+}
+
 static void say_why_not(struct explain_route *r, enum route_condition broken, size_t field,
                         const struct head *h)
 {
@@ -53,6 +61,17 @@ static void say_why_not(struct explain_route *r, enum route_condition broken, si
         put_list(&w, c->hosts, c->host_count);
         break;
     case ROUTE_FIELD: put_field(&w, &c->fields[field], h); break;
+    case ROUTE_SNI: put_arrival(&w, "the name in TLS", c->snis, c->sni_count); break;
+    case ROUTE_CLIENT_SUBJECT:
+        put_arrival(&w, "the client's subject", c->client_subjects, c->client_subject_count);
+        break;
+    case ROUTE_CLIENT_SAN:
+        put_arrival(&w, "no name of the client", c->client_sans, c->client_san_count);
+        break;
+    case ROUTE_CLIENT_FINGERPRINT:
+        put_arrival(&w, "the client's fingerprint", c->client_fingerprints,
+                    c->client_fingerprint_count);
+        break;
     }
     w.failed = false;
     (void)w_cstr(&w);
@@ -75,7 +94,9 @@ static bool explain_routes(struct explanation *e)
             snprintf(r->because, sizeof(r->because), "not looked at: %s matched", e->route->name);
             continue;
         }
-        enum route_condition broken = route_mismatch(r->conf, method, h, &field);
+        enum route_condition broken = l->protocol == PROTOCOL_HTTP
+                                          ? route_mismatch(r->conf, method, h, e->came, &field)
+                                          : route_arrival_mismatch(r->conf, e->came);
         r->matched = broken == ROUTE_HOLDS;
         if (r->matched)
             e->route = r->conf;
@@ -118,13 +139,18 @@ static bool decide(const struct explain_world *world, struct explanation *e)
 {
     const struct listener_conf *l = e->listener;
     const struct head *h = &e->head;
-    uint32_t pool = (uint32_t)l->pool;
-    if (l->protocol == PROTOCOL_HTTP) {
-        if (!explain_routes(e))
-            return false;
-        const struct route_conf *taken = route_find(l, e->method, h, &pool);
-        CHECK(taken == e->route);
+    bool http = l->protocol == PROTOCOL_HTTP;
+    enum reason own = http && rules_any(l) ? rules_answer(l, h, e->came) : REASON_ok;
+    if (own != REASON_ok) {
+        explain_end(e, own);
+        return true;
     }
+    if (!explain_routes(e))
+        return false;
+    uint32_t pool = e->route ? e->route->pool : l->pool >= 0 ? (uint32_t)l->pool : ROUTE_NO_POOL;
+    uint32_t found = pool;
+    CHECK(!http || route_find(l, e->method, h, e->came, &found) == e->route);
+    CHECK(found == pool);
     if (pool == ROUTE_NO_POOL) {
         explain_end(e, REASON_no_route);
         return true;
@@ -225,11 +251,28 @@ static void put_candidates(struct json *j, const struct explanation *e)
     j_end(j);
 }
 
+static void put_tls(struct json *j, const struct explanation *e)
+{
+    const struct arrival *a = e->came;
+    if (!a)
+        return;
+    j_object(j, "tls");
+    j_span(j, "sni", a->sni);
+    j_span(j, "client_subject", a->certificate.subject);
+    j_span(j, "client_fingerprint", a->certificate.fingerprint);
+    j_array(j, "client_san");
+    for (size_t i = 0; i < a->certificate.name_count; i++)
+        j_span(j, NULL, a->certificate.names[i]);
+    j_end(j);
+    j_end(j);
+}
+
 static void put_request(struct json *j, const struct explanation *e)
 {
     char ip[ADDRESS_TEXT_MAX];
     size_t n = address_format_ip(&e->client, ip);
     j_span(j, "from", span_of(ip, n));
+    put_tls(j, e);
     if (e->listener->protocol == PROTOCOL_TCP || e->method.n == 0)
         return;
     j_span(j, "method", e->method);

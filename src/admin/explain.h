@@ -20,6 +20,7 @@
 #include "admin/steer.h"
 #include "base/address.h"
 #include "base/compiler.h"
+#include "codec/arrival.h"
 #include "codec/h1.h"
 #include "config/snapshot.h"
 #include "pick/inspect.h"
@@ -27,12 +28,16 @@
 /* Backends shown; more are counted only. */
 #define EXPLAIN_SHOWN_MAX  1000
 #define EXPLAIN_FIELDS_MAX HTTP_FIELDS_MAX
+#define EXPLAIN_TLS_MAX    16
 #define EXPLAIN_WHY_MAX    320
 
 struct explain_question {
-    struct span request; /* "GET http://host[:port]/path?query", "/path"; empty of a TCP listener */
+    struct span request; /* "GET http://host[:port]/path?query", "/path"; empty of a TCP listener;
+                            of one with TLS everything comes over TLS, for its host unless said */
     struct span fields[EXPLAIN_FIELDS_MAX]; /* "Name: value" */
     size_t field_count;
+    struct span tls[EXPLAIN_TLS_MAX]; /* "key=value", as in matches: sni, client_subject, … */
+    size_t tls_count;
     struct span from;     /* the client's IP; empty: 127.0.0.1 */
     struct span listener; /* its name; empty: by the port, or the only one */
 };
@@ -63,6 +68,7 @@ struct explanation {
     /* what was asked */
     const struct listener_conf *listener;
     struct address client;
+    const struct arrival *came;     /* or NULL: plain and direct */
     struct span method, host, path; /* as the routes see them */
     /* what was decided */
     struct explain_route *routes; /* those looked at and those behind them */
@@ -78,13 +84,15 @@ struct explanation {
     bool live;
     /* private */
     struct head head;
+    struct arrival arrival;
+    struct span names[EXPLAIN_TLS_MAX]; /* of the client's certificate */
     uint8_t bytes[HTTP_HEAD_MAX + 16], scratch[URI_PATH_MAX];
 };
 
 /* Why a question has no answer: a sentence without a full stop, and the part it is about. */
 struct explain_fault {
     char message[512];
-    const char *field; /* "request", "headers", "from", "listener", or NULL: out of memory */
+    const char *field; /* "request", "headers", "tls", "from", "listener"; NULL: out of memory */
 };
 
 /* NULL with *ret_fault. To be given to explain_free. */

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* From what a person asks to the bytes a client would send, and the listener they would reach. */
 #include "admin/explain.h"
+#include "base/check.h"
 #include "base/str.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#define DEFAULT_PORT 80
-#define SUGGEST_MAX  200
+#define HTTP_PORT   80
+#define HTTPS_PORT  443
+#define SUGGEST_MAX 200
 
 struct url {
     struct span authority; /* empty: none was given */
     struct span target;    /* path and query; may be empty */
     struct span query;     /* where the path is empty: begins with '?' */
     uint16_t port;         /* 0: none was given */
+    bool secure;           /* https:// */
+    struct span rest;      /* behind "http://" */
 };
 
 PRINTF(3, 4)
@@ -70,14 +74,13 @@ static size_t first_of(struct span s, const char *bytes)
 /* A client keeps what is behind '#' to itself. */
 static bool split_url(struct span text, struct url *u, struct explain_fault *f)
 {
-    static const struct span http = SPAN_INIT("http://");
+    static const struct span http = SPAN_INIT("http://"), https = SPAN_INIT("https://");
     *u = (struct url){0};
     text = span_sub(text, 0, first_of(text, "#"));
-    if (span_starts(text, span_str("https://")))
-        return fault(f, "request", "'https://' is not spoken here; ask for 'http://" SPAN_FMT "'",
-                     SPAN_ARG(span_from(text, 8)));
-    if (span_eq_nocase(span_sub(text, 0, http.n), http)) {
-        struct span rest = span_from(text, http.n);
+    u->secure = span_eq_nocase(span_sub(text, 0, https.n), https);
+    if (u->secure || span_eq_nocase(span_sub(text, 0, http.n), http)) {
+        struct span rest = span_from(text, u->secure ? https.n : http.n);
+        u->rest = rest;
         u->authority = span_sub(rest, 0, first_of(rest, "/?"));
         u->port = port_of(u->authority);
         text = span_from(rest, u->authority.n);
@@ -230,6 +233,62 @@ static bool read_client(struct span from, struct address *ret_client, struct exp
     return true;
 }
 
+/* ---- TLS ---- */
+
+static bool put_tls(struct explanation *e, struct span key, struct span value)
+{
+    struct client_certificate *c = &e->arrival.certificate;
+    if (span_eq(key, span_str("sni")))
+        e->arrival.sni = value;
+    else if (span_eq(key, span_str("client_subject")))
+        c->subject = value;
+    else if (span_eq(key, span_str("client_fingerprint")))
+        c->fingerprint = value;
+    else if (span_eq(key, span_str("client_san")))
+        e->names[c->name_count++] = value;
+    else
+        return false;
+    c->verified = c->verified || !span_eq(key, span_str("sni"));
+    return true;
+}
+
+/* Who asks a listener with TLS for a host has asked TLS for it, unless it is an address. */
+static struct span usual_sni(const struct url *u)
+{
+    struct address_block ip;
+    const char *why;
+    struct span host = u->authority, port = host;
+    bool v6 = host.n > 0 && host.p[0] == '[';
+    host = v6 ? span_of(NULL, 0) : span_cut(&port, ':');
+    return address_block_parse(host, &ip, &why) == 0 ? span_of(NULL, 0) : host;
+}
+
+static bool read_arrival(const struct explain_question *q, const struct url *u,
+                         struct explanation *e, struct explain_fault *f)
+{
+    const struct listener_conf *l = e->listener;
+    if (u->secure && !l->tls.enabled)
+        return fault(f, "request",
+                     "'https://' is not spoken by listener '%s'; ask for 'http://" SPAN_FMT "'",
+                     l->name, SPAN_ARG(u->rest));
+    if (q->tls_count > 0 && l->protocol == PROTOCOL_HTTP && !l->tls.enabled)
+        return fault(f, "tls", "listener '%s' speaks no TLS", l->name);
+    e->arrival.secure = l->tls.enabled;
+    e->arrival.sni = l->tls.enabled ? usual_sni(u) : span_of(NULL, 0);
+    e->arrival.certificate.names = e->names;
+    for (size_t i = 0; i < q->tls_count; i++) {
+        struct span value = q->tls[i], key = span_cut(&value, '=');
+        if (!put_tls(e, key, value))
+            return fault(f, "tls",
+                         "'" SPAN_FMT "' is none of sni=NAME, client_subject=TEXT, client_san=NAME "
+                         "and client_fingerprint=HEX",
+                         SPAN_ARG(q->tls[i]));
+    }
+    if (l->tls.enabled || q->tls_count > 0)
+        e->came = &e->arrival;
+    return true;
+}
+
 bool explain_ask(const struct snapshot *s, const struct explain_question *q, struct explanation *e,
                  size_t *ret_head_bytes, struct explain_fault *f)
 {
@@ -239,13 +298,14 @@ bool explain_ask(const struct snapshot *s, const struct explain_question *q, str
     bool has_host;
     if (has_control(q->request))
         return fault(f, "request", "the request has a control byte, such as a line end");
+    CHECK(q->tls_count <= EXPLAIN_TLS_MAX);
     if (request.n > 0 && !split_url(request, &u, f))
         return false;
     if (!check_fields(q, &has_host, f) || !read_client(q->from, &e->client, f))
         return false;
-    e->listener =
-        q->listener.n ? by_name(s, q->listener, f) : by_port(s, u.port ? u.port : DEFAULT_PORT, f);
-    if (!e->listener)
+    uint16_t port = u.port ? u.port : u.secure ? HTTPS_PORT : HTTP_PORT;
+    e->listener = q->listener.n ? by_name(s, q->listener, f) : by_port(s, port, f);
+    if (!e->listener || !read_arrival(q, &u, e, f))
         return false;
     *ret_head_bytes = 0;
     if (e->listener->protocol == PROTOCOL_TCP)

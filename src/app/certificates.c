@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Contexts that were replaced are given back after a grace round: a worker that has just looked one
- * up takes its reference within its turn.
- */
-#include "app/certificates.h"
+#include "app/certificates_priv.h"
 
 #include "account/reason.h"
-#include "app/credentials.h"
-#include "app/expiry.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -17,66 +11,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* How often files are looked at; when they have changed they are read once nothing has changed any
- * more for a while, as certificate and key are seldom written in one step. */
-#define LOOK_MS   10000
-#define SETTLE_MS 1000
-
-#define ROTATE_MS (12 * 3600 * 1000)
-
-/* A listener of one generation. */
-struct site {
-    struct identity *identity; /* NULL: no TLS */
-    _Atomic(struct tls_server *) *servers;
-    struct expiry_told *told; /* by certificate */
-    uint64_t failed_stamp;    /* of files that were no good */
-};
-
-struct secrets {
-    const struct snapshot *snapshot; /* one reference */
-    struct site *sites;              /* by listener */
-    struct trust **trusts;           /* by pool; NULL: no TLS */
-    uint64_t *trust_failed;          /* by pool */
-};
-
-struct certificates {
-    struct crew *crew;
-    struct loop *loop;
-    struct door *door;
-    struct credentials_kit kit; /* libraries NULL: none were needed so far */
-    struct secrets *present;
-    struct pool *const *pools; /* of the present ones */
-    struct timer look, rotate;
-    uint64_t look_ms;
-    uint64_t seen, done; /* stamps of all files: at the last look, and when they were dealt with */
-};
-
-/* Something to be given back after a grace round. */
-struct outgoing {
-    struct grace grace;
-    struct identity *identity;
-    struct trust *trust;
-};
-
 /* ---- lifetime of the store ---- */
-
-static void on_look(struct timer *t);
-static void on_rotate(struct timer *t);
 
 struct certificates *certificates_new(struct crew *crew, struct door *door)
 {
     struct certificates *c = calloc(1, sizeof(*c));
-    const char *word = getenv("POISE_TLS_LOOK_MS"); /* for tests */
     if (!c)
         return NULL;
     c->crew = crew;
     c->loop = crew_loop(crew);
     c->door = door;
-    c->look_ms = LOOK_MS;
-    if (!word || !span_to_u64(span_cstr(word), &c->look_ms) || c->look_ms == 0)
-        c->look_ms = LOOK_MS;
-    timer_init(&c->look, on_look);
-    timer_init(&c->rotate, on_rotate);
+    certificates_watch_init(c);
     return c;
 }
 
@@ -97,13 +42,12 @@ void certificates_free(struct certificates **certificates)
     if (!c)
         return;
     *certificates = NULL;
-    loop_timer_stop(c->loop, &c->look);
-    loop_timer_stop(c->loop, &c->rotate);
+    certificates_watch_fini(c);
     free_libraries(c);
     free(c);
 }
 
-static int64_t now_s(const struct certificates *c)
+int64_t certificates_now_s(const struct certificates *c)
 {
     return (int64_t)(loop_wall_ms(c->loop) / 1000);
 }
@@ -179,15 +123,8 @@ _Atomic(struct tls_server *) *secrets_servers(const struct secrets *s, size_t li
 
 /* ---- telling ---- */
 
-/* Notes of a load: warnings go to the log, the first of the others is kept. */
-struct telling {
-    const struct snapshot *snapshot;
-    const char *kind, *name; /* "listener", "web" */
-    struct certificates_refusal *refusal;
-};
-
-static void on_note(void *user, enum credentials_level level, const struct origin *where,
-                    const char *text)
+void certificates_note(void *user, enum credentials_level level, const struct origin *where,
+                       const char *text)
 {
     const struct telling *t = user;
     char line[sizeof(t->refusal->text)];
@@ -201,10 +138,10 @@ static void on_note(void *user, enum credentials_level level, const struct origi
     }
 }
 
-static void tell_expiry(const struct certificates *c, const struct listener_conf *l,
-                        struct site *site)
+void certificates_tell_expiry(const struct certificates *c, const struct listener_conf *l,
+                              struct site *site)
 {
-    int64_t now = now_s(c);
+    int64_t now = certificates_now_s(c);
     char text[EXPIRY_TEXT_MAX], file[512];
     for (size_t i = 0; i < site->identity->certificate_count; i++) {
         const struct tls_certificate_facts *facts = site->identity->certificates[i].facts;
@@ -230,7 +167,7 @@ static bool make_site(struct certificates *c, const struct listener_conf *l, str
     return site->servers && site->told;
 }
 
-static void publish(struct site *site)
+void site_publish(struct site *site)
 {
     for (uint32_t i = 0; i < site->identity->workers; i++)
         atomic_store_explicit(&site->servers[i], site->identity->servers[i], memory_order_release);
@@ -266,7 +203,7 @@ static int prepare_listener(struct certificates *c, struct secrets *x, size_t in
     const struct listener_conf *l = &x->snapshot->listeners[index];
     struct site *site = &x->sites[index];
     struct telling telling = {x->snapshot, "listener", l->name, why};
-    const struct credentials_notes notes = {on_note, &telling};
+    const struct credentials_notes notes = {certificates_note, &telling};
     if (!l->tls.enabled)
         return 0;
     if (!make_site(c, l, site))
@@ -275,8 +212,8 @@ static int prepare_listener(struct certificates *c, struct secrets *x, size_t in
         site->identity = identity_load(&c->kit, l, &notes);
     if (!site->identity)
         return -(int)REASON_system_error;
-    publish(site);
-    tell_expiry(c, l, site);
+    site_publish(site);
+    certificates_tell_expiry(c, l, site);
     return 0;
 }
 
@@ -303,7 +240,7 @@ static int prepare_pool(struct certificates *c, struct secrets *x, size_t index,
 {
     const struct pool_conf *p = &x->snapshot->pools[index];
     struct telling telling = {x->snapshot, "pool", p->name, why};
-    const struct credentials_notes notes = {on_note, &telling};
+    const struct credentials_notes notes = {certificates_note, &telling};
     if (!p->tls.enabled)
         return 0;
     x->trusts[index] = share_trust(c, x, index);
@@ -325,7 +262,7 @@ int certificates_prepare(struct certificates *c, const struct snapshot *s,
         return no_memory(ret_why);
     }
     uint64_t begun_ns = clock_mono_ns();
-    c->kit.now_s = now_s(c);
+    c->kit.now_s = certificates_now_s(c);
     int r = 0;
     for (size_t i = 0; r == 0 && i < s->listener_count; i++)
         r = prepare_listener(c, x, i, ret_why);
@@ -341,7 +278,7 @@ int certificates_prepare(struct certificates *c, const struct snapshot *s,
 
 /* ---- from one generation to the next ---- */
 
-static void give(struct pool *pool, const struct trust *t)
+void certificates_give(struct pool *pool, const struct trust *t)
 {
     atomic_store_explicit(&pool->tls, t ? t->tls : NULL, memory_order_release);
 }
@@ -350,7 +287,7 @@ void certificates_enable(const struct generation *g)
 {
     for (size_t i = 0; g->secrets && i < g->snapshot->pool_count; i++) {
         if (g->secrets->trusts[i])
-            give(g->pools[i], g->secrets->trusts[i]);
+            certificates_give(g->pools[i], g->secrets->trusts[i]);
     }
 }
 
@@ -358,7 +295,7 @@ void certificates_enable(const struct generation *g)
 static void give_all(const struct generation *g)
 {
     for (size_t i = 0; i < g->snapshot->pool_count; i++)
-        give(g->pools[i], g->secrets ? g->secrets->trusts[i] : NULL);
+        certificates_give(g->pools[i], g->secrets ? g->secrets->trusts[i] : NULL);
 }
 
 void certificates_revert(const struct generation *g)
@@ -370,172 +307,8 @@ void certificates_commit(struct certificates *c, const struct generation *g)
 {
     c->present = g->secrets;
     c->pools = g->pools;
-    c->seen = c->done = 0;
     give_all(g);
-    loop_timer_stop(c->loop, &c->look);
-    if (!c->present)
-        return;
-    loop_timer_set(c->loop, &c->look, c->look_ms);
-    if (!timer_armed(&c->rotate))
-        loop_timer_set(c->loop, &c->rotate, ROTATE_MS);
-}
-
-/* ---- files that change while all goes on ---- */
-
-static void on_out(struct grace *g)
-{
-    struct outgoing *o = container_of(g, struct outgoing, grace);
-    identity_unref(&o->identity);
-    trust_unref(&o->trust);
-    free(o);
-}
-
-static void let_go(struct certificates *c, struct outgoing *o, struct identity *identity,
-                   struct trust *trust)
-{
-    *o = (struct outgoing){.grace.done = on_out, .identity = identity, .trust = trust};
-    grace_begin(crew_graces(c->crew), &o->grace);
-}
-
-static void log_refused(const char *what, const struct certificates_refusal *why)
-{
-    log_error("tls", "%s; what was read before stays in use (%s)", why->text, what);
-}
-
-static void log_loaded(const struct listener_conf *l, const struct identity *i)
-{
-    log_info("tls", "certificates read again listener=%s certificates=%zu fingerprint=%.16s",
-             l->name, i->certificate_count, i->certificates[0].facts->fingerprint);
-}
-
-static void renew_listener(struct certificates *c, size_t index, bool forced)
-{
-    const struct listener_conf *l = &c->present->snapshot->listeners[index];
-    struct site *site = &c->present->sites[index];
-    struct certificates_refusal why = {0};
-    struct telling telling = {c->present->snapshot, "listener", l->name, &why};
-    const struct credentials_notes notes = {on_note, &telling};
-    uint64_t stamp;
-    if (!site->identity || !identity_stamp(c->door, l, &stamp) ||
-        (!forced && (stamp == site->identity->stamp || stamp == site->failed_stamp)))
-        return;
-    struct outgoing *o = malloc(sizeof(*o));
-    struct identity *now = o ? identity_load(&c->kit, l, &notes) : NULL;
-    if (!now) {
-        site->failed_stamp = stamp;
-        log_refused("listener", &why);
-        free(o);
-        return;
-    }
-    let_go(c, o, site->identity, NULL);
-    site->identity = now;
-    site->failed_stamp = 0;
-    publish(site);
-    log_loaded(l, now);
-    memset(site->told, 0, now->certificate_count * sizeof(site->told[0]));
-}
-
-static void renew_pool(struct certificates *c, size_t index)
-{
-    struct secrets *x = c->present;
-    const struct pool_conf *p = &x->snapshot->pools[index];
-    struct certificates_refusal why = {0};
-    struct telling telling = {x->snapshot, "pool", p->name, &why};
-    const struct credentials_notes notes = {on_note, &telling};
-    struct trust *t = x->trusts[index], *now = NULL;
-    uint64_t stamp;
-    if (!t || !trust_stamp(c->door, p, &stamp) || stamp == t->stamp ||
-        stamp == x->trust_failed[index])
-        return;
-    struct outgoing *o = malloc(sizeof(*o));
-    for (size_t i = 0; o && i < index && !now; i++) { /* one that was renewed just now */
-        if (x->trusts[i] && x->trusts[i]->stamp == stamp &&
-            trust_conf_equal(&x->snapshot->pools[i], p))
-            now = trust_ref(x->trusts[i]);
-    }
-    if (o && !now)
-        now = trust_load(&c->kit, p, &notes);
-    if (!now) {
-        x->trust_failed[index] = stamp;
-        log_refused("pool", &why);
-        free(o);
-        return;
-    }
-    give(c->pools[index], now);
-    let_go(c, o, NULL, t);
-    x->trusts[index] = now;
-    x->trust_failed[index] = 0;
-    log_info("tls", "files of TLS read again pool=%s", p->name);
-}
-
-static void renew_all(struct certificates *c)
-{
-    c->kit.now_s = now_s(c);
-    for (size_t i = 0; i < c->present->snapshot->listener_count; i++)
-        renew_listener(c, i, false);
-    for (size_t i = 0; i < c->present->snapshot->pool_count; i++)
-        renew_pool(c, i);
-}
-
-/* One stamp of everything: where the door has none, made of all there are. */
-static bool look_at_all(struct certificates *c, uint64_t *ret_stamp)
-{
-    const struct snapshot *s = c->present->snapshot;
-    uint64_t stamp;
-    if (door_tls_look(c->door, NULL, ret_stamp))
-        return true;
-    *ret_stamp = 0;
-    for (size_t i = 0; i < s->listener_count; i++) {
-        if (s->listeners[i].tls.enabled && identity_stamp(c->door, &s->listeners[i], &stamp))
-            *ret_stamp = tls_file_stamp_add(*ret_stamp, stamp);
-    }
-    for (size_t i = 0; i < s->pool_count; i++) {
-        if (s->pools[i].tls.enabled && trust_stamp(c->door, &s->pools[i], &stamp))
-            *ret_stamp = tls_file_stamp_add(*ret_stamp, stamp);
-    }
-    return true;
-}
-
-/* What time alone brings about. */
-static void look_at_the_clock(struct certificates *c)
-{
-    const struct secrets *x = c->present;
-    c->kit.now_s = now_s(c);
-    for (size_t i = 0; i < x->snapshot->listener_count; i++) {
-        struct site *site = &x->sites[i];
-        if (!site->identity)
-            continue;
-        tell_expiry(c, &x->snapshot->listeners[i], site);
-        if (site->identity->staple_until_s <= c->kit.now_s)
-            renew_listener(c, i, true);
-    }
-}
-
-static void on_look(struct timer *t)
-{
-    struct certificates *c = container_of(t, struct certificates, look);
-    uint64_t wait_ms = c->look_ms, stamp;
-    if (!c->present)
-        return;
-    look_at_the_clock(c);
-    if (look_at_all(c, &stamp) && stamp != c->done) {
-        if (stamp == c->seen) {
-            c->done = stamp;
-            renew_all(c);
-        } else {
-            c->seen = stamp;
-            wait_ms = MIN(c->look_ms, (uint64_t)SETTLE_MS);
-        }
-    }
-    loop_timer_set(c->loop, &c->look, wait_ms);
-}
-
-static void on_rotate(struct timer *t)
-{
-    struct certificates *c = container_of(t, struct certificates, rotate);
-    if (c->kit.tickets && tls_tickets_rotate(c->kit.tickets) < 0)
-        log_error("tls", "no randomness for another ticket key; the keys stay as they are");
-    loop_timer_set(c->loop, &c->rotate, ROTATE_MS);
+    certificates_watch(c);
 }
 
 /* ---- to look at ---- */

@@ -79,6 +79,19 @@ static bool take_files(struct claims *c, const struct snapshot *s)
     return ok;
 }
 
+static bool take_folders(struct claims *c, const struct snapshot *s)
+{
+    c->folders = calloc(s->listener_count + 1, sizeof(*c->folders));
+    bool ok = c->folders != NULL;
+    for (size_t i = 0; ok && i < s->listener_count; i++) {
+        const char *folder = s->listeners[i].acme_challenge;
+        ok = !folder || add(c->folders, &c->folder_count, strdup(folder));
+    }
+    if (ok)
+        qsort(c->folders, c->folder_count, sizeof(*c->folders), by_text);
+    return ok;
+}
+
 struct tls_list {
     char **paths;
     size_t count, room;
@@ -127,7 +140,7 @@ struct claims *claims_new(const struct snapshot *s, struct span text)
     c->log_format = s->log.format;
     c->drain_ms = s->drain_ms;
     if (!c->text || !take_addresses(c, s) || !take_admin(c, s) || !take_files(c, s) ||
-        !take_tls_files(c, s)) {
+        !take_folders(c, s) || !take_tls_files(c, s)) {
         claims_unref(&c);
         return NULL;
     }
@@ -227,11 +240,14 @@ void claims_unref(struct claims **claims)
         free(c->listen[i]);
     for (size_t i = 0; i < c->file_count; i++)
         free(c->files[i]);
+    for (size_t i = 0; i < c->folder_count; i++)
+        free(c->folders[i]);
     for (size_t i = 0; i < c->tls_file_count; i++)
         free(c->tls_files[i]);
     free(c->tls_files);
     free(c->listen);
     free(c->files);
+    free(c->folders);
     free(c->admin_address);
     free(c->admin_socket);
     free(c->log_file);
@@ -253,6 +269,11 @@ bool claims_admin_address(const struct claims *c, const char *address)
 bool claims_file(const struct claims *c, const char *path)
 {
     return c && has(c->files, c->file_count, path);
+}
+
+bool claims_folder(const struct claims *c, const char *path)
+{
+    return c && has(c->folders, c->folder_count, path);
 }
 
 bool claims_tls_file(const struct claims *c, const char *path)

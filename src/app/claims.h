@@ -3,8 +3,9 @@
 
 /*
  * What a configuration lays claim to outside of the engine: the addresses it listens on, the log
- * files it writes, the certificates and keys it reads. The supervisor grants these and nothing
- * else. It also holds the text itself, for an engine that has to be started again.
+ * files it writes, the certificates and keys it reads, the folders of ACME challenges. The
+ * supervisor grants these and nothing else. It also holds the text itself, for an engine that has
+ * to be started again.
  *
  * Counted by reference. Thread rule: the supervisor's one thread.
  */
@@ -27,6 +28,8 @@ struct claims {
     char *admin_socket;  /* "unix:/path", or NULL */
     char **files;        /* sorted */
     size_t file_count;
+    char **folders; /* of ACME challenges, sorted */
+    size_t folder_count;
     char **tls_files; /* that may be read, sorted, each once */
     size_t tls_file_count;
     char *log_file; /* NULL: standard error */
@@ -63,3 +66,6 @@ bool claims_file(const struct claims *c, const char *path);
 
 /* Whether it is one of certificates, keys and the like (app/tls_file.h). */
 bool claims_tls_file(const struct claims *c, const char *path);
+
+/* Whether a listener serves ACME challenges from that folder. */
+bool claims_folder(const struct claims *c, const char *path);

@@ -19,18 +19,28 @@ static int fail(int code, const char *why)
     return code;
 }
 
-static bool question_of(const struct cli_args *args, struct explain_question *q)
+static bool take(const struct cli_args *args, enum option_id option, struct span *texts, size_t max,
+                 size_t *ret_count)
 {
     size_t n = 0;
-    const char *const *fields = cli_texts(args, OPT_explain_header, &n);
+    const char *const *values = cli_texts(args, option, &n);
+    for (size_t i = 0; i < n && i < max; i++)
+        texts[(*ret_count)++] = span_cstr(values[i]);
+    return n <= max;
+}
+
+static const char *question_of(const struct cli_args *args, struct explain_question *q)
+{
     *q = (struct explain_question){
         .request = span_cstr(args->operands[0]),
         .from = span_cstr(cli_text(args, OPT_explain_from)),
         .listener = span_cstr(cli_text(args, OPT_explain_listener)),
     };
-    for (size_t i = 0; i < n && i < EXPLAIN_FIELDS_MAX; i++)
-        q->fields[q->field_count++] = span_cstr(fields[i]);
-    return n <= EXPLAIN_FIELDS_MAX;
+    if (!take(args, OPT_explain_header, q->fields, EXPLAIN_FIELDS_MAX, &q->field_count))
+        return "there are more headers than a request may have";
+    if (!take(args, OPT_explain_tls, q->tls, EXPLAIN_TLS_MAX, &q->tls_count))
+        return "there are more facts about TLS than can be asked about";
+    return NULL;
 }
 
 /* Prints what the object says; the exit status. */
@@ -93,15 +103,23 @@ static void set_text(json_t *o, const char *key, struct span value)
         json_object_set_new(o, key, json_stringn((const char *)value.p, value.n));
 }
 
+static void set_list(json_t *o, const char *key, const struct span *texts, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_stringn((const char *)texts[i].p, texts[i].n));
+    json_object_set_new(o, key, list);
+}
+
 static char *body_of(const struct explain_question *q)
 {
-    json_t *o = json_object(), *headers = json_array();
+    json_t *o = json_object();
     set_text(o, "request", q->request);
     set_text(o, "from", q->from);
     set_text(o, "listener", q->listener);
-    for (size_t i = 0; i < q->field_count; i++)
-        json_array_append_new(headers, json_stringn((const char *)q->fields[i].p, q->fields[i].n));
-    json_object_set_new(o, "headers", headers);
+    set_list(o, "headers", q->fields, q->field_count);
+    if (q->tls_count > 0) /* a balancer of before knows no such key */
+        set_list(o, "tls", q->tls, q->tls_count);
     char *text = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     return text;
@@ -126,8 +144,9 @@ static int by_balancer(const struct cli_args *args, const struct explain_questio
 int cmd_explain(const struct cli_args *args)
 {
     struct explain_question q;
-    if (!question_of(args, &q))
-        return fail(EXIT_USAGE, "there are more headers than a request may have");
+    const char *fault = question_of(args, &q);
+    if (fault)
+        return fail(EXIT_USAGE, fault);
     if (q.request.n == 0 && q.listener.n == 0)
         return fail(EXIT_USAGE, "say which request: poise explain 'GET http://example.com/path'");
     if (cli_has(args, OPT_explain_live))

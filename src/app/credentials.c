@@ -8,7 +8,9 @@
 
 #include "base/check.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,12 +132,25 @@ static void wrong_certificate(struct load *l, const struct certificate_conf *c, 
         note(l, CREDENTIALS_INVALID, "certificate %s cannot be used: %s", c->cert, why);
 }
 
+/* Forgotten, or another file was meant: the most usual mistake has its own sentence. */
+static bool has_key(struct load *l, const struct certificate_conf *c, const struct material *m)
+{
+    const struct tls_file *in = c->key ? &m->key : &m->cert;
+    if (memmem(in->bytes, in->n, "PRIVATE KEY-----", strlen("PRIVATE KEY-----")))
+        return true;
+    note(l, CREDENTIALS_INVALID, "there is no private key in %s (PEM is wanted)%s",
+         c->key ? c->key : c->cert, c->key ? "" : "; say where it is with key: FILE");
+    return false;
+}
+
 /* First with the stapled response; should that be what is wrong, without. */
 static struct tls_certificate_facts *describe(struct load *l, const struct certificate_conf *c,
                                               struct material *m)
 {
     struct tls_certificate_facts *facts = NULL;
     char first[TLS_WHY_MAX] = "", why[TLS_WHY_MAX] = "";
+    if (!has_key(l, c, m))
+        return NULL;
     struct tls_library *library = l->kit->control;
     if (tls_certificate_describe(library, &m->tls, &facts, first) == 0)
         return facts;
@@ -203,6 +218,51 @@ static uint32_t listener_alpn(const struct listener_conf *l)
     return l->http2 ? TLS_ALPN_HTTP1 | TLS_ALPN_H2 : TLS_ALPN_HTTP1;
 }
 
+/* ---- contexts of all workers ---- */
+
+/* About 0.7 ms a certificate and worker, most of it OpenSSL's reading of the key. Many are spread
+ * over threads: each library is a world of its own. */
+#define THREADED_CERTIFICATES 32
+#define BUILDERS_MAX          8
+
+struct build {
+    const struct credentials_kit *kit;
+    const struct tls_server_options *options;
+    struct identity *to;
+    _Atomic uint32_t next; /* worker */
+    _Atomic bool failed;
+    char why[TLS_WHY_MAX]; /* of who failed first */
+};
+
+static void *build_some(void *arg)
+{
+    struct build *b = arg;
+    char why[TLS_WHY_MAX];
+    for (uint32_t i; (i = atomic_fetch_add(&b->next, 1)) < b->to->workers;) {
+        if (tls_server_new(b->kit->libraries[i], b->options, &b->to->servers[i], why) < 0 &&
+            !atomic_exchange(&b->failed, true))
+            memcpy(b->why, why, sizeof(b->why));
+    }
+    return NULL;
+}
+
+static bool build_all(const struct credentials_kit *kit, const struct tls_server_options *o,
+                      struct identity *to, char ret_why[TLS_WHY_MAX])
+{
+    struct build b = {.kit = kit, .options = o, .to = to};
+    pthread_t threads[BUILDERS_MAX];
+    uint32_t count = 0, wanted = 0;
+    if (o->certificates_count >= THREADED_CERTIFICATES && to->workers > 1)
+        wanted = MIN(to->workers - 1, (uint32_t)BUILDERS_MAX);
+    while (count < wanted && pthread_create(&threads[count], NULL, build_some, &b) == 0)
+        count++;
+    (void)build_some(&b);
+    while (count > 0)
+        (void)pthread_join(threads[--count], NULL);
+    memcpy(ret_why, b.why, sizeof(b.why));
+    return !b.failed;
+}
+
 static bool make_servers(struct load *l, const struct listener_conf *conf,
                          const struct tls_certificate *certificates, struct span client_ca,
                          struct identity *to)
@@ -218,14 +278,11 @@ static bool make_servers(struct load *l, const struct listener_conf *conf,
         .alpn = listener_alpn(conf),
         .tickets = conf->tls.tickets ? l->kit->tickets : NULL,
     };
-    for (uint32_t i = 0; i < to->workers; i++) {
-        if (tls_server_new(l->kit->libraries[i], &o, &to->servers[i], why) < 0) {
-            l->where = &conf->origin;
-            note(l, CREDENTIALS_INVALID, "TLS cannot be set up: %s", why);
-            return false;
-        }
-    }
-    return true;
+    if (build_all(l->kit, &o, to, why))
+        return true;
+    l->where = &conf->origin;
+    note(l, CREDENTIALS_INVALID, "TLS cannot be set up: %s", why);
+    return false;
 }
 
 static bool take_client_ca(struct load *l, const struct listener_conf *conf, struct tls_file *ret)

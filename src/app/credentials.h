@@ -10,7 +10,8 @@
  * Both are immutable, counted by reference, and bear the stamp of the files they came from, so that
  * who has one can tell when it is out of date (app/certificates.h does).
  *
- * Thread rule: the control thread.
+ * Thread rule: loading on any thread, one at a time for each listener and pool; counting references
+ * on the control thread.
  */
 
 #include "admin/steer.h"

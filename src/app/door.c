@@ -70,6 +70,11 @@ int door_file(struct door *d, const char *path)
     return d->ops->file(d, path);
 }
 
+int door_challenge(struct door *d, const char *folder, const char *token)
+{
+    return d->ops->challenge(d, folder, token);
+}
+
 int door_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
                   char ret_why[TLS_FILE_WHY_MAX])
 {

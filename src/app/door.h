@@ -3,8 +3,8 @@
 
 /*
  * The door: how an engine reaches what it may not touch itself once it has given up its rights. The
- * text of the configuration, listening sockets, log files, certificates and keys, the saving of the
- * file, and the word that a new program shall take over.
+ * text of the configuration, listening sockets, log files, certificates and keys, files of ACME
+ * challenges, the saving of the file, and the word that a new program shall take over.
  *
  *   engine ─▶ struct door ─┬─ door_direct.c   does it itself: one process
  *                          └─ door_engine.c   asks the supervisor over a socket pair
@@ -88,6 +88,10 @@ void door_unbind(struct door *d, struct listener **listener);
 /* A log file that the configuration names (log.file, access_log.file), opened anew for appending. A
  * descriptor, or -errno. Standard streams ("-", "stderr") are not asked for here. */
 NODISCARD int door_file(struct door *d, const char *path);
+
+/* The file of an ACME challenge, to read: `folder` is one that the configuration names
+ * (acme_challenge), `token` a file in it. A descriptor, or -errno. */
+NODISCARD int door_challenge(struct door *d, const char *folder, const char *token);
 
 /* Reads a certificate, a key or the like that the configuration names. 0, or a negative reason with
  * the cause in ret_why ("No such file or directory"). Wipe it with tls_file_wipe. */

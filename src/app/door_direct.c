@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The door of a balancer that is one process: nothing lies behind it. */
 #include "account/reason.h"
+#include "app/challenge_file.h"
 #include "app/door_priv.h"
 #include "app/replace_file.h"
 #include "base/logwriter.h"
@@ -54,6 +55,12 @@ static int direct_file(struct door *d, const char *path)
     return logwriter_open_file(path);
 }
 
+static int direct_challenge(struct door *d, const char *folder, const char *token)
+{
+    (void)d;
+    return challenge_file_open(folder, token);
+}
+
 static int direct_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
                            char ret_why[TLS_FILE_WHY_MAX])
 {
@@ -92,6 +99,7 @@ static const struct door_ops direct_ops = {
     .bind = direct_bind,
     .unbind = direct_unbind,
     .file = direct_file,
+    .challenge = direct_challenge,
     .tls_file = direct_tls_file,
     .tls_look = direct_tls_look,
     .save = direct_save,

@@ -206,16 +206,12 @@ static void remote_unbind(struct door *d, struct listener **listener)
     pthread_mutex_unlock(&r->lock);
 }
 
-static int remote_file(struct door *d, const char *path)
+/* Asks what r->message holds, which is answered by a descriptor, or -errno. */
+static int ask_file(struct remote *r)
 {
-    struct remote *r = remote_of(d);
     struct wire_head head;
     int fd = -EIO;
-    pthread_mutex_lock(&r->lock);
-    wire_begin(&r->message, WIRE_FILE, 0, 0, 0);
-    if (!wire_put(&r->message, path)) {
-        fd = -ENAMETOOLONG;
-    } else if (ask(r, DOOR_ANSWER_MS, &head)) {
+    if (ask(r, DOOR_ANSWER_MS, &head)) {
         bool good = head.status == 0 && r->message.fd_count == 1;
         if (good)
             fd = r->message.fds[0];
@@ -223,6 +219,26 @@ static int remote_file(struct door *d, const char *path)
             fd = head.status;
         channel_close_fds(&r->message, good ? 1 : 0);
     }
+    return fd;
+}
+
+static int remote_file(struct door *d, const char *path)
+{
+    struct remote *r = remote_of(d);
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_FILE, 0, 0, 0);
+    int fd = wire_put(&r->message, path) ? ask_file(r) : -ENAMETOOLONG;
+    pthread_mutex_unlock(&r->lock);
+    return fd;
+}
+
+static int remote_challenge(struct door *d, const char *folder, const char *token)
+{
+    struct remote *r = remote_of(d);
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_CHALLENGE, 0, 0, 0);
+    bool fits = wire_put(&r->message, folder) && wire_put(&r->message, token);
+    int fd = fits ? ask_file(r) : -ENAMETOOLONG;
     pthread_mutex_unlock(&r->lock);
     return fd;
 }
@@ -372,6 +388,7 @@ static const struct door_ops remote_ops = {
     .bind = remote_bind,
     .unbind = remote_unbind,
     .file = remote_file,
+    .challenge = remote_challenge,
     .tls_file = remote_tls_file,
     .tls_look = remote_tls_look,
     .save = remote_save,

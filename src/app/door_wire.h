@@ -18,6 +18,7 @@
  *   WIRE_UNBIND   -            address                 -
  *   WIRE_FILE     -            path                    -; -; the file. status -errno
  *   WIRE_SAVE     -            - (a memory file)       -; why
+ *   WIRE_CHALLENGE -           folder, token           -; -; the file. status -errno
  *   WIRE_UPGRADE  -            -                       -; why
  *   WIRE_TLS_FILE -            path                    stamp; why; a memory file with its bytes
  *   WIRE_TLS_LOOK -            path, or none: all      stamp
@@ -44,6 +45,7 @@ enum wire_type {
     WIRE_UPGRADE,
     WIRE_TLS_FILE,
     WIRE_TLS_LOOK,
+    WIRE_CHALLENGE,
     /* news of the engine */
     WIRE_READY = 32,
     WIRE_ALIVE,

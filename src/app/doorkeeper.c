@@ -5,6 +5,7 @@
  * here, from the place the operator named.
  */
 #include "account/reason.h"
+#include "app/challenge_file.h"
 #include "app/door_priv.h"
 #include "app/door_wire.h"
 #include "app/replace_file.h"
@@ -12,6 +13,7 @@
 #include "base/limits.h"
 #include "base/logwriter.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,6 +228,32 @@ static void on_file(struct talk *t)
         (void)close(fd);
 }
 
+static int open_challenge(struct talk *t)
+{
+    size_t at = 0;
+    const char *folder, *token;
+    const struct engine_slot *e = t->engine;
+    if (!wire_text(t->question, &at, &folder) || !folder || !wire_text(t->question, &at, &token) ||
+        !token)
+        return -EINVAL;
+    if (claims_folder(e->runs, folder) || claims_folder(e->offered, folder))
+        return challenge_file_open(folder, token);
+    supervisor_log(t->s, LOG_LEVEL_WARN,
+                   "refused a folder that the configuration does not name engine=%d", (int)e->pid);
+    return -EPERM;
+}
+
+static void on_challenge(struct talk *t)
+{
+    int fd = open_challenge(t);
+    answer(t, fd < 0 ? fd : 0, 0, NULL);
+    if (fd >= 0)
+        t->answer->fds[t->answer->fd_count++] = fd;
+    send_answer(t);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 /* A file may be larger than a message, and its bytes lie nowhere longer than they must. */
 static void send_tls_file(struct talk *t, const char *path)
 {
@@ -350,10 +378,10 @@ static void on_upgrade(struct talk *t)
 }
 
 static void (*const questions[])(struct talk *t) = {
-    [WIRE_HELLO] = on_hello,       [WIRE_CONFIG] = on_config,   [WIRE_ACCEPT] = on_accept,
-    [WIRE_BIND] = on_bind,         [WIRE_UNBIND] = on_unbind,   [WIRE_FILE] = on_file,
-    [WIRE_SAVE] = on_save,         [WIRE_UPGRADE] = on_upgrade, [WIRE_TLS_FILE] = on_tls_file,
-    [WIRE_TLS_LOOK] = on_tls_look,
+    [WIRE_HELLO] = on_hello,       [WIRE_CONFIG] = on_config,       [WIRE_ACCEPT] = on_accept,
+    [WIRE_BIND] = on_bind,         [WIRE_UNBIND] = on_unbind,       [WIRE_FILE] = on_file,
+    [WIRE_SAVE] = on_save,         [WIRE_UPGRADE] = on_upgrade,     [WIRE_TLS_FILE] = on_tls_file,
+    [WIRE_TLS_LOOK] = on_tls_look, [WIRE_CHALLENGE] = on_challenge,
 };
 
 bool doorkeeper_answer(struct supervisor *s, struct engine_slot *e)

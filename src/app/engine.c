@@ -8,6 +8,7 @@
 
 #include "account/account.h"
 #include "account/board.h"
+#include "app/challenges.h"
 #include "app/engine_priv.h"
 #include "app/exit_code.h"
 #include "app/pools.h"
@@ -320,6 +321,8 @@ static int make_crew(struct engine *e, const struct snapshot *s, struct share ea
                 .access_log = e->access_log,
                 .report = on_report,
                 .report_user = e,
+                .challenge = challenges_ask,
+                .challenge_user = e->challenges,
             },
         .seed = e->seed,
         .shut = on_workers_shut,
@@ -391,6 +394,8 @@ static int make_sessions(struct engine *e)
 static int make_parts(struct engine *e, const struct snapshot *s, struct share each)
 {
     int r = open_control(e, s);
+    if (r == 0 && !(e->challenges = challenges_new(e->loop, e->door)))
+        r = -(int)REASON_overload;
     if (r == 0)
         r = make_crew(e, s, each);
     if (r == 0)
@@ -577,6 +582,7 @@ void engine_free(struct engine **engine)
     reload_free(&e->reload);
     relief_stop(&e->relief);
     crew_free(&e->crew);
+    challenges_free(&e->challenges);
     sessions_free(&e->sessions);
     board_free(&e->board);
     watchdog_stop(&e->watchdog); /* its messages may have waited in a mailbox */

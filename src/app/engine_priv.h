@@ -23,6 +23,7 @@
 
 struct access_log;
 struct account_board;
+struct challenges;
 struct logwriter;
 struct reload;
 struct sessions;
@@ -53,6 +54,7 @@ struct engine {
     struct relief *relief;
     struct reload *reload;
     struct sessions *sessions;
+    struct challenges *challenges;
     bool
         reload_waits; /* one that HUP asked for has not begun: it will see the file as it is then */
     struct watchdog *watchdog;

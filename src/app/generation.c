@@ -29,6 +29,7 @@ static void fill_confs(struct generation *g)
                 },
             .uses = g->uses,
         };
+        front_conf_derive(&g->confs[i]);
     }
 }
 

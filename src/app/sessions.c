@@ -105,10 +105,10 @@ static void visit(struct grace *g, struct worker *w)
 static const char *state_word(uint8_t state)
 {
     static const char *const words[] = {
-        [EXCHANGE_ROUTING] = "connecting",    [EXCHANGE_QUEUED] = "queued",
-        [EXCHANGE_CONNECTING] = "connecting", [EXCHANGE_SENDING] = "sending",
-        [EXCHANGE_RESPONDING] = "responding", [EXCHANGE_FINISHING] = "finishing",
-        [EXCHANGE_STATES] = "tunnel",
+        [EXCHANGE_ROUTING] = "connecting",  [EXCHANGE_QUEUED] = "queued",
+        [EXCHANGE_ASKING] = "asking",       [EXCHANGE_CONNECTING] = "connecting",
+        [EXCHANGE_SENDING] = "sending",     [EXCHANGE_RESPONDING] = "responding",
+        [EXCHANGE_FINISHING] = "finishing", [EXCHANGE_STATES] = "tunnel",
     };
     CHECK(state < ARRAY_LEN(words));
     return words[state];

@@ -161,20 +161,15 @@ static void on_crash(struct supervisor *s, pid_t pid, int wait_status)
     s->restart_at_ms = supervisor_now_ms() + pause_ms;
 }
 
-/* The configuration or the machine does not let it start: the next one would end the same way. */
-static bool is_refusal(int wait_status)
-{
-    int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
-    return code == EXIT_USAGE || code == EXIT_CONFIG || code == EXIT_OPEN;
-}
-
+/* One that cannot start at all ends us too; where one has served, what keeps the next from starting
+ * (a key that is just being renewed) may pass, and clients wait meanwhile. */
 static void on_current_ended(struct supervisor *s, const struct engine_slot *was, int wait_status)
 {
     int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : EXIT_RUNTIME;
     char end[64];
     if (s->stopping || was->stopping) {
         end_with(s, code);
-    } else if (!s->served || (was->state == ENGINE_STARTING && is_refusal(wait_status))) {
+    } else if (!s->served) {
         if (WIFSIGNALED(wait_status))
             supervisor_log(s, LOG_LEVEL_ERROR, "engine died before it served engine=%d %s",
                            (int)was->pid, engine_end_text(wait_status, end));

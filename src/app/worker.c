@@ -262,6 +262,8 @@ static int make_forwarder(struct worker *w, const struct worker_options *o)
         .recorder = recorder,
         .report = o->report,
         .report_user = o->report_user,
+        .challenge = o->challenge,
+        .challenge_user = o->challenge_user,
         .index = o->index,
         .clients_max = o->clients_max,
         .quiet_ms = DRAIN_QUIET_MS,

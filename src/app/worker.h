@@ -31,6 +31,8 @@ struct worker_options {
     struct access_log *access_log; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
+    forwarder_challenge_fn *challenge;
+    void *challenge_user;
     /* Called on the worker's thread once it accepts no more (in a drain). */
     void (*shut)(void *user, struct worker *w);
     /* Called on the worker's thread as the last thing it does. */

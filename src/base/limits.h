@@ -28,6 +28,10 @@
 #define CHUNK_SIZE_DIGITS_MAX      16 /* 16 hex digits are 64 bits; more is an attack: bad_chunk */
 #define HTTP_CONNECTION_TOKENS_MAX 32 /* names listed in Connection: too_many_fields */
 
+#define REPLY_BODY_MAX   4096 /* of our answers; an ACME file has some 90 bytes: acme_unknown */
+#define CHALLENGES_PER_S 200  /* looked for in all; each holds up the control thread: overload */
+#define CHALLENGES_MAX   64   /* files of ACME asked for by one worker at a time: overload */
+
 /* Request targets. */
 #define URI_MAX      HTTP_LINE_MAX /* raw target bytes: target_too_long */
 #define URI_PATH_MAX 4096 /* canonical path; PATH_MAX of systems behind us: target_too_long */
@@ -44,9 +48,10 @@
 #define BACKEND_WEIGHT_MAX    256    /* bounds weighted schedules: config error */
 #define CERTIFICATES_MAX      1024   /* per listener; each is parsed at a reload: config error */
 #define TLS_FILE_BYTES_MAX    (4 << 20) /* certificates, keys, CA bundles: cannot be read */
-#define H2_STREAMS_MAX        1000   /* at a time on one connection: config error */
-#define MATCH_VALUES_MAX      64     /* methods, headers or hosts in one match: config error */
-#define WORKERS_MAX           256    /* per-worker counters are summed on each read: config error */
+#define H2_STREAMS_MAX        1000      /* at a time on one connection: config error */
+#define FILE_PATH_MAX         4095      /* PATH_MAX of Linux without its NUL: config error */
+#define MATCH_VALUES_MAX      64        /* methods, headers or hosts in one match: config error */
+#define WORKERS_MAX           256 /* per-worker counters are summed on each read: config error */
 #define CONFIG_FILE_BYTES_MAX (64 * 1024 * 1024) /* 100,000 backends, roomy: config error */
 #define CONFIG_DEPTH_MAX      32      /* nesting; bounds the readers' stack: config error */
 #define CONFIG_NODES_MAX      2000000 /* keys and values, bounds memory: config error */
@@ -60,8 +65,8 @@
 #define LINGER_BYTES_MAX (4u << 20) /* read and dropped of a client being closed: it is closed */
 #define CLIENTS_MAX      (1u << 24) /* per worker, whatever the limit of files: they wait outside */
 
-/* HTTP/2, for each connection. Windows bound what one that sends can make us hold, the rest what one
- * can make us do. */
+/* HTTP/2, for each connection. Windows bound what one that sends can make us hold, the rest what
+ * one can make us do. */
 #define H2_STREAM_WINDOW     65535      /* bytes of a stream: h2_flow_control */
 #define H2_CONNECTION_WINDOW (1u << 20) /* bytes of all its streams: h2_flow_control */
 #define H2_RESETS_MAX        100        /* theirs and those they make us send … */
@@ -95,10 +100,11 @@
 #define SCHEDULE_MAX (1u << 20) /* places of a round-robin schedule: larger weights are scaled */
 
 /* TLS. */
-#define TLS_CHAIN_DEPTH_MAX 8     /* certificates above the peer's: tls_client_certificate */
-#define TLS_CHAIN_BYTES_MAX 65536 /* of a peer's chain: tls_handshake_failed, backend_tls_failed \
-                                   */
-#define TLS_MESSAGES_MAX 1024     /* tickets, key updates after a handshake: tls_handshake_failed */
+#define TLS_CHAIN_DEPTH_MAX 8 /* certificates above the peer's: tls_client_certificate */
+#define TLS_CHAIN_BYTES_MAX                                                                  \
+    65536                     /* of a peer's chain: tls_handshake_failed, backend_tls_failed \
+                               */
+#define TLS_MESSAGES_MAX 1024 /* tickets, key updates after a handshake: tls_handshake_failed */
 
 /* Logs. */
 #define LOG_LINE_MAX      2048         /* event line with its newline; cut with "..." */

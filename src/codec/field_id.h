@@ -13,7 +13,7 @@
 #include <endian.h>
 
 #define FIELD_HASH_SLOTS  128
-#define FIELD_HASH_FACTOR 0x9e3779b97f4a93cdu
+#define FIELD_HASH_FACTOR 0x9e3779b97f4ab281u
 
 static inline uint64_t field_load_4(const uint8_t *p)
 {

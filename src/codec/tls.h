@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 struct ssl_st; /* OpenSSL's */
+struct tls_records;
 
 /* Why something the operator gave cannot be used: one plain sentence without a full stop. */
 #define TLS_WHY_MAX 256
@@ -45,6 +46,11 @@ struct tls_library;
 
 /* 0 or -REASON_system_error, -REASON_overload. */
 NODISCARD int tls_library_new(struct tls_library **ret_library);
+
+/* Whether connections of TLS 1.3 that we serve have their records made here instead of by OpenSSL,
+ * from the next handshake on. They are as a rule: it costs half as much and a fifth of the memory.
+ */
+void tls_library_own_records(struct tls_library *library, bool own);
 
 /* After every server, client and session of it. Leaves NULL; accepts NULL. */
 void tls_library_free(struct tls_library **library);
@@ -191,7 +197,8 @@ void tls_resumption_clear(struct tls_resumption *r);
 struct tls_sink {
     uint8_t *at;
     uint8_t *end;
-    /* Makes at..end at least one byte; false when there is no room to be had. */
+    /* Makes at..end at least `wanted` bytes, or those of a record if that is less; false when there
+     * is no room to be had. What was left of the room before may stay unused. */
     bool (*grow)(struct tls_sink *sink, size_t wanted);
 };
 
@@ -218,8 +225,10 @@ struct tls_session {
     bool warm;     /* OpenSSL holds buffers for it */
     uint8_t alert; /* that ended it: the peer's or ours; 0: none */
     bool alert_is_ours;
-    uint16_t messages; /* that the peer sent after the handshake */
-    struct ssl_st *ssl;
+    uint16_t messages;           /* that the peer sent after the handshake */
+    struct ssl_st *ssl;          /* NULL once it is not needed any more */
+    struct tls_records *records; /* our own, of a connection that needs no more of OpenSSL than its
+                                    ciphers */
     struct tls_library *library;
     struct tls_server *server; /* one of these two */
     struct tls_client *client;
@@ -246,7 +255,7 @@ NODISCARD int tls_session_start(struct tls_session *t, struct tls_sink *sink);
  * Takes ciphertext from *in, which moves on, and writes plaintext to room[*ret_n..]: all whole
  * records, one after another. What the peer must be told on the way goes to the sink. With an empty
  * *in it goes on with what it has. Returns an enum tls_event or a negative reason; plaintext that
- * came before either is good. (*ret_n is added to.)
+ * came before either is good. (*ret_n is added to.) room_bytes >= TLS_INPUT_ROOM_MIN: one record.
  *
  * Reasons: not_tls, tls_handshake_failed, tls_client_certificate, tls_alert, tls_bad_record; with a
  * backend backend_tls_failed, backend_certificate, and after the handshake backend_tls_truncated;
@@ -254,6 +263,8 @@ NODISCARD int tls_session_start(struct tls_session *t, struct tls_sink *sink);
  */
 NODISCARD int tls_session_input(struct tls_session *t, struct span *in, uint8_t *room,
                                 size_t room_bytes, size_t *ret_n, struct tls_sink *sink);
+
+#define TLS_INPUT_ROOM_MIN (16384 + 256)
 
 /* Whether what tls_session_input would do next costs public-key operations. */
 bool tls_session_is_costly(const struct tls_session *t);
@@ -269,7 +280,8 @@ static inline size_t tls_output_bytes_max(size_t bytes);
 /* close_notify, once; nothing before the handshake is done. 0 or a negative reason. */
 NODISCARD int tls_session_end(struct tls_session *t, struct tls_sink *sink);
 
-/* Gives OpenSSL's buffers back, some 33 KiB, until the next record: for a quiet connection. */
+/* For a quiet connection: gives OpenSSL's buffers back, some 33 KiB, until the next record, and all
+ * of its session where our own records have taken over. */
 void tls_session_idle(struct tls_session *t);
 
 /* OpenSSL's words for the reason it failed with, or NULL. Static text. */

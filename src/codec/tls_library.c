@@ -6,6 +6,7 @@
  */
 #include "codec/tls_priv.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
 #include <stdio.h>
@@ -31,11 +32,33 @@ static int bio_read(BIO *bio, char *to, size_t room, size_t *ret_n)
     return 1;
 }
 
+/* Counts records by their headers, which may come in parts. */
+static void count_records(struct tls_library *l, const uint8_t *p, size_t n)
+{
+    while (n > 0) {
+        size_t part = MIN(n, (size_t)l->record_left);
+        p += part;
+        n -= part;
+        l->record_left -= (uint32_t)part;
+        if (n == 0)
+            return;
+        l->header[l->header_n++] = *p++;
+        n--;
+        if (l->header_n == sizeof l->header) {
+            l->header_n = 0;
+            l->record_left = (uint32_t)l->header[3] << 8 | l->header[4];
+            l->records_out++;
+        }
+    }
+}
+
 static int bio_write(BIO *bio, const char *from, size_t n, size_t *ret_n)
 {
     struct tls_library *l = BIO_get_data(bio);
     struct tls_sink *sink = l->sink;
     *ret_n = n;
+    if (!l->current->done)
+        count_records(l, (const uint8_t *)from, n);
     while (n > 0) {
         size_t room = (size_t)(sink->end - sink->at);
         if (UNLIKELY(room == 0)) {
@@ -102,6 +125,41 @@ static bool open_ossl(struct tls_library *l)
     return l->provider && l->ticket_cipher && l->sha256;
 }
 
+static EVP_MAC_CTX *hmac_with(struct tls_library *l, const char *digest)
+{
+    char name[16];
+    (void)!span_to_cstr(span_cstr(digest), name, sizeof name);
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC *hmac = EVP_MAC_fetch(l->ossl, "HMAC", NULL);
+    EVP_MAC_CTX *context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+    EVP_MAC_free(hmac); /* the context has it */
+    if (context && EVP_MAC_CTX_set_params(context, params) == 1)
+        return context;
+    EVP_MAC_CTX_free(context);
+    return NULL;
+}
+
+static bool fetch_suites(struct tls_library *l)
+{
+    l->suites[0] =
+        (struct tls_suite){0x1301, 16, 32, EVP_CIPHER_fetch(l->ossl, "AES-128-GCM", NULL)};
+    l->suites[1] =
+        (struct tls_suite){0x1302, 32, 48, EVP_CIPHER_fetch(l->ossl, "AES-256-GCM", NULL)};
+    l->suites[2] =
+        (struct tls_suite){0x1303, 32, 32, EVP_CIPHER_fetch(l->ossl, "ChaCha20-Poly1305", NULL)};
+    l->hmac_sha256 = hmac_with(l, "SHA256");
+    l->hmac_sha384 = hmac_with(l, "SHA384");
+    return l->hmac_sha256 && l->hmac_sha384;
+}
+
+void tls_library_own_records(struct tls_library *library, bool own)
+{
+    library->own_records = own;
+}
+
 int tls_library_new(struct tls_library **ret_library)
 {
     struct tls_library *l = calloc(1, sizeof *l);
@@ -112,7 +170,8 @@ int tls_library_new(struct tls_library **ret_library)
         free(l);
         return -(int)REASON_overload;
     }
-    if (!open_ossl(l) || !make_bio(l)) {
+    l->own_records = true;
+    if (!open_ossl(l) || !fetch_suites(l) || !make_bio(l)) {
         ERR_clear_error();
         tls_library_free(&l);
         return -(int)REASON_system_error;
@@ -130,6 +189,10 @@ void tls_library_free(struct tls_library **library)
     CHECK(list_empty(&l->trusts));
     (void)BIO_free(l->bio);
     BIO_meth_free(l->method);
+    EVP_MAC_CTX_free(l->hmac_sha256);
+    EVP_MAC_CTX_free(l->hmac_sha384);
+    for (size_t i = 0; i < ARRAY_LEN(l->suites); i++)
+        EVP_CIPHER_free(l->suites[i].cipher);
     EVP_MD_free(l->sha256);
     EVP_CIPHER_free(l->ticket_cipher);
     if (l->provider)
@@ -143,6 +206,7 @@ void tls_library_free(struct tls_library **library)
 
 bool tls_context_prepare(SSL_CTX *context)
 {
+    char groups[] = TLS_GROUPS; /* OpenSSL's macro wants it writable */
     (void)SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     /* A send that is tried again may lie elsewhere then; who wrote a chain into his file means it.
      */
@@ -152,7 +216,7 @@ bool tls_context_prepare(SSL_CTX *context)
     return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(context, TLS_CIPHERS_1_2) == 1 &&
            SSL_CTX_set_ciphersuites(context, TLS_CIPHERS_1_3) == 1 &&
-           SSL_CTX_set1_groups_list(context, TLS_GROUPS) == 1;
+           SSL_CTX_set1_groups_list(context, groups) == 1;
 }
 
 bool tls_digest(struct tls_library *library, const struct span *pieces, size_t count,

@@ -13,6 +13,10 @@ void tls_session_facts(const struct tls_session *t, struct tls_facts *f)
 {
     CHECK_OBJ(t, TLS_SESSION_MAGIC);
     const SSL *ssl = t->ssl;
+    if (!ssl) {
+        *f = (struct tls_facts){.version = "TLSv1.3", .cipher = tls_records_cipher(t->records)};
+        return;
+    }
     const unsigned char *alpn = NULL;
     unsigned alpn_n = 0;
     SSL_get0_alpn_selected(ssl, &alpn, &alpn_n);
@@ -105,7 +109,7 @@ static void read_names(struct tls_peer *p, const X509 *x)
 struct tls_peer *tls_session_peer(const struct tls_session *t)
 {
     CHECK_OBJ(t, TLS_SESSION_MAGIC);
-    X509 *x = SSL_get0_peer_certificate(t->ssl);
+    X509 *x = t->ssl ? SSL_get0_peer_certificate(t->ssl) : NULL;
     struct tls_peer *p = x ? calloc(1, sizeof *p) : NULL;
     if (!p)
         return NULL;

@@ -26,8 +26,19 @@ struct tls_trust {
     STACK_OF(X509_NAME) * names;
 };
 
+/* A cipher suite of TLS 1.3. */
+struct tls_suite {
+    uint16_t id;
+    uint8_t key_bytes;
+    uint8_t secret_bytes;
+    EVP_CIPHER *cipher; /* NULL: this OpenSSL has it not */
+};
+
 struct tls_library {
     /* set at creation */
+    struct tls_suite suites[3];
+    EVP_MAC_CTX *hmac_sha256;
+    EVP_MAC_CTX *hmac_sha384;
     OSSL_LIB_CTX *ossl;
     OSSL_PROVIDER *provider;
     EVP_CIPHER *ticket_cipher;
@@ -43,8 +54,14 @@ struct tls_library {
     struct tls_session *current;
     struct span in;
     struct tls_sink *sink;
-    bool dry;         /* OpenSSL asked for more than `in` had */
-    bool sink_full;   /* … or wrote more than the sink would take */
+    bool own_records;
+    bool dry;       /* OpenSSL asked for more than `in` had */
+    bool sink_full; /* … or wrote more than the sink would take */
+    /* records that OpenSSL wrote in this call */
+    uint64_t records_out;
+    uint32_t record_left; /* bytes of the one being written */
+    uint8_t header_n;     /* bytes of its header so far */
+    uint8_t header[5];
     struct span name; /* that the ClientHello under way asks for */
     uint8_t staging[TLS_RECORD_PLAIN_MAX];
 };
@@ -165,6 +182,25 @@ struct tls_client {
 
 /* OpenSSL's reports: alerts, messages. */
 void tls_session_info(const SSL *ssl, int where, int value);
+
+/* ---- tls_record.c ---- */
+
+/* A secret of the handshake, as SSL_CTX_set_keylog_callback(3) tells it. */
+void tls_record_secret(const SSL *ssl, const char *line);
+
+/* The handshake is done, and OpenSSL has sealed so many records with the keys that we take over.
+ * False: OpenSSL goes on. */
+bool tls_records_begin(struct tls_session *t, uint64_t sealed);
+void tls_records_free(struct tls_records **records);
+void tls_records_idle(struct tls_records *r);
+const char *tls_records_cipher(const struct tls_records *r);
+
+/* As tls_session_input, _output and _end; the input is the library's. */
+NODISCARD int tls_records_input(struct tls_session *t, struct tls_library *l, uint8_t *room,
+                                size_t room_bytes, size_t *ret_n);
+NODISCARD int tls_records_output(struct tls_session *t, const struct span *pieces, size_t count,
+                                 struct tls_sink *sink);
+NODISCARD int tls_records_end(struct tls_session *t, struct tls_sink *sink);
 
 /* ---- tls_hello.c ---- */
 

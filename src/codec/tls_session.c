@@ -27,6 +27,8 @@ static struct tls_library *enter(struct tls_session *t, struct span in, struct t
     l->sink = sink;
     l->dry = false;
     l->sink_full = false;
+    l->records_out = 0;
+    l->record_left = l->header_n = 0;
     return l;
 }
 
@@ -35,6 +37,13 @@ static void leave(struct tls_library *l)
     l->current = NULL;
     l->sink = NULL;
     l->in = (struct span){NULL, 0};
+}
+
+/* OpenSSL writes five secrets as text if it is asked to, of which two are of use. */
+static void want_secret(struct tls_session *t, bool want)
+{
+    if (!t->is_client && t->library->own_records)
+        SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(t->ssl), want ? tls_record_secret : NULL);
 }
 
 /* OpenSSL tells of alerts and of its steps; values as in SSL_CTX_set_info_callback(3). */
@@ -52,8 +61,10 @@ void tls_session_info(const SSL *ssl, int where, int value)
             t->alert = (uint8_t)value;
             t->alert_is_ours = where == SSL_CB_WRITE_ALERT;
         }
-    } else if (t->done && where & SSL_CB_LOOP && t->messages < UINT16_MAX) {
-        t->messages++;
+    } else if (where & SSL_CB_LOOP && t->done) {
+        t->messages += t->messages < UINT16_MAX;
+    } else if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_SW_ENCRYPTED_EXTENSIONS) {
+        want_secret(t, true); /* ours comes with our last message */
     }
 }
 
@@ -142,13 +153,22 @@ int tls_session_init_client(struct tls_session *t, struct tls_client *client, st
     return 0;
 }
 
-void tls_session_fini(struct tls_session *t)
+static void free_ssl(struct tls_session *t)
 {
-    CHECK_OBJ(t, TLS_SESSION_MAGIC);
+    if (!t->ssl)
+        return;
     /* Else OpenSSL would make a ticket useless because its connection ended without ceremony. */
     SSL_set_quiet_shutdown(t->ssl, 1);
     (void)SSL_shutdown(t->ssl);
     SSL_free(t->ssl);
+    t->ssl = NULL;
+}
+
+void tls_session_fini(struct tls_session *t)
+{
+    CHECK_OBJ(t, TLS_SESSION_MAGIC);
+    free_ssl(t);
+    tls_records_free(&t->records);
     ERR_clear_error();
     tls_server_unref(&t->server);
     tls_client_unref(&t->client);
@@ -211,6 +231,15 @@ static void take_renewed(struct tls_session *t)
     t->resumption->session = SSL_get1_session(t->ssl);
 }
 
+/* A ticket may have outlived the certificate that it stands for. */
+static bool certificate_expired(const struct tls_session *t)
+{
+    if (!SSL_session_reused(t->ssl))
+        return false;
+    const X509 *x = SSL_get0_peer_certificate(t->ssl);
+    return x && X509_cmp_current_time(X509_get0_notAfter(x)) <= 0;
+}
+
 static int handshake(struct tls_session *t, struct tls_library *l)
 {
     if (!t->is_client && !t->hello && l->in.n > 0 && l->in.p[0] != RECORD_HANDSHAKE &&
@@ -218,11 +247,21 @@ static int handshake(struct tls_session *t, struct tls_library *l)
         t->why = "the first byte is not that of a TLS handshake";
         return -(int)REASON_not_tls;
     }
+    want_secret(t, t->records != NULL); /* the client's comes with its last message */
     int r = SSL_do_handshake(t->ssl);
+    want_secret(t, false);
     t->warm = true;
     if (r == 1) {
         t->done = true;
+        if (UNLIKELY(certificate_expired(t))) {
+            t->why = X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED);
+            return t->is_client ? -(int)REASON_backend_certificate
+                                : -(int)REASON_tls_client_certificate;
+        }
         take_renewed(t);
+        /* In TLS 1.3 all that a server says after the client's last message, the ticket, is sealed
+         * with the keys that records go on with. */
+        (void)tls_records_begin(t, l->records_out);
         return TLS_HANDSHAKE_DONE;
     }
     if (l->dry && t->alert == 0)
@@ -273,7 +312,12 @@ int tls_session_input(struct tls_session *t, struct span *in, uint8_t *room, siz
     if (t->closed)
         return TLS_CLOSED;
     struct tls_library *l = enter(t, *in, sink);
-    int r = LIKELY(t->done) ? read_records(t, l, room, room_bytes, ret_n) : handshake(t, l);
+    int r;
+    if (LIKELY(t->done))
+        r = t->records ? tls_records_input(t, l, room, room_bytes, ret_n)
+                       : read_records(t, l, room, room_bytes, ret_n);
+    else
+        r = handshake(t, l);
     *in = l->in;
     leave(l);
     return r;
@@ -339,6 +383,8 @@ int tls_session_output(struct tls_session *t, const struct span *pieces, size_t 
                        struct tls_sink *sink)
 {
     CHECK(t->done && !t->ended);
+    if (LIKELY(t->records != NULL))
+        return tls_records_output(t, pieces, count, sink);
     struct tls_library *l = enter(t, (struct span){NULL, 0}, sink);
     t->warm = true;
     bool ok = count == 1 ? write_record(t, pieces->p, pieces->n) : write_pieces(t, pieces, count);
@@ -351,6 +397,10 @@ int tls_session_end(struct tls_session *t, struct tls_sink *sink)
 {
     if (!t->done || t->ended)
         return 0;
+    if (t->records) {
+        t->ended = true;
+        return tls_records_end(t, sink);
+    }
     struct tls_library *l = enter(t, (struct span){NULL, 0}, sink);
     t->ended = true;
     int r = SSL_shutdown(t->ssl) >= 0 ? 0 : fail(t);
@@ -360,8 +410,15 @@ int tls_session_end(struct tls_session *t, struct tls_sink *sink)
 
 void tls_session_idle(struct tls_session *t)
 {
-    if (t->warm && t->done && SSL_free_buffers(t->ssl) == 1)
+    if (!t->warm || !t->done)
+        return;
+    if (t->records) {
+        tls_records_idle(t->records);
+        free_ssl(t);
         t->warm = false;
+    } else if (SSL_free_buffers(t->ssl) == 1) {
+        t->warm = false;
+    }
 }
 
 const char *tls_session_why(const struct tls_session *t)

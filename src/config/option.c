@@ -8,7 +8,6 @@
 
 #define HOUR_MS        (3600 * 1000ull)
 #define SIZE_BYTES_MAX (1ull << 50) /* a petabyte: larger is a mistake */
-#define FILE_PATH_MAX  4095         /* PATH_MAX of Linux without its NUL */
 
 /* Of enum loop_engine, which io/ declares on the same level as this folder. */
 enum { ENGINE_AUTO, ENGINE_EPOLL, ENGINE_URING };

@@ -244,6 +244,78 @@ static bool matches_all(const struct route_conf *r)
            (r->path_prefix == NULL || strcmp(r->path_prefix, "/") == 0);
 }
 
+/* 64 hex digits in lower case, of what may have colons and capitals. */
+static bool read_fingerprint(const char *text, char out[65])
+{
+    size_t n = 0;
+    for (; *text; text++) {
+        uint8_t c = ascii_lower((uint8_t)*text);
+        if (c == ':')
+            continue;
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')) || n == 64)
+            return false;
+        out[n++] = (char)c;
+    }
+    out[n] = '\0';
+    return n == 64;
+}
+
+static void normalize_fingerprints(struct load *l, const struct block *match, struct route_conf *r)
+{
+    char digits[65];
+    struct place at = match->places[block_index(match, "client_fingerprint")];
+    for (size_t i = 0; i < r->client_fingerprint_count; i++) {
+        const char *text = r->client_fingerprints[i];
+        if (read_fingerprint(text, digits))
+            r->client_fingerprints[i] =
+                config_must(arena_strdup(&l->config->arena, span_cstr(digits)));
+        else
+            diagnose(l->d,
+                     &(struct finding){
+                         .at = at, .hint = "openssl x509 -noout -fingerprint -sha256 prints it"},
+                     "'%s' is no SHA-256 fingerprint: 64 hex digits, with or without colons", text);
+    }
+}
+
+/* IP addresses as a certificate's are written: in one way. */
+static void normalize_sans(struct load *l, struct route_conf *r)
+{
+    for (size_t i = 0; i < r->client_san_count; i++) {
+        struct address_block one;
+        const char *why;
+        char text[ADDRESS_TEXT_MAX];
+        struct span san = span_cstr(r->client_sans[i]);
+        if (span_find(san, '/') != SPAN_NOT_FOUND || address_block_parse(san, &one, &why) < 0)
+            continue;
+        struct address ip = {.kind = one.kind};
+        memcpy(ip.ip, one.ip, sizeof(one.ip));
+        size_t n = address_format_ip(&ip, text);
+        r->client_sans[i] = config_must(arena_strdup(&l->config->arena, span_of(text, n)));
+    }
+}
+
+/* What routes ask of TLS, and whether the listener can know it. */
+static void check_match_tls(struct load *l, const struct block *listener, const struct block *route)
+{
+    static const char *const of_clients[] = {"client_subject", "client_san", "client_fingerprint"};
+    const struct listener_conf *conf = listener->target;
+    size_t count;
+    const struct block *match = block_children(route, "match", &count);
+    struct place sni = match->places[block_index(match, "sni")];
+    bool asks = conf->tls.enabled && conf->tls.client_auth != CLIENT_AUTH_NONE;
+    normalize_fingerprints(l, match, route->target);
+    normalize_sans(l, route->target);
+    if (conf->protocol != PROTOCOL_HTTP)
+        return;
+    if (sni.line && !conf->tls.enabled)
+        diagnose_warning(l->d, sni, "this never matches: the listener has no tls");
+    for (size_t i = 0; i < ARRAY_LEN(of_clients) && !asks; i++) {
+        struct place at = match->places[block_index(match, of_clients[i])];
+        if (at.line)
+            diagnose_warning(l->d, at, "this never matches: the listener's tls has no client_auth");
+    }
+}
+
 static void check_routes(struct load *l, const struct block *listener)
 {
     size_t count;
@@ -338,8 +410,11 @@ static void check_arrival(struct load *l, const struct block *b)
         {"acme_challenge", http, "is for protocol: http"},
     };
     check_needs(l, b, needs, ARRAY_LEN(needs));
-    for (size_t i = 0; i < count && !http; i++)
-        check_tcp_match(l, &routes[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (!http)
+            check_tcp_match(l, &routes[i]);
+        check_match_tls(l, b, &routes[i]);
+    }
 }
 
 static void check_listener(struct load *l, const struct block *b)

@@ -20,12 +20,16 @@
 #include "base/limits.h"
 #include "codec/h1_write.h"
 #include "forward/answer.h"
+#include "forward/arrival_record.h"
 #include "forward/bulk.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
 #include "forward/h1_conn.h"
+#include "forward/preface.h"
+#include "forward/response.h"
 #include "forward/tcp_side.h"
+#include "forward/upload.h"
 
 #include <string.h>
 
@@ -34,6 +38,9 @@
 
 /* Chunk framing and the last chunk take this much scratch at most. */
 #define FRAMING_BYTES (H1_CHUNK_BEGIN_MAX + HTTP_TRAILER_BYTES_MAX + 16)
+
+/* client_h1.preface: the connection is known not to begin with it. */
+#define PREFACE_NONE UINT8_MAX
 
 enum client_state { CLIENT_IDLE, CLIENT_RECEIVING, CLIENT_ACTIVE, CLIENT_LINGER };
 
@@ -197,7 +204,9 @@ static void answer_alone(struct client_h1 *c, enum reason why)
     };
     if (room) {
         struct writer w = writer_of(room, ANSWER_BYTES_MAX);
-        answer_write(&w, why, true, c->head_request);
+        struct reply reply = reply_of(why);
+        reply.hsts = response_hsts(front_conf(c->base.front), c->base.arrival, NULL);
+        reply_write(&w, &reply, "close", c->head_request);
         CHECK(w_ok(&w));
         outbox_commit(o, (uint32_t)w_len(&w));
         c->sending = outbox_send(f, o, c->base.stream) == SEND_PENDING;
@@ -206,6 +215,7 @@ static void answer_alone(struct client_h1 *c, enum reason why)
         if (c->sending)
             set_timer(c, conf_of(c)->send_ms);
     }
+    record_arrival(&r, c->base.arrival);
     account_exchange(f->account, &r);
     c->request_done = false;
     c->state = CLIENT_ACTIVE;
@@ -297,24 +307,12 @@ static const struct h1_conn_ops conn_ops = {
 
 /* ---- the stream ---- */
 
-/* What an HTTP/2 connection begins with (RFC 9113 3.4). */
-static const uint8_t preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-#define PREFACE_BYTES (sizeof(preface) - 1)
-#define PREFACE_NONE  UINT8_MAX
-
-/* Only its beginning is looked for: what comes after that it is for HTTP/2 to judge. */
-static bool preface_goes_on(const struct client_h1 *c, struct slice in)
-{
-    size_t n = MIN((size_t)in.n, PREFACE_BYTES - c->preface);
-    return memcmp(preface + c->preface, in.p, n) == 0;
-}
-
 /* The connection goes on in HTTP/2. */
 static void become_h2(struct client_h1 *c, struct slice in)
 {
     struct stream *s = c->base.stream;
-    struct slice begun = {preface, c->preface, NULL};
-    if (!client_h2_take(&c->base, begun.n > 0 ? begun : in)) {
+    struct span begun = preface_begin(c->preface);
+    if (!client_h2_take(&c->base, begun.n > 0 ? (struct slice){begun.p, c->preface, NULL} : in)) {
         client_end(c, STREAM_CLOSE_NORMAL);
         return;
     }
@@ -328,17 +326,18 @@ static void become_h2(struct client_h1 *c, struct slice in)
 static bool first_bytes(struct client_h1 *c, struct slice in)
 {
     uint8_t before = c->preface;
-    if (!conf_of(c)->http2 || !preface_goes_on(c, in)) {
+    enum preface is = conf_of(c)->http2 ? preface_look(before, slice_span(in)) : PREFACE_NOT;
+    if (is == PREFACE_WHOLE) {
+        become_h2(c, in);
+    } else if (is == PREFACE_MORE) {
+        c->preface = (uint8_t)(before + in.n);
+    } else {
         c->preface = PREFACE_NONE;
-        if (before == 0 || h1_conn_input(&c->h1, (struct slice){preface, before, NULL}))
+        if (before == 0 ||
+            h1_conn_input(&c->h1, (struct slice){preface_begin(before).p, before, NULL}))
             return true;
         after_events(c);
-        return false;
     }
-    if (before + in.n >= PREFACE_BYTES)
-        become_h2(c, in);
-    else
-        c->preface = (uint8_t)(before + in.n);
     return false;
 }
 
@@ -433,18 +432,11 @@ static bool send_stalled(struct client_h1 *c, uint64_t quiet_ms)
     return quiet_ms >= conf_of(c)->send_ms;
 }
 
-/* A body must not stop for body_ms, nor trickle for longer than that at less than a minimum. Only
- * the time in which the client was free to send counts. */
 static bool body_stalled(const struct client_h1 *c, uint64_t quiet_ms)
 {
     const struct exchange *x = c->base.side.x;
-    uint64_t limit_ms = conf_of(c)->body_ms;
-    if (!x || !c->has_body || c->request_done || c->h1.paused || c->tunnel)
-        return false;
-    uint64_t spent_ms = exchange_body_ms(x);
-    bool trickles =
-        spent_ms >= limit_ms && exchange_body_bytes(x) < spent_ms * HTTP_BODY_RATE_MIN / 1000;
-    return quiet_ms >= limit_ms || trickles;
+    return x && c->has_body && !c->request_done && !c->h1.paused && !c->tunnel &&
+           upload_stalled(x, quiet_ms, conf_of(c)->body_ms);
 }
 
 /* While a request is under way only the client's own part is timed here. */
@@ -483,11 +475,14 @@ static void on_timer(struct timer *t)
 
 /* ---- the client's side of an exchange ---- */
 
-static void write_response_head(struct client_h1 *c, struct writer *w, const struct head *h)
+static void write_response_head(struct client_h1 *c, struct writer *w, const struct head *h,
+                                struct span hsts)
 {
     bool interim = h->status < 200 && h->status != 101;
     h1_write_status_line(w, h);
     h1_write_fields(w, h, 0);
+    if (UNLIKELY(hsts.n > 0))
+        h1_write_field(w, span_str("Strict-Transport-Security"), hsts);
     if (h->framing == BODY_TUNNEL) {
         unsigned at = 0;
         const struct field *upgrade = head_find(h, FIELD_UPGRADE, &at);
@@ -522,8 +517,9 @@ static int side_head(struct side *s, const struct head *h, struct slice raw)
     bool final = h->status >= 200;
     if (final)
         choose_framing(c, h);
+    struct span hsts = final ? response_hsts(s->x->front, c->base.arrival, h) : span_of(NULL, 0);
     bool plain = h->hop_count == 0 && h->version_minor == 1 && !c->chunked && !c->http10 &&
-                 (c->keep_alive || !final);
+                 (c->keep_alive || !final) && hsts.n == 0;
     c->head_out = c->head_out && !final;
     if (plain && raw.n > 0 && outbox_add(o, raw))
         return SIDE_OK;
@@ -532,7 +528,7 @@ static int side_head(struct side *s, const struct head *h, struct slice raw)
     if (!p)
         return -(int)REASON_overload;
     struct writer w = writer_of(p, room);
-    write_response_head(c, &w, h);
+    write_response_head(c, &w, h, hsts);
     CHECK(w_ok(&w));
     outbox_commit(o, (uint32_t)w_len(&w));
     return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
@@ -619,22 +615,23 @@ static void side_credit(struct side *s, bool on)
         after_events(c);
 }
 
-static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
+static bool side_answer(struct side *s, const struct reply *r)
 {
     struct client_h1 *c = from_side(s);
     struct forwarder *f = c->base.f;
     struct outbox *o = outbox_for(f, s);
-    uint8_t *p = c->sending ? NULL : outbox_reserve(f, o, ANSWER_BYTES_MAX);
+    uint32_t room = (uint32_t)reply_bytes(r);
+    uint8_t *p = c->sending ? NULL : outbox_reserve(f, o, room);
     if (!p)
         return false;
-    if ((c->has_body && !c->request_done) || reason_fault(why) == REASON_FAULT_CLIENT)
+    if ((c->has_body && !c->request_done) || reason_fault(r->why) == REASON_FAULT_CLIENT)
         c->keep_alive = false;
     c->chunked = false;
-    struct writer w = writer_of(p, ANSWER_BYTES_MAX);
-    answer_write(&w, why, !c->keep_alive, c->head_request);
+    struct writer w = writer_of(p, room);
+    const char *kept = c->http10 ? "keep-alive" : NULL; /* what HTTP/1.1 does unasked */
+    reply_write(&w, r, c->keep_alive ? kept : "close", c->head_request);
     CHECK(w_ok(&w));
     outbox_commit(o, (uint32_t)w_len(&w));
-    *ret_status = (uint16_t)reason_status(why);
     return true;
 }
 

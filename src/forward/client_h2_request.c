@@ -9,10 +9,14 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "codec/h1_write.h"
+#include "forward/answer.h"
 #include "forward/answer_grpc.h"
+#include "forward/arrival_record.h"
 #include "forward/client_h2_priv.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
+#include "forward/response.h"
+#include "forward/upload.h"
 
 #include <string.h>
 
@@ -49,22 +53,34 @@ static nghttp2_nv pair(const char *name, const char *value, size_t value_len)
     };
 }
 
-/* As forward/answer.h, in fields. Returns how many. */
-static size_t answer_fields(nghttp2_nv nv[8], char text[32], enum reason why)
+/* Names of fields in lower case, numbers as text. */
+struct reply_room {
+    nghttp2_nv nv[REPLY_FIELDS_MAX + 2];
+    char names[128];
+    char status[4], length[24];
+};
+
+/* Returns how many. */
+static size_t write_reply(const struct reply *reply, struct reply_room *room)
 {
-    int status = reason_status(why);
-    const char *name = reason_name(why);
-    struct writer w = writer_of((uint8_t *)text, 32);
-    w_u64_dec(&w, (uint64_t)status);
-    size_t status_len = w_len(&w);
-    w_u64_dec(&w, strlen(reason_sentence(why)) + 1);
-    size_t n = 0;
-    nv[n++] = pair(":status", text, status_len);
-    nv[n++] = pair("content-type", "text/plain; charset=utf-8", 25);
-    nv[n++] = pair("x-poise-reason", name, strlen(name));
-    nv[n++] = pair("content-length", text + status_len, w_len(&w) - status_len);
-    if (status == 503 || status == 429)
-        nv[n++] = pair("retry-after", "1", 1);
+    struct reply_field fields[REPLY_FIELDS_MAX];
+    size_t n = 0, count = reply_fields(reply, fields);
+    struct writer names = writer_of(room->names, sizeof(room->names));
+    struct writer status = writer_of(room->status, sizeof(room->status));
+    struct writer length = writer_of(room->length, sizeof(room->length));
+    w_u64_dec(&status, reply->status);
+    w_u64_dec(&length, reply->body.n);
+    room->nv[n++] = pair(":status", room->status, w_len(&status));
+    for (size_t i = 0; i < count; i++) {
+        const char *name = room->names + w_len(&names);
+        for (size_t k = 0; k < fields[i].name.n; k++)
+            w_u8(&names, ascii_lower(fields[i].name.p[k]));
+        w_u8(&names, '\0');
+        CHECK(w_ok(&names));
+        room->nv[n++] = pair(name, (const char *)fields[i].value.p, fields[i].value.n);
+        room->nv[n - 1].flags = NGHTTP2_NV_FLAG_NONE;
+    }
+    room->nv[n++] = pair("content-length", room->length, w_len(&length));
     return n;
 }
 
@@ -85,26 +101,44 @@ static bool give_answer_grpc(struct request_h2 *r, enum reason why)
     return r->head_out;
 }
 
-/* Gives a whole response; flush follows. False when that is not possible any more. */
-static bool give_answer(struct request_h2 *r, enum reason why)
+static bool give_body(struct request_h2 *r, struct slice body)
 {
-    nghttp2_nv nv[8];
-    char text[32];
-    if (r->head_out || reason_status(why) == 0)
+    h2_stream_body(&r->s, body);
+    return h2_stream_end(&r->s, NULL, 0) == 0;
+}
+
+/* What does not last is copied, and handed on before the copy is let go. */
+static bool give_copy(struct request_h2 *r, struct span body)
+{
+    struct buf *b = buf_get(r->c->base.f->loop, body.n);
+    if (!b)
+        return false;
+    memcpy(b->data, body.p, body.n);
+    bool ok = give_body(r, (struct slice){b->data, (uint32_t)body.n, b});
+    if (ok)
+        (void)h2_stream_flush(&r->s);
+    buf_put(&b);
+    return ok;
+}
+
+/* Gives a whole response; flush follows. False when that is not possible any more. */
+static bool give_reply(struct request_h2 *r, const struct reply *reply)
+{
+    struct reply_room room;
+    if (r->head_out || reply->status == 0)
         return false;
     if (r->side.x && r->side.x->grpc)
-        return give_answer_grpc(r, why);
-    size_t n = answer_fields(nv, text, why);
-    if (h2_stream_head(&r->s, nv, n, false, r->head_request) < 0)
+        return give_answer_grpc(r, reply->why);
+    bool bare = r->head_request || reply->body.n == 0;
+    size_t n = write_reply(reply, &room);
+    if (h2_stream_head(&r->s, room.nv, n, false, bare) < 0)
         return false;
     r->head_out = true;
-    if (!r->head_request) {
-        const char *sentence = reason_sentence(why);
-        h2_stream_body(&r->s,
-                       (struct slice){(const uint8_t *)sentence, (uint32_t)strlen(sentence), NULL});
-        h2_stream_body(&r->s, (struct slice){(const uint8_t *)"\n", 1, NULL});
-    }
-    return h2_stream_end(&r->s, NULL, 0) == 0;
+    if (bare)
+        return h2_stream_end(&r->s, NULL, 0) == 0;
+    if (!reply->lasting)
+        return give_copy(r, reply->body);
+    return give_body(r, (struct slice){reply->body.p, (uint32_t)reply->body.n, NULL});
 }
 
 /* Outside any exchange. */
@@ -122,9 +156,12 @@ void request_h2_refuse(struct request_h2 *r, enum reason why)
         .method_number = BOARD_METHOD_NONE,
         .listener_key = &c->base.front->key,
     };
-    if (give_answer(r, why)) {
-        record.status = (uint16_t)reason_status(why);
-        record.bytes_out = strlen(reason_sentence(why)) + 1;
+    struct reply reply = reply_of(why);
+    reply.hsts = response_hsts(front_conf(c->base.front), c->base.arrival, NULL);
+    record_arrival(&record, c->base.arrival);
+    if (give_reply(r, &reply)) {
+        record.status = reply.status;
+        record.bytes_out = reply.body.n;
         h2_stream_flush(&r->s);
     } else {
         h2_stream_reset(&r->s, NGHTTP2_INTERNAL_ERROR);
@@ -192,23 +229,28 @@ void request_h2_closed(struct h2_stream *s, enum reason why, uint32_t code)
         client_h2_request_free(r);
 }
 
-/* A body must not stop for body_ms, nor trickle for longer than that at less than a minimum. Only
- * the time in which the client was free to send counts. A call of gRPC may be silent: the backend's
- * side ends it when it has been for long (exchange_quiet_ms). */
+/* A call of gRPC may be silent: the backend's side ends it when it has been for long
+ * (exchange_quiet_ms). */
 void request_h2_look(struct request_h2 *r, uint64_t now_ms)
 {
     struct exchange *x = r->side.x;
-    uint64_t limit_ms = client_h2_conf(r->c)->body_ms;
     if (!x || !r->has_body || r->request_done || r->tunnel || x->grpc || x->client_waits)
         return;
-    uint64_t spent_ms = exchange_body_ms(x);
-    bool trickles =
-        spent_ms >= limit_ms && exchange_body_bytes(x) < spent_ms * HTTP_BODY_RATE_MIN / 1000;
-    if (trickles || now_ms - r->moved_ms >= limit_ms)
+    if (upload_stalled(x, now_ms - r->moved_ms, client_h2_conf(r->c)->body_ms))
         exchange_client_failed(x, REASON_request_timeout);
 }
 
 /* ---- the client's side of an exchange ---- */
+
+/* Behind the others. */
+static void add_hsts(struct h2_fields *f, struct span value)
+{
+    size_t at = (size_t)(f->list - f->room) + f->count;
+    if (LIKELY(value.n == 0) || at >= ARRAY_LEN(f->room))
+        return;
+    f->room[at] = pair("strict-transport-security", (const char *)value.p, value.n);
+    f->count++;
+}
 
 static int side_head(struct side *s, const struct head *h, struct slice raw)
 {
@@ -218,6 +260,8 @@ static int side_head(struct side *s, const struct head *h, struct slice raw)
     bool interim = h->status < 200 && h->status != 101;
     bool end = h->framing == BODY_NONE || (h->framing == BODY_LENGTH && h->body_length == 0);
     h2_fields_response(h, r->websocket, h2_conn_packs_now(&r->c->h2), room->scratch, &room->fields);
+    if (!interim)
+        add_hsts(&room->fields, response_hsts(s->x->front, r->c->base.arrival, h));
     int rc = h2_stream_head(&r->s, room->fields.list, room->fields.count, interim, end);
     if (rc < 0)
         return rc;
@@ -253,12 +297,9 @@ static void side_credit(struct side *s, bool on)
         h2_stream_read(&r->s, on);
 }
 
-static bool side_answer(struct side *s, enum reason why, uint16_t *ret_status)
+static bool side_answer(struct side *s, const struct reply *reply)
 {
-    if (!give_answer(from_side(s), why))
-        return false;
-    *ret_status = s->x->grpc ? 200 : (uint16_t)reason_status(why);
-    return true;
+    return give_reply(from_side(s), reply);
 }
 
 static struct address side_local(struct side *s)

@@ -15,6 +15,7 @@
 #include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
 #include "forward/request.h"
+#include "forward/response.h"
 #include "forward/retry.h"
 #include "forward/tcp_side.h"
 #include "forward/upstream.h"
@@ -41,22 +42,6 @@ static uint64_t ns_until(const struct exchange *x, uint64_t then_ns)
 static struct side *other(const struct exchange *x, const struct side *from)
 {
     return from == x->client ? x->backend : x->client;
-}
-
-/* Every move between states, checked. */
-static void set_state(struct exchange *x, enum exchange_state to)
-{
-#define TO(s) (1u << EXCHANGE_##s)
-    static const unsigned allowed[EXCHANGE_STATES] = {
-        [EXCHANGE_ROUTING] = TO(QUEUED) | TO(CONNECTING) | TO(FINISHING),
-        [EXCHANGE_QUEUED] = TO(CONNECTING) | TO(FINISHING),
-        [EXCHANGE_CONNECTING] = TO(QUEUED) | TO(CONNECTING) | TO(SENDING) | TO(FINISHING),
-        [EXCHANGE_SENDING] = TO(QUEUED) | TO(CONNECTING) | TO(RESPONDING) | TO(FINISHING),
-        [EXCHANGE_RESPONDING] = TO(FINISHING),
-    };
-#undef TO
-    CHECK(allowed[x->state] >> to & 1);
-    x->state = to;
 }
 
 static void set_credit(struct exchange *x, struct side *side, bool on)
@@ -177,6 +162,8 @@ static void set_timer(struct exchange *x, bool queued)
 
 static void stop_waiting(struct exchange *x)
 {
+    if (x->state == EXCHANGE_ASKING)
+        exchange_stop_asking(x);
     if (x->state != EXCHANGE_QUEUED)
         return;
     loop_timer_stop(x->f->loop, &x->timer);
@@ -205,21 +192,29 @@ static void finish_when_sent(struct exchange *x)
         pin_last(x);
 }
 
-/* Answers ourselves. Nothing of a response may have been sent. */
-static void answer(struct exchange *x, enum reason why)
+void exchange_reply(struct exchange *x, struct reply *r)
 {
     CHECK(!x->response_begun);
     stop_waiting(x);
-    drop_backend(x, why);
+    drop_backend(x, r->why);
     leave_target(x, REASON_ok, false);
-    set_state(x, EXCHANGE_FINISHING);
-    x->reason = why;
+    exchange_set_state(x, EXCHANGE_FINISHING);
+    x->reason = r->why;
     x->made_here = true;
     x->response_begun = x->response_done = true;
-    if (x->client->ops->answer(x->client, why, &x->status))
+    r->hsts = response_hsts(x->front, x->arrival, NULL);
+    if (x->client->ops->answer(x->client, r)) {
+        x->status = !x->http ? 0 : x->grpc ? 200 : r->status;
         finish_when_sent(x);
-    else
-        cut(x, why);
+    } else {
+        cut(x, r->why);
+    }
+}
+
+void exchange_answer(struct exchange *x, enum reason why)
+{
+    struct reply r = reply_of(why);
+    exchange_reply(x, &r);
 }
 
 void exchange_kill(struct exchange *x, enum reason why)
@@ -252,7 +247,7 @@ static bool end_call(struct exchange *x, enum reason why)
         return false;
     drop_backend(x, why);
     leave_target(x, REASON_ok, false);
-    set_state(x, EXCHANGE_FINISHING);
+    exchange_set_state(x, EXCHANGE_FINISHING);
     x->reason = why;
     x->response_done = true;
     finish_when_sent(x);
@@ -276,9 +271,9 @@ static void on_timer(struct timer *t)
         if (response_out(x))
             cut_response(x, REASON_deadline_exceeded);
         else
-            answer(x, REASON_deadline_exceeded);
+            exchange_answer(x, REASON_deadline_exceeded);
     } else if (x->state == EXCHANGE_QUEUED && now >= x->queue_until_ns) {
-        answer(x, REASON_queue_timeout);
+        exchange_answer(x, REASON_queue_timeout);
     } else {
         set_timer(x, x->state == EXCHANGE_QUEUED);
     }
@@ -312,7 +307,7 @@ static struct exchange *exchange_new(struct forwarder *f, const struct front_con
 static bool choose_pool(struct exchange *x, const struct head *h)
 {
     uint32_t index;
-    x->route = route_find(x->front->conf, head_span(h, h->method_text), h, &index);
+    x->route = route_find(x->front->conf, head_span(h, h->method_text), h, x->arrival, &index);
     if (index == ROUTE_NO_POOL)
         return false;
     x->pool = x->front->pools[index];
@@ -338,7 +333,7 @@ static bool connect_target(struct exchange *x)
     /* While it begins, the client's side is delivering its head. */
     bool body_near = x->state == EXCHANGE_ROUTING && x->has_body;
     x->connected_ns = 0;
-    set_state(x, EXCHANGE_CONNECTING);
+    exchange_set_state(x, EXCHANGE_CONNECTING);
     if (!x->http)
         return tcp_backend_begin(x, x->target);
     if (UNLIKELY(pool_conf(x->pool)->protocol == PROTOCOL_HTTP2))
@@ -354,17 +349,17 @@ static void take_target(struct exchange *x, struct backend *b)
     if (!x->picked_ns)
         x->picked_ns = x->given_ns;
     if (!connect_target(x))
-        answer(x, REASON_out_of_files);
+        exchange_answer(x, REASON_out_of_files);
 }
 
 static void wait_in_queue(struct exchange *x, enum reason fallback)
 {
     int r = queue_wait(x->pool, &x->waiting, x->f->loop, exchange_granted_entry);
     if (r < 0) {
-        answer(x, (enum reason) - r);
+        exchange_answer(x, (enum reason) - r);
         return;
     }
-    set_state(x, EXCHANGE_QUEUED);
+    exchange_set_state(x, EXCHANGE_QUEUED);
     pin_last(x);
     if (!x->deadline_ns)
         timer_init(&x->timer, on_timer);
@@ -378,7 +373,7 @@ static void wait_in_queue(struct exchange *x, enum reason fallback)
         pick_done(b);
         queue_release(x->pool, b);
     } else if (now == PICK_NONE) {
-        answer(x, fallback); /* nobody is left whose place could become free */
+        exchange_answer(x, fallback); /* nobody is left whose place could become free */
     }
 }
 
@@ -409,7 +404,7 @@ static void pick(struct exchange *x, enum reason fallback)
     switch (pick_backend(x->pool, &x->tried, &x->f->rng, &b)) {
     case PICK_OK: take_target(x, b); break;
     case PICK_QUEUE: wait_in_queue(x, fallback); break;
-    case PICK_NONE: answer(x, fallback); break;
+    case PICK_NONE: exchange_answer(x, fallback); break;
     }
 }
 
@@ -451,12 +446,14 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     if (x->has_body)
         client->ops->credit(client, false);
     uint64_t limit = front->conf->body_bytes_max;
+    if (UNLIKELY(front->rules) && exchange_own_answer(x, h))
+        return true;
     if (!choose_pool(x, h)) {
-        answer(x, REASON_no_route);
+        exchange_answer(x, REASON_no_route);
     } else if (limit && h->framing == BODY_LENGTH && h->body_length > limit) {
-        answer(x, REASON_body_too_large);
+        exchange_answer(x, REASON_body_too_large);
     } else if (request_build(x, h, peer) < 0) {
-        answer(x, REASON_overload);
+        exchange_answer(x, REASON_overload);
     } else {
         if (pool_conf(x->pool)->balance == BALANCE_SOURCE_HASH)
             x->tried.key = pick_source_key(peer);
@@ -476,7 +473,7 @@ bool exchange_begin_tcp(struct forwarder *f, const struct front_conf *front, str
         x->tried.key = pick_source_key(peer);
         pick(x, REASON_no_backend);
     } else {
-        answer(x, REASON_no_route);
+        exchange_answer(x, REASON_no_route);
     }
     return true;
 }
@@ -558,7 +555,7 @@ static void settle(struct exchange *x)
     if (x->http && !x->tunnel) {
         if (!x->response_done)
             return;
-        set_state(x, EXCHANGE_FINISHING);
+        exchange_set_state(x, EXCHANGE_FINISHING);
         if (x->backend)
             release_backend(x);
         if (!x->backend_waits)
@@ -568,7 +565,7 @@ static void settle(struct exchange *x)
         return;
     }
     if (x->request_done && x->response_done && !x->client_waits && !x->backend_waits) {
-        set_state(x, EXCHANGE_FINISHING);
+        exchange_set_state(x, EXCHANGE_FINISHING);
         release_backend(x);
         finish(x);
     }
@@ -629,7 +626,7 @@ void exchange_quiet(struct exchange *x)
     if (!x->http || x->response_begun)
         cut_response(x, REASON_idle_timeout);
     else
-        answer(x, REASON_request_timeout);
+        exchange_answer(x, REASON_request_timeout);
 }
 
 uint64_t exchange_body_ms(const struct exchange *x)
@@ -656,7 +653,7 @@ void exchange_connected(struct exchange *x)
     x->connected_ns = now_ns(x);
     if (!x->http)
         x->response_begun = true; /* a byte stream has no other beginning */
-    set_state(x, EXCHANGE_SENDING);
+    exchange_set_state(x, EXCHANGE_SENDING);
 }
 
 bool exchange_asked_for(const struct exchange *x, const struct head *h)
@@ -683,7 +680,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
 {
     bool interim = h->status < 200 && h->status != 101;
     if (UNLIKELY(is_mistaken(x, h))) {
-        answer(x, REASON_backend_no_websocket);
+        exchange_answer(x, REASON_backend_no_websocket);
         return;
     }
     x->bytes_out += h->head_len;
@@ -692,7 +689,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->response_begun = true;
         x->status = h->status;
         x->sized = h->framing == BODY_LENGTH;
-        set_state(x, EXCHANGE_RESPONDING);
+        exchange_set_state(x, EXCHANGE_RESPONDING);
     }
     if (interim && x->version_major == 1 && x->version_minor == 0)
         return; /* HTTP/1.0 knows no interim responses (RFC 9110 15.2) */
@@ -713,7 +710,7 @@ static void reconnect(struct exchange *x)
 {
     x->no_reuse = true;
     if (!connect_target(x))
-        answer(x, REASON_out_of_files);
+        exchange_answer(x, REASON_out_of_files);
 }
 
 void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
@@ -749,7 +746,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
     else if (again)
         pick(x, why);
     else
-        answer(x, why);
+        exchange_answer(x, why);
 }
 
 /* ---- the client's failures ---- */
@@ -757,7 +754,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
 void exchange_client_failed(struct exchange *x, enum reason why)
 {
     if (x->http && !x->response_begun && reason_status(why) != 0)
-        answer(x, why);
+        exchange_answer(x, why);
     else
         cut(x, why);
 }

@@ -12,6 +12,7 @@
  *
  *   state          what it waits for                     left by
  *   ROUTING        nothing (inside begin)                exchange_begin_http, exchange_begin_tcp
+ *   ASKING         the file of an ACME challenge         its answer, timer, client
  *   QUEUED         a place at a backend                  exchange_granted_entry, timer, client
  *   CONNECTING     the connection to the backend         exchange_connected, _backend_failed
  *   SENDING        the first byte of the response        exchange_response, _backend_failed
@@ -34,11 +35,13 @@
 #include "pick/pick.h"
 
 struct arrival;
+struct challenge;
 struct forwarder;
 struct front_conf;
 
 enum exchange_state {
     EXCHANGE_ROUTING,
+    EXCHANGE_ASKING,
     EXCHANGE_QUEUED,
     EXCHANGE_CONNECTING,
     EXCHANGE_SENDING,
@@ -118,8 +121,9 @@ struct exchange {
     struct text_at target_at, host_at, agent_at, referer_at; /* set if `texts` */
     struct text_at upgrade_at; /* in the head itself; set if `upgrade` */
     struct queue_entry waiting;
-    uint64_t queue_until_ns; /* how long it may wait there; set if QUEUED */
-    struct timer timer;      /* for that, and for the deadline */
+    uint64_t queue_until_ns;     /* how long it may wait there; set if QUEUED */
+    struct challenge *challenge; /* set while ASKING */
+    struct timer timer;          /* for the queue, the challenge, and the deadline */
     uint8_t head[EXCHANGE_HEAD_BYTES];
 };
 

@@ -2,6 +2,7 @@
 /* What an exchange leaves behind: its counts, its record for the access log, its row in the flight
  * recorder. */
 #include "account/recorder.h"
+#include "forward/arrival_record.h"
 #include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
 
@@ -53,6 +54,7 @@ static void write_record(const struct exchange *x, enum reason why)
         r.user_agent = exchange_text(x, x->agent_at);
         r.referer = exchange_text(x, x->referer_at);
     }
+    record_arrival(&r, x->arrival);
     account_exchange(x->f->account, &r);
 }
 

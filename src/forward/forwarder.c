@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "codec/arrival.h"
+#include "forward/challenge.h"
 #include "forward/client.h"
 #include "forward/exchange.h"
 #include "forward/h1_conn.h"
@@ -29,17 +30,19 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     f->recorder = o->recorder;
     f->report = o->report;
     f->report_user = o->report_user;
+    f->challenge = o->challenge;
+    f->challenge_user = o->challenge_user;
     f->index = o->index;
     f->log_fields = o->log_fields;
     f->quiet_ms = o->quiet_ms;
     f->clients_max = o->clients_max;
     f->rng = rng_seed(o->seed);
     list_init(&f->client_list);
+    list_init(&f->challenges);
     f->idle = idle_set_new();
     f->h2 = h2_library_new(o->loop);
     int rc = f->idle && f->h2 ? tls_worker_new(o->loop, &f->tls) : -(int)REASON_overload;
     if (rc < 0) {
-        h2_library_free(&f->h2);
         idle_set_free(&f->idle);
         return rc;
     }
@@ -68,6 +71,7 @@ void forwarder_fini(struct forwarder *f)
 {
     CHECK(f->client_count == 0);
     CHECK(f->outbox.count == 0);
+    challenge_drop_all(f);
     buf_put(&f->outbox.scratch);
     idle_set_free(&f->idle);
     dialer_fini(&f->dialer);

@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct challenge; /* forward/challenge.h */
 struct client;
 struct h2_library;
 struct idle_set;
@@ -50,6 +51,9 @@ struct outbox {
 typedef void forwarder_report_fn(void *user, struct backend *b, enum reason result,
                                  uint64_t now_ms);
 
+/* Sees to it that challenge_answer is called, soon and not from inside. */
+typedef void forwarder_challenge_fn(void *user, struct challenge *c);
+
 /* A head while it is received, with room for a path that must be rewritten. */
 struct head_room {
     struct head head;
@@ -63,6 +67,8 @@ struct forwarder {
     struct recorder *recorder; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
+    forwarder_challenge_fn *challenge; /* or NULL: there are none */
+    void *challenge_user;
     uint32_t index;    /* of the worker */
     bool log_fields;   /* the access log wants user agent and referer */
     uint64_t quiet_ms; /* how long a quiet keep-alive connection is still held in a drain */
@@ -86,6 +92,8 @@ struct forwarder {
     struct outbox outbox;
     struct list client_list; /* every client connection, for the drain */
     uint32_t client_count, clients_max;
+    struct list challenges; /* asked for and not yet answered */
+    uint32_t challenge_count;
     /* Called when there is no room for another client, and when there is again. */
     void (*full)(void *user, bool full);
     void *full_user;
@@ -100,6 +108,8 @@ struct forwarder_options {
     struct recorder *recorder; /* or NULL */
     forwarder_report_fn *report;
     void *report_user;
+    forwarder_challenge_fn *challenge; /* or NULL: there are none */
+    void *challenge_user;
     uint32_t index;
     uint32_t clients_max;
     bool log_fields;

@@ -2,6 +2,18 @@
 #include "forward/front.h"
 
 #include "base/check.h"
+#include "route/rules.h"
+
+#include <stdio.h>
+
+void front_conf_derive(struct front_conf *c)
+{
+    c->rules = rules_any(c->conf);
+    c->hsts[0] = '\0';
+    if (c->conf->tls.hsts_ms > 0)
+        (void)snprintf(c->hsts, sizeof(c->hsts), "max-age=%llu",
+                       (unsigned long long)c->conf->tls.hsts_ms / 1000);
+}
 
 void front_conf_unused(struct front_use *u)
 {

@@ -51,7 +51,12 @@ struct front_conf {
     struct front_use *uses;            /* by worker */
     _Atomic(struct tls_server *) *tls; /* by worker, replaced when files change; NULL: no TLS */
     const struct board_key *key;       /* the front's; of its counters */
+    bool rules;                        /* it may answer requests itself: route/rules.h */
+    char hsts[40];                     /* Strict-Transport-Security's value, or "" */
 };
+
+/* The parts of a front_conf that are made of its listener's configuration. */
+void front_conf_derive(struct front_conf *c);
 
 /* Clients of one worker that are left of a front being removed. That worker only. */
 struct front_stay {

@@ -689,7 +689,7 @@ int h2_stream_open(struct h2_conn *c, struct h2_stream *s, const nghttp2_nv *nv,
     if (id < 0)
         return -(int)REASON_overload;
     stream_begin(c, s, id);
-    s->output_ended = end;
+    s->output_ended = s->data_begun = end; /* there is no DATA to ask for */
     h2_pack_head(s);
     return 0;
 }

@@ -402,7 +402,7 @@ int h2_stream_head(struct h2_stream *s, const nghttp2_nv *nv, size_t count, bool
                                    count, NULL);
     if (r != 0)
         return -(int)REASON_overload;
-    s->output_ended = ends;
+    s->output_ended = s->data_begun = ends; /* then there is no DATA to ask for */
     h2_pack_head(s);
     return 0;
 }

@@ -2,9 +2,11 @@
 #include "forward/request.h"
 
 #include "base/check.h"
+#include "codec/arrival.h"
 #include "codec/h1_write.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
+#include "forward/request_certificate.h"
 
 /* What our own fields need at most, beside texts that are copied from the head. */
 #define OWN_FIELDS_BYTES 384
@@ -12,8 +14,8 @@
 #define BIT(id) (UINT64_C(1) << FIELD_##id)
 
 /* Claims about who the client is: believed only from a trusted peer. */
-static const uint64_t claims =
-    BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST) | BIT(FORWARDED);
+static const uint64_t claims = BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) |
+                               BIT(X_FORWARDED_HOST) | BIT(FORWARDED) | REQUEST_CERTIFICATE_FIELDS;
 
 static bool is_trusted(const struct listener_conf *conf, const struct address *peer)
 {
@@ -39,6 +41,14 @@ static void write_forwarded_for(struct writer *w, const struct head *h, const st
     }
     w_address_ip(w, peer);
     w_span(w, span_str("\r\n"));
+}
+
+static void write_forwarded_proto(struct writer *w, const struct arrival *a)
+{
+    if (UNLIKELY(a && a->secure))
+        w_span(w, span_str("X-Forwarded-Proto: https\r\n"));
+    else
+        w_span(w, span_str("X-Forwarded-Proto: http\r\n"));
 }
 
 static struct text_at here(const struct writer *w, size_t len)
@@ -69,15 +79,20 @@ static void write_forwarded(struct exchange *x, struct writer *w, const struct h
                             const struct address *peer)
 {
     bool trusted = is_trusted(x->front->conf, peer);
+    bool certified = request_certified(x->front->conf);
     uint64_t drop = trusted ? BIT(X_FORWARDED_FOR) : claims;
+    if (UNLIKELY(certified))
+        drop |= REQUEST_CERTIFICATE_FIELDS;
     h1_write_fields(w, h, has_request_id(h) ? drop : drop | BIT(X_REQUEST_ID));
     write_forwarded_for(w, h, peer, trusted);
     if (!trusted || !head_has(h, FIELD_X_FORWARDED_PROTO))
-        w_span(w, span_str("X-Forwarded-Proto: http\r\n"));
+        write_forwarded_proto(w, x->arrival);
     if (h->authority.len > 0 && (!trusted || !head_has(h, FIELD_X_FORWARDED_HOST)))
         h1_write_field(w, span_str("X-Forwarded-Host"), head_span(h, h->authority));
     if (!has_request_id(h))
         x->id_at = write_request_id(w, &x->f->rng);
+    if (UNLIKELY(certified))
+        request_write_certificate(w, x->arrival);
 }
 
 static void write_connection(struct exchange *x, struct writer *w, const struct head *h)
@@ -141,6 +156,8 @@ int request_build(struct exchange *x, const struct head *h, const struct address
      * and an X-Forwarded-Host. */
     size_t room = (x->f->log_fields ? 2 : 1) * (size_t)h->head_len + 2 * (size_t)h->authority.len +
                   OWN_FIELDS_BYTES;
+    if (UNLIKELY(request_certified(x->front->conf)))
+        room += REQUEST_CERTIFICATE_BYTES;
     struct buf *b = NULL;
     if (room > sizeof(x->head)) {
         b = buf_get(x->f->loop, room);

@@ -7,7 +7,8 @@
  *
  * Added: X-Forwarded-For, -Proto, -Host (from a trusted peer: appended and kept; from any other:
  * replaced, and `Forwarded` is removed), X-Request-Id when absent, Host when an HTTP/1.0 client
- * gave none. Removed: hop-by-hop fields. Kept: everything else, in order.
+ * gave none; where clients are asked for certificates, what theirs says (request_certificate.h).
+ * Removed: hop-by-hop fields. Kept: everything else, in order.
  */
 
 #include "base/address.h"

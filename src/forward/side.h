@@ -31,6 +31,7 @@
 #include <stdbool.h>
 
 struct exchange;
+struct reply; /* forward/answer.h */
 struct side;
 struct stream;
 
@@ -59,9 +60,10 @@ struct side_ops {
     /* Whether this side may deliver (read from its peer). */
     void (*credit)(struct side *s, bool on);
 
-    /* Client side: the exchange cannot be served; say so in the peer's protocol (flush follows).
-     * False when that is not possible any more, because something else is half sent: abort. */
-    bool (*answer)(struct side *s, enum reason why, uint16_t *ret_status);
+    /* Client side: the response is made here; say it in the peer's protocol (flush follows), with
+     * copies of its texts. False when that is not possible any more, because something else is half
+     * sent: abort. */
+    bool (*answer)(struct side *s, const struct reply *r);
 
     /* Client side: the address on our side of its connection, where there is no arrival that says
      * it. A system call. */

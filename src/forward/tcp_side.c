@@ -209,11 +209,10 @@ static void client_bulk(struct side *s, bool on)
 }
 
 /* TCP has no words for an error: the connection just ends. */
-static bool client_answer(struct side *s, enum reason why, uint16_t *ret_status)
+static bool client_answer(struct side *s, const struct reply *r)
 {
     (void)s;
-    (void)why;
-    *ret_status = 0;
+    (void)r;
     return true;
 }
 

@@ -88,7 +88,7 @@ struct buf *tls_plain_room(struct tls_worker *w)
     if (LIKELY(b && b->refs == 1))
         return b;
     buf_put(&w->plain);
-    static const size_t sizes[] = {256 * 1024, 16 * 1024, 2 * 1024};
+    static const size_t sizes[] = {256 * 1024, 64 * 1024};
     for (size_t i = 0; !w->plain && i < ARRAY_LEN(sizes); i++)
         w->plain = buf_get(w->loop, sizes[i]);
     return w->plain;

@@ -441,7 +441,8 @@ static int request_open(struct upstream_request *r)
         return -(int)REASON_backend_no_websocket;
     r->websocket = fields.websocket;
     r->websocket_key = fields.websocket ? fields.websocket_key : span_of(NULL, 0);
-    bool end = !x->has_body && !fields.websocket;
+    /* Sent again, a request whose end has come has an empty body. */
+    bool end = (!x->has_body || x->request_done) && !fields.websocket;
     int rc = h2_stream_open(c, &r->stream, fields.list, fields.count, end);
     r->opened = rc == 0;
     return rc;

@@ -142,9 +142,16 @@ void upstream_h2_on_goaway(struct h2_conn *c, uint32_t code)
 
 /* ---- time ---- */
 
-static void arm(struct upstream_h2 *u, uint64_t ms)
+static void set_timer(struct upstream_h2 *u, uint64_t ms)
 {
     loop_timer_set(u->f->loop, &u->timer, MAX(ms, (uint64_t)TICK_MS_MIN));
+}
+
+/* A look now and then costs less than a timer that is moved by every request. */
+static void tick(struct upstream_h2 *u)
+{
+    const struct pool_conf *conf = pool_conf(u->backend->pool);
+    set_timer(u, MIN(conf->keepalive_idle_ms, conf->idle_ms / 2));
 }
 
 static void on_timer(struct timer *t)
@@ -157,14 +164,14 @@ static void on_timer(struct timer *t)
     const struct pool_conf *conf = pool_conf(u->backend->pool);
     if (u->busy > 0) {
         if (h2_conn_tick(&u->h2, conf->idle_ms, conf->response_ms))
-            arm(u, conf->idle_ms / 2);
+            tick(u);
         return;
     }
     uint64_t rested_ms = (loop_now(u->f->loop) - u->idle_since_ns) / 1000000;
     if (rested_ms >= conf->keepalive_idle_ms)
         close_politely(u);
     else
-        arm(u, MIN(conf->keepalive_idle_ms - rested_ms, (uint64_t)conf->idle_ms / 2));
+        set_timer(u, conf->keepalive_idle_ms - rested_ms);
 }
 
 /* ---- the stream ---- */
@@ -181,7 +188,7 @@ static void on_connected(struct stream *s)
     struct upstream_h2 *u = s->user;
     u->stream = u->h2.stream = s;
     u->connecting = false;
-    arm(u, pool_conf(u->backend->pool)->idle_ms / 2);
+    tick(u);
     u->busy++; /* it stays while they begin */
     go_on(&u->waiting);
     upstream_h2_drop(u);
@@ -260,7 +267,7 @@ static struct upstream_h2 *open_new(const struct exchange *x, struct backend *b,
         return NULL;
     }
     stream_read(u->stream, true);
-    arm(u, pool_conf(b->pool)->connect_ms);
+    set_timer(u, pool_conf(b->pool)->connect_ms);
     u->parted = introduced;
     if (!introduced)
         list_add_head(&s->connections, &u->link);

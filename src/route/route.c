@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "route/route.h"
 
-static bool host_is(struct span host, struct span wanted)
-{
-    if (!span_starts(wanted, span_str("*.")))
-        return span_eq_nocase(host, wanted);
-    struct span suffix = span_from(wanted, 1); /* its dot included: a label must come before */
-    return host.n > suffix.n && span_eq_nocase(span_from(host, host.n - suffix.n), suffix);
-}
+#include "route/route_priv.h"
 
 static bool host_matches(const struct route_conf *r, const struct head *h)
 {
@@ -70,7 +64,8 @@ static size_t missing_field(const struct route_conf *r, const struct head *h)
 }
 
 enum route_condition route_mismatch(const struct route_conf *r, struct span method,
-                                    const struct head *h, size_t *ret_field)
+                                    const struct head *h, const struct arrival *a,
+                                    size_t *ret_field)
 {
     struct span path = head_path(h);
     if (!method_matches(r, method))
@@ -82,20 +77,24 @@ enum route_condition route_mismatch(const struct route_conf *r, struct span meth
     if (!host_matches(r, h))
         return ROUTE_HOST;
     *ret_field = missing_field(r, h);
-    return *ret_field < r->field_count ? ROUTE_FIELD : ROUTE_HOLDS;
+    if (*ret_field < r->field_count)
+        return ROUTE_FIELD;
+    return route_asks_arrival(r) ? route_arrival_mismatch(r, a) : ROUTE_HOLDS;
 }
 
-bool route_matches(const struct route_conf *r, struct span method, const struct head *h)
+bool route_matches(const struct route_conf *r, struct span method, const struct head *h,
+                   const struct arrival *a)
 {
     size_t field;
-    return route_mismatch(r, method, h, &field) == ROUTE_HOLDS;
+    return route_mismatch(r, method, h, a, &field) == ROUTE_HOLDS;
 }
 
 const struct route_conf *route_find(const struct listener_conf *l, struct span method,
-                                    const struct head *h, uint32_t *ret_pool)
+                                    const struct head *h, const struct arrival *a,
+                                    uint32_t *ret_pool)
 {
     for (size_t i = 0; i < l->route_count; i++) {
-        if (!route_matches(&l->routes[i], method, h))
+        if (!route_matches(&l->routes[i], method, h, a))
             continue;
         *ret_pool = l->routes[i].pool;
         return &l->routes[i];

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -237,7 +238,7 @@ def test_refused_streams_are_sent_again(start, serve, method):
     server = serve(Once, first=lambda r: r.connection.reset(r.id, h2server.REFUSED))
     poise = balancer(start, server)
     assert web.get(poise.port, "/first", method).status == 200
-    assert len(server.requests) == 2 and len(server.connections) == 1
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -382,6 +383,7 @@ def test_a_slow_reader_stalls_nobody(start, serve):
     assert len(server.connections) == 1
     left = len(server.connections[0].output[server.requests[0].id][0])
     assert left > 1 * MIB  # it waits where it comes from
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
     said = b"".join(iter(lambda: slow.recv(1 << 20), b""))
     assert len(said) > 8 * MIB and said.endswith(b"\r\n0\r\n\r\n")
 
@@ -391,7 +393,7 @@ def test_a_slow_backend_stalls_nobody(start, serve):
 
     class Deaf(h2server.Server):
         def on_data(self, r, event):
-            if r.path == "/deaf":
+            if r.path == "/deaf" and not hasattr(r, "heard"):
                 r.held = [*getattr(r, "held", []), event]
             else:
                 super().on_data(r, event)
@@ -406,7 +408,7 @@ def test_a_slow_backend_stalls_nobody(start, serve):
     for _ in range(3):
         assert web.get(poise.port, "/", "POST", body[: MIB - 1]).status == 200
     deaf = server.requests[0]
-    server.on_data = lambda r, event: r.connection.acknowledge(event)
+    deaf.heard = True
     for event in deaf.held:
         deaf.connection.acknowledge(event)
     t.join()
@@ -462,20 +464,15 @@ def test_a_member_removed_by_a_reload(start, serve):
     servers = [serve(name=n) for n in ("B1", "B2")]
     poise = balancer(start, servers, "--workers", "2")
     load = web.Load(poise.port, 8, "/echo")
-    settings = http2(servers[:1])
-    settings["listeners"][0]["listen"] = poise.addresses[0]
-    for round_ in range(4):
+    for round_ in range(5):
         wait_until(lambda n=load.count(): load.count() > n + 200, "requests are answered")
-        both = http2(servers)
-        both["listeners"][0]["listen"] = poise.addresses[0]
-        poise.config_path.write_text(json.dumps(settings if round_ % 2 == 0 else both))
+        poise.config_path.write_text(json.dumps(http2(servers if round_ % 2 else servers[:1])))
         poise.send(signal.SIGHUP)
-        poise.wait_for(r"reload", round_ + 1)
-    time.sleep(0.3)
+        poise.wait_for(r"reload  done", round_ + 1)
+    wait_until(lambda n=load.count(): load.count() > n + 200, "requests are answered")
     load.stop()
     assert not load.errors and set(load.answers) == {200}, (load.errors, load.reasons)
-    poise.config_path.write_text(json.dumps(settings))
-    poise.send(signal.SIGHUP)
+    assert set(load.backends) == {"B1", "B2"}
     wait_until(lambda: all(c.closed for c in servers[1].connections), "the connections to B2 are closed")
     assert any(not c.closed for c in servers[0].connections)
 
@@ -573,16 +570,32 @@ def test_hostile_answers(start, serve, name):
     server = serve(Hostile, attack=attack)
     poise = balancer(start, server, retries={"attempts": 0}, timeouts={"response": "2s"})
     assert web.get(poise.port, "/echo").status == 200
-    a = web.get(poise.port, "/hostile", "POST")
-    assert a.status == 502 and a.headers["X-Poise-Reason"] in reasons, a
+    said = whole_answer(poise.port, "POST")
+    if name == "too many interim":
+        assert said.count(b"HTTP/1.1 103") <= 16
+        said = said[said.rindex(b"HTTP/1.1 ") :]
+    reason = re.search(rb"X-Poise-Reason: (\w+)", said)
+    assert said.startswith(b"HTTP/1.1 502 ") and reason[1].decode() in reasons, said
     assert web.get(poise.port, "/echo").status == 200
+
+
+def whole_answer(port, method="GET"):
+    """All that comes until the connection ends, which it may do with a reset."""
+    with web.connect(port, timeout=10) as s:
+        s.sendall(method.encode() + b" /hostile HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        said = b""
+        try:
+            while piece := s.recv(65536):
+                said += piece
+        except ConnectionResetError:
+            pass
+        return said
 
 
 HOSTILE_BODIES = {
     "too long": lambda n: head(n, ("content-length", "3")) + frame(DATA, 1, n, b"12345"),
     "too short": lambda n: head(n, ("content-length", "9")) + frame(DATA, 1, n, b"12345"),
     "with 204": lambda n: head(n, status="204") + frame(DATA, 1, n, b"12345"),
-    "beyond the window": lambda n: head(n) + frame(DATA, 0, n, bytes(16384)) * 5,
     "trailers that frame": lambda n: head(n) + frame(DATA, 0, n, b"12345") + frame(HEADERS, 5, n, literal("content-length", "1")),
     "trailers with a status": lambda n: head(n) + frame(DATA, 0, n, b"12345") + frame(HEADERS, 5, n, literal(":status", "200")),
     "padded wrongly": lambda n: head(n) + frame(DATA, 9, n, b"\xffabc"),
@@ -593,30 +606,29 @@ HOSTILE_BODIES = {
 def test_hostile_bodies_are_not_taken_for_whole(start, serve, name):
     server = serve(Hostile, attack=HOSTILE_BODIES[name])
     poise = balancer(start, server, retries={"attempts": 0}, timeouts={"response": "2s"})
-    with web.connect(poise.port) as s:
-        s.sendall(b"GET /hostile HTTP/1.1\r\nHost: h\r\n\r\n")
-        s.shutdown(socket.SHUT_WR) if False else None
-        said, ended = b"", False
-        s.settimeout(5)
-        try:
-            while piece := s.recv(65536):
-                said += piece
-                if said.startswith(b"HTTP/1.1 502") and b"\r\n\r\n" in said:
-                    break
-            ended = True
-        except ConnectionResetError:
-            ended = True
-        assert ended
-    head_, _, body = said.partition(b"\r\n\r\n")
-    if head_.startswith(b"HTTP/1.1 502"):
-        assert b"X-Poise-Reason: b" in head_
-    elif b"chunked" in head_:
-        assert b"\r\n0\r\n" not in body
-    elif b"content-length: 9" in head_:
-        assert len(body) < 9
+    said, _, body = whole_answer(poise.port).partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", said)
+    if said.startswith(b"HTTP/1.1 502 "):
+        assert b"X-Poise-Reason: b" in said
+    elif b"chunked" in said:
+        assert b"0\r\n\r\n" not in body
+    elif length:
+        assert len(body) < int(length[1])
     else:
-        assert said == b"" or (b"204" in head_ and body == b"")
+        assert said == b"" or (b"204" in said and body == b"")
     assert web.get(poise.port, "/echo").status == 200
+
+
+def test_a_window_that_is_not_kept(start, serve):
+    """Nobody reads, and the backend sends on."""
+    server = serve(Hostile, attack=lambda n: head(n) + frame(DATA, 0, n, bytes(16384)) * 64)
+    poise = balancer(start, server, retries={"attempts": 0})
+    with web.connect(poise.port) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.sendall(b"GET /hostile HTTP/1.1\r\nHost: h\r\n\r\n")
+        wait_until(lambda: server.requests, "the request is there")
+        time.sleep(0.2)
+        assert web.get(poise.port, "/echo").status == 200
 
 
 def test_data_behind_the_end(start, serve):
@@ -669,10 +681,9 @@ class Tunnel(h2server.Server):
     def on_data(self, r, event):
         super().on_data(r, event)
         with r.connection.lock:
-            r.connection.output.setdefault(r.id, [memoryview(b""), None])
-            r.connection.h2.send_data(r.id, event.data)
-            r.connection.output.pop(r.id)
-            r.connection.flush()
+            left = r.connection.output.get(r.id, [b"", None, False])[0]
+            r.connection.output[r.id] = [memoryview(bytes(left) + event.data), None, False]
+            r.connection.pump()
 
     def on_end(self, r):
         if r.method != "CONNECT":

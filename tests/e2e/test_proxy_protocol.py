@@ -7,13 +7,17 @@ import random
 import shutil
 import signal
 import socket
+import ssl
+import struct
+import subprocess
 import threading
 import time
 
+import certificates
 import proxies
 import pytest
 import web
-from programs import Held, Poise, config, pool, wait_until
+from programs import Held, config, pool, wait_until
 from proxies import DESTINATION, LOCAL, SOURCE, Keeper, tlv, v1, v2
 
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
@@ -108,7 +112,7 @@ def test_the_client_is_who_the_header_says(logged, header, piece):
     six = header(("2001:db8::7", 1), ("::1", 2))
     assert forwarded_for(said(poise.port, six + GET, piece=piece)) == "2001:db8::7"
     wait_until(lambda: len(records(poise.access)) == 2, "both are logged")
-    assert [r["client"] for r in records(poise.access)] == ["192.0.2.1:56324", "[2001:db8::7]:1"]
+    assert {r["client"] for r in records(poise.access)} == {"192.0.2.1:56324", "[2001:db8::7]:1"}
 
 
 def test_what_follows_the_header_is_not_lost(logged, keeper):
@@ -448,14 +452,152 @@ def test_reload_turns_it_on_and_off(start, keeper):
     poise = start.poise(made)
     request(poise.port, 2)
     assert len(kept.first) == 1
-    for version, connections in (("v1", 3), ("none", 3)):
+    for count, version in enumerate(("v1", "none"), 1):
         made["pools"][0]["proxy_protocol"] = version
         poise.config_path.write_text(json.dumps(made))
         poise.send(signal.SIGHUP)
-        poise.wait_for("reload +done", 1 if version == "v1" else 2)
+        poise.wait_for("reload +done", count)
         request(poise.port, 2)
-        assert len(kept.first) == connections, (version, kept.first)
-    assert [f.startswith(b"PROXY ") for f in kept.first] == [False, True, True]
+    introduced = [data for data in kept.all if data.startswith(b"PROXY ")]
+    assert len(introduced) == 2 and all(data.count(b"GET / ") == 1 for data in introduced)
+    assert b"".join(kept.all).count(b"GET / ") == 6
+    assert b"".join(kept.all).count(b"PROXY ") == 2
+
+
+# ---- together with TLS ----
+
+
+def tls_of(leaf, **more):
+    return {"tls": {"certificates": [{"cert": str(leaf.cert), "key": str(leaf.key)}], **more}}
+
+
+def over_tls(port, first, request, context, name="a.example.com", piece=None):
+    """Bytes in clear, then TLS, as pieces of one stream of bytes; all that is answered."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    answer = b""
+    with web.connect(port) as s:
+
+        def send():
+            nonlocal first
+            data, first = first + outgoing.read(), b""
+            for i in range(0, len(data), piece or len(data) or 1):
+                s.sendall(data[i : i + (piece or len(data))])
+                if piece:
+                    time.sleep(0.001)
+
+        def step(call, *words):
+            while True:
+                try:
+                    got = call(*words)
+                    send()
+                    return got
+                except ssl.SSLWantReadError:
+                    send()
+                    data = s.recv(65536)
+                    if data:
+                        incoming.write(data)
+                    else:
+                        incoming.write_eof()
+
+        step(tls.do_handshake)
+        step(tls.write, request)
+        try:
+            while data := step(tls.read, 65536):
+                answer += data
+        except ssl.SSLZeroReturnError:
+            pass
+    return answer
+
+
+def client_context(authority, *protocols, shown=None):
+    context = ssl.create_default_context(cafile=str(authority.cert))
+    context.set_alpn_protocols(protocols or ["http/1.1"])
+    if shown:
+        context.load_cert_chain(shown.cert, shown.key)
+    return context
+
+
+@pytest.mark.parametrize("piece", [None, 31])
+@pytest.mark.parametrize("header", [v1, v2])
+def test_a_header_before_tls(logged, work, header, piece):
+    """It may come in one piece with the ClientHello."""
+    authority = certificates.ca(work)
+    poise = logged(tls_of(authority.leaf(["a.example.com"])))
+    context = client_context(authority)
+    assert forwarded_for(over_tls(poise.port, header(), GET, context, piece=piece)) == SOURCE[0]
+    with pytest.raises((ssl.SSLError, OSError)):
+        over_tls(poise.port, b"", GET, context)
+    with pytest.raises((ssl.SSLError, OSError)):
+        over_tls(poise.port, b"PROXY TCP4 nonsense\r\n", GET, context)
+    wait_until(lambda: len(records(poise.access)) == 3, "all are logged")
+    assert sorted(reasons(poise.access)) == ["ok", "proxy_header_bad", "proxy_header_missing"]
+
+
+def test_tls_facts_are_told(start, keeper, work):
+    kept = keeper(ANSWER.replace(b"keep-alive", b"close"))
+    authority = certificates.ca(work)
+    ann = authority.client("ann")
+    listener = tls_of(authority.leaf(["a.example.com"]), client_auth="optional", client_ca=str(authority.cert))
+    poise = start.poise(config(pool([("B1", kept.address)], proxy_protocol="v2"), listener=listener))
+    for shown in (None, ann):
+        assert b" 200 " in over_tls(poise.port, b"", GET, client_context(authority, shown=shown))
+        (command, source, destination, found), rest = proxies.read_v2(kept.first[-1])
+        assert command == 0x21 and rest.startswith(b"GET /headers")
+        assert source[0] == "127.0.0.1" and destination == ("127.0.0.1", poise.port)
+        assert found[0x01] == b"http/1.1" and found[0x02] == b"a.example.com"
+        client, verify = struct.unpack(">BI", found[0x20][:5])
+        inner = proxies.read_tlvs(found[0x20][5:])
+        assert inner[0x21] == b"TLSv1.3" and inner[0x23].startswith(b"TLS_")
+        assert (client, verify == 0, inner.get(0x22)) == ((7, True, b"ann") if shown else (1, False, None))
+
+
+def test_clients_over_http2_and_tls_are_told_apart(start, keeper, work):
+    """Requests of one connection are of one client, yet each goes over a connection of its own."""
+    kept = keeper(ANSWER.replace(b"keep-alive", b"close"))
+    authority = certificates.ca(work)
+    poise = start.poise(
+        config(
+            pool([("B1", kept.address)], proxy_protocol="v2"), listener=tls_of(authority.leaf(["a.example.com"]))
+        )
+    )
+    url = f"https://a.example.com:{poise.port}/"
+    done = subprocess.run(
+        ["curl", "-sS", "--http2", "--max-time", "30", "--cacert", str(authority.cert),
+         "--connect-to", f"a.example.com:{poise.port}:127.0.0.1:{poise.port}", url, url, url],
+        capture_output=True, timeout=60,
+    )
+    assert done.stdout == b"okokok", done
+    heads = [proxies.read_v2(data)[0] for data in kept.first]
+    assert len(heads) == 3 and len({h[1] for h in heads}) == 1
+    assert all(h[3][0x01] == b"h2" for h in heads)
+
+
+@pytest.mark.parametrize("words,name", [("send-proxy-v2-ssl", None), ("send-proxy-v2-ssl-cn", b"ann")])
+def test_facts_from_haproxy(start, keeper, work, words, name):
+    """It ends TLS and says how it was; we tell our backend the same."""
+    kept = keeper(ANSWER.replace(b"keep-alive", b"close"))
+    authority = certificates.ca(work)
+    leaf, ann = authority.leaf(["a.example.com"]), authority.client("ann")
+    poise = start.poise(config(pool([("B1", kept.address)], proxy_protocol="v2"), listener=FROM_HERE))
+    held = Held()
+    haproxy(
+        start,
+        work,
+        f"frontend f\n  bind 127.0.0.1:{held.port} ssl crt {leaf.both} ca-file {authority.cert} verify optional\n"
+        "  default_backend b\n"
+        f"backend b\n  server s 127.0.0.1:{poise.port} {words}\n",
+        held.port,
+    )
+    answer = over_tls(held.port, b"", GET, client_context(authority, shown=ann))
+    assert b" 200 " in answer, answer
+    (_, source, destination, found), _ = proxies.read_v2(kept.first[-1])
+    assert destination == ("127.0.0.1", held.port)
+    client, verify = struct.unpack(">BI", found[0x20][:5])
+    inner = proxies.read_tlvs(found[0x20][5:])
+    assert inner[0x21] == b"TLSv1.3" and inner.get(0x22) == name
+    assert client & 3 == 3 and verify == 0
+    held.close()
 
 
 # ---- with what others wrote ----

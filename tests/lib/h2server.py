@@ -81,7 +81,7 @@ class Connection(threading.Thread):
                 if whole:
                     self.under_way -= 1
                 else:
-                    self.output[number] = [memoryview(body), trailers]
+                    self.output[number] = [memoryview(body), trailers, True]
                 self.pump()
             except h2.exceptions.ProtocolError:
                 pass  # the stream has gone
@@ -96,12 +96,12 @@ class Connection(threading.Thread):
             self.flush()
 
     def _pump(self, number):
-        body, trailers = self.output[number]
+        body, trailers, ends = self.output[number]
         while body:
             n = min(len(body), self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
             if n == 0:
                 break
-            last = n == len(body) and not trailers
+            last = ends and n == len(body) and not trailers
             self.h2.send_data(number, bytes(body[:n]), end_stream=last)
             body = body[n:]
         self.output[number][0] = body
@@ -109,13 +109,14 @@ class Connection(threading.Thread):
             if trailers:
                 self.h2.send_headers(number, trailers, end_stream=True)
             del self.output[number]
-            self.under_way -= 1
+            self.under_way -= ends
 
     def run(self):
         try:
             with self.lock:
-                self.h2.local_settings = h2.settings.Settings(client=False, initial_values=self.server.settings)
                 self.h2.initiate_connection()
+                self.h2.update_settings(self.server.settings)  # not insisted on before it is acknowledged
+                self.h2.increment_flow_control_window(1 << 24)
                 self.flush()
             self.server.on_connection(self)
             while data := self.sock.recv(65536):
@@ -126,7 +127,7 @@ class Connection(threading.Thread):
                 self.flush()
         except (OSError, h2.exceptions.ProtocolError) as e:
             self.error = e
-        self.closed = True
+        self.close()
 
     def handle(self, event):
         if isinstance(event, h2.events.RequestReceived):

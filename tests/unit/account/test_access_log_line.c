@@ -272,6 +272,7 @@ static void the_longest_of_everything_fits(void **state)
         struct record r = sample(), cut;
         r.method = r.target = r.host = r.user_agent = r.referer = r.request_id = s;
         r.listener = r.route = r.pool = r.backend = s;
+        r.tls_version = r.tls_cipher = r.sni = r.client_subject = s;
         r.bytes_in = r.bytes_out = r.queue_us = r.connect_us = UINT64_MAX;
         r.response_us = r.total_us = UINT64_MAX;
         r.retries = UINT32_MAX;
@@ -317,11 +318,32 @@ static void packing_keeps_every_field(void **state)
     assert_int_equal(back.reason, REASON_ok);
 }
 
+static void tls_is_said_where_there_was_any(void **state)
+{
+    (void)state;
+    struct record r = sample(), back;
+    r.tls_version = span_str("TLSv1.3");
+    r.tls_cipher = span_str("TLS_AES_128_GCM_SHA256");
+    r.sni = span_str("www.example.org");
+    r.client_subject = span_str("CN=\"ann\"\n");
+    record_unpack(pack(&r), &back);
+    const char *line = line_of(ACCESS_LOG_JSON, &back);
+    assert_non_null(strstr(line, ",\"tls_version\":\"TLSv1.3\",\"tls_cipher\":"
+                                 "\"TLS_AES_128_GCM_SHA256\",\"sni\":\"www.example.org\","
+                                 "\"client_subject\":\"CN=\\\"ann\\\"\\n\",\"made_here\""));
+    r.client_subject = r.tls_cipher = r.tls_version = span_of(NULL, 0); /* it passes through */
+    record_unpack(pack(&r), &back);
+    line = line_of(ACCESS_LOG_JSON, &back);
+    assert_non_null(strstr(line, ",\"tls_version\":null,\"tls_cipher\":null,"
+                                 "\"sni\":\"www.example.org\",\"client_subject\":null,"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_has_every_field),
         cmocka_unit_test(json_says_null_where_there_was_nothing),
+        cmocka_unit_test(tls_is_said_where_there_was_any),
         cmocka_unit_test(a_request_that_could_not_be_read),
         cmocka_unit_test(combined_is_what_others_write),
         cmocka_unit_test(combined_of_a_tcp_connection),

@@ -11,29 +11,44 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char text[] = "listeners:\n"
-                           "  - name: web\n"
-                           "    listen: 127.0.0.1:8080\n"
-                           "    pool: app\n"
-                           "    limits: {body: 1KiB}\n"
-                           "    routes:\n"
-                           "      - match: {host: api.example.com, path_prefix: /v1}\n"
-                           "        pool: api\n"
-                           "      - match: {method: [PUT, POST], headers: {x-canary: \"yes\"}}\n"
-                           "        pool: api\n"
-                           "  - name: bare\n"
-                           "    listen: 127.0.0.1:8081\n"
-                           "    routes: [{match: {path: /only}, pool: app}]\n"
-                           "  - {name: db, listen: \"127.0.0.1:5432\", protocol: tcp, pool: db}\n"
-                           "pools:\n"
-                           "  - name: app\n"
-                           "    backends:\n"
-                           "      - {name: B1, address: name.example:1}\n"
-                           "      - {name: B2, address: 127.0.0.1:2, weight: 0}\n"
-                           "      - {name: B3, address: 127.0.0.1:3, backup: true}\n"
-                           "  - {name: api, balance: p2c, backends: [{address: \"127.0.0.1:4\"}]}\n"
-                           "  - {name: db, protocol: tcp, balance: source_hash,\n"
-                           "     backends: [{address: \"127.0.0.1:5\", weight: 0}]}\n";
+static const char text[] =
+    "listeners:\n"
+    "  - name: web\n"
+    "    listen: 127.0.0.1:8080\n"
+    "    pool: app\n"
+    "    limits: {body: 1KiB}\n"
+    "    routes:\n"
+    "      - match: {host: api.example.com, path_prefix: /v1}\n"
+    "        pool: api\n"
+    "      - match: {method: [PUT, POST], headers: {x-canary: \"yes\"}}\n"
+    "        pool: api\n"
+    "  - name: bare\n"
+    "    listen: 127.0.0.1:8081\n"
+    "    routes: [{match: {path: /only}, pool: app}]\n"
+    "  - {name: db, listen: \"127.0.0.1:5432\", protocol: tcp, pool: db}\n"
+    "  - name: secure\n"
+    "    listen: 127.0.0.1:8443\n"
+    "    tls: {certificates: [{cert: /c.pem}], client_auth: optional,\n"
+    "          client_ca: /ca.pem}\n"
+    "    routes:\n"
+    "      - {match: {sni: \"*.example.com\", client_san: ann@example.com},\n"
+    "         pool: api}\n"
+    "      - {match: {client_subject: CN=ann}, pool: api}\n"
+    "      - {match: {sni: other.example.com}, pool: app}\n"
+    "  - {name: old, listen: 127.0.0.1:8082, redirect_https: 443,\n"
+    "     acme_challenge: /acme}\n"
+    "  - {name: through, listen: 127.0.0.1:8444, protocol: tcp, pool: db,\n"
+    "     routes: [{match: {sni: mail.example.com}, pool: mail}]}\n"
+    "pools:\n"
+    "  - {name: mail, protocol: tcp, backends: [{address: \"127.0.0.1:6\"}]}\n"
+    "  - name: app\n"
+    "    backends:\n"
+    "      - {name: B1, address: name.example:1}\n"
+    "      - {name: B2, address: 127.0.0.1:2, weight: 0}\n"
+    "      - {name: B3, address: 127.0.0.1:3, backup: true}\n"
+    "  - {name: api, balance: p2c, backends: [{address: \"127.0.0.1:4\"}]}\n"
+    "  - {name: db, protocol: tcp, balance: source_hash,\n"
+    "     backends: [{address: \"127.0.0.1:5\", weight: 0}]}\n";
 
 static const struct snapshot *load(void)
 {
@@ -47,7 +62,7 @@ static const struct snapshot *load(void)
 }
 
 struct asked {
-    const char *request, *field, *from, *listener;
+    const char *request, *field, *from, *listener, *tls;
 };
 
 static struct explain_question question(const struct asked *a)
@@ -58,6 +73,8 @@ static struct explain_question question(const struct asked *a)
         .field_count = a->field ? 1 : 0,
         .from = span_cstr(a->from),
         .listener = span_cstr(a->listener),
+        .tls = {span_cstr(a->tls)},
+        .tls_count = a->tls != NULL,
     };
 }
 
@@ -117,6 +134,26 @@ static void test_routes(void **state)
            "\"outcome\":\"no_route\"", "\"status\":404", "\"pick\":null");
 }
 
+static void test_tls(void **state)
+{
+    (void)state;
+    EXPECT(ASK("GET https://a.example.com:8443/", .tls = "client_san=ann@EXAMPLE.com"),
+           "\"route\":{\"name\":\"secure[0]\"", "\"sni\":\"a.example.com\"");
+    EXPECT(ASK("GET https://other.example.com:8443/"),
+           "\"because\":\"no name of the client is ann@example.com\"",
+           "\"because\":\"the client's subject is not CN=ann\"",
+           "\"route\":{\"name\":\"secure[2]\"");
+    EXPECT(ASK("GET https://x:8443/", .tls = "sni=y"), "\"outcome\":\"misdirected\"",
+           "\"status\":421");
+    EXPECT(ASK("GET https://10.0.0.1:8443/"),
+           "\"because\":\"the name in TLS is not *.example.com\"", "\"outcome\":\"no_route\"");
+    EXPECT(ASK("GET http://x:8082/"), "\"outcome\":\"redirected\"", "\"status\":308");
+    EXPECT(ASK("GET http://x:8082/.well-known/acme-challenge/x"), "\"outcome\":\"acme_challenge\"");
+    EXPECT(ASK(NULL, .listener = "through", .tls = "sni=Mail.example.com"), "\"pool\":\"mail\"");
+    EXPECT(ASK(NULL, .listener = "through"), "\"pool\":\"db\"",
+           "\"because\":\"the name in TLS is not mail.example.com\"");
+}
+
 static void test_backends(void **state)
 {
     (void)state;
@@ -157,8 +194,14 @@ static void test_questions(void **state)
          "listener",
          "no listener has port 80; say which one is meant: web, "},
         {{.request = "GET /", .listener = "wep"}, "listener", "did you mean 'web'?"},
-        {{.request = "GET /", .listener = "zzzzzz"}, "listener", "there is web, bare, db"},
+        {{.request = "GET /", .listener = "zzzzzz"},
+         "listener",
+         "there is web, bare, db, secure, "},
         {{.listener = "web"}, "request", "say which request"},
+        {{.request = "/", .listener = "web", .tls = "sni=x"}, "tls", "'web' speaks no TLS"},
+        {{.request = "/", .listener = "secure", .tls = "cn=x"},
+         "tls",
+         "'cn=x' is none of sni=NAME"},
     };
     (void)state;
     const struct snapshot *s = load();
@@ -177,9 +220,8 @@ static void test_questions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_routes),
-        cmocka_unit_test(test_backends),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_routes),    cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_backends),  cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,7 +158,8 @@ void (*pair_tune)(struct ssl_st *ssl);
 void pair_open(struct pair *p, struct tls_server *server, struct tls_client *client,
                const char *name, struct tls_resumption *resumption)
 {
-    memset(p, 0, sizeof *p);
+    p->server.last = p->client.last = TLS_NEED_MORE;
+    p->server.plain_n = p->client.plain_n = 0;
     wire_init(&p->server.out);
     wire_init(&p->client.out);
     CHECK(tls_session_init_server(&p->server.t, server) == 0);

@@ -178,7 +178,10 @@ static const char *sample(const struct option *o)
     case TYPE_METHOD: return "[GET, 'X!']";
     case TYPE_NETWORK: return "10.0.0.0/8";
     case TYPE_STATUS: return "[204, 300-399]";
-    case TYPE_TEXT: return "['CN=a,O=b', x]";
+    case TYPE_TEXT:
+        return strcmp(o->name, "client_fingerprint") == 0
+                   ? "[00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff]"
+                   : "['CN=a,O=b', x]";
     case TYPE_FIELD: return "{x-a: \"1\", x-b: '*'}";
     case TYPE_ADDRESS: return "'127.0.0.1:9'";
     default: return NULL;

@@ -55,7 +55,7 @@ static void request_add(struct request *q, const char *name, const char *value)
 
 static bool matches(const struct route_conf *r, const struct request *q)
 {
-    return route_matches(r, head_span(&q->head, q->head.method_text), &q->head);
+    return route_matches(r, head_span(&q->head, q->head.method_text), &q->head, NULL);
 }
 
 static void test_hosts(void **state)
@@ -166,16 +166,16 @@ static void test_order_and_fallback(void **state)
     uint32_t pool = 99;
     (void)state;
     request_init(&q, "GET", "h", "/a/b");
-    assert_ptr_equal(route_find(&l, span_str("GET"), &q.head, &pool), &routes[0]);
+    assert_ptr_equal(route_find(&l, span_str("GET"), &q.head, NULL, &pool), &routes[0]);
     assert_int_equal(pool, 1);
     request_init(&q, "GET", "h", "/c");
-    assert_ptr_equal(route_find(&l, span_str("GET"), &q.head, &pool), &routes[2]);
+    assert_ptr_equal(route_find(&l, span_str("GET"), &q.head, NULL, &pool), &routes[2]);
     assert_int_equal(pool, 3);
     request_init(&q, "GET", "h", "/d");
-    assert_null(route_find(&l, span_str("GET"), &q.head, &pool));
+    assert_null(route_find(&l, span_str("GET"), &q.head, NULL, &pool));
     assert_int_equal(pool, 7);
     l.pool = -1;
-    assert_null(route_find(&l, span_str("GET"), &q.head, &pool));
+    assert_null(route_find(&l, span_str("GET"), &q.head, NULL, &pool));
     assert_int_equal(pool, ROUTE_NO_POOL);
 }
 
@@ -301,7 +301,7 @@ static void test_random_requests(void **state)
             random_asked(&rng, &a, &q);
             while (wanted < ROUTES && !plain_match(&routes[wanted], &a))
                 wanted++;
-            (void)route_find(&l, span_cstr(a.method), &q.head, &pool);
+            (void)route_find(&l, span_cstr(a.method), &q.head, NULL, &pool);
             assert_int_equal(pool, wanted == ROUTES ? ROUTE_NO_POOL : wanted);
             found += wanted < ROUTES;
         }
@@ -344,7 +344,7 @@ static void test_mismatch(void **state)
         if (cases[i].b)
             request_add(&q, "X-B", cases[i].b);
         struct span method = head_span(&q.head, q.head.method_text);
-        assert_int_equal(route_mismatch(&r, method, &q.head, &field), cases[i].broken);
+        assert_int_equal(route_mismatch(&r, method, &q.head, NULL, &field), cases[i].broken);
         assert_int_equal(field, cases[i].field);
         assert_int_equal(matches(&r, &q), cases[i].broken == ROUTE_HOLDS);
     }
@@ -352,7 +352,7 @@ static void test_mismatch(void **state)
     size_t field;
     request_init(&q, "GET", "a.example", "/v1");
     r.path = "/v1/x";
-    assert_int_equal(route_mismatch(&r, span_str("GET"), &q.head, &field), ROUTE_PATH);
+    assert_int_equal(route_mismatch(&r, span_str("GET"), &q.head, NULL, &field), ROUTE_PATH);
 }
 
 int main(void)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What every response of a listener bears beyond its own fields, whoever made it: a client's side
+ * asks when it writes a head. Pure; inline, because mostly there is nothing.
+ */
+
+#include "codec/arrival.h"
+#include "codec/message.h"
+#include "forward/front.h"
+
+/* A backend that says it itself knows better (RFC 6797: the field may be there once). */
+static inline bool response_has_hsts(const struct head *h)
+{
+    unsigned at = 0;
+    return head_find_name(h, span_str("strict-transport-security"), &at) != NULL;
+}
+
+/* The value of Strict-Transport-Security for a final response of this listener to a client that
+ * arrived so, or empty for none. `h` is the backend's head, or NULL: the response is ours. */
+static inline struct span response_hsts(const struct front_conf *front, const struct arrival *a,
+                                        const struct head *h)
+{
+    if (LIKELY(!a) || !a->secure || !front->hsts[0] || (h && response_has_hsts(h)))
+        return span_of(NULL, 0);
+    return span_cstr(front->hsts);
+}
