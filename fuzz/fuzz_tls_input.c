@@ -135,7 +135,8 @@ static void play(struct span in)
             feed(to, r_bytes(&r, MIN(length, r_left(&r))), 1 + (move >> 3));
             break;
         case 2:
-            (void)SSL_key_update(from->t.ssl, kind);
+            if (from->t.ssl)
+                (void)SSL_key_update(from->t.ssl, kind);
             say(from, to, 1, dirty);
             break;
         default:

@@ -175,7 +175,6 @@ static int new_context(struct tls_server *s, const struct tls_server_options *o,
     if (o->only_1_3)
         (void)SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
     (void)SSL_CTX_set_app_data(context, s);
-    SSL_CTX_set_keylog_callback(context, tls_record_secret);
     SSL_CTX_set_client_hello_cb(context, on_hello, s);
     (void)SSL_CTX_set_tlsext_servername_callback(context, on_name);
     if (s->alpn)

@@ -503,6 +503,41 @@ static void test_tickets_stay_in_their_domain(void **state)
     }
 }
 
+/* A ticket of a client whose certificate has expired since opens, and is good for nothing. The
+ * first time it is looked at as if it were five days ago. */
+static void test_ticket_outlives_its_certificate(void **state)
+{
+    (void)state;
+    struct made old_ca = make_certificate(
+        &(struct wish){.subject = "Old CA", .ca = true, .days_from = -20, .days_to = 20});
+    struct made ann = make_certificate(
+        &(struct wish){.subject = "Ann", .issuer = &old_ca, .days_from = -9, .days_to = -1});
+    const struct tls_certificate given = made_given(&ann);
+    struct tls_client *c = new_client(&(struct tls_client_options){.certificate = &given});
+    struct tls_server_options o = plain_options();
+    o.client_auth = TLS_CLIENT_AUTH_REQUIRE;
+    o.client_ca_pem = span_cstr(old_ca.pem);
+    struct tls_server *s = new_server(&o);
+    for (int version = 0; version < 2; version++) {
+        pair_tune = version ? use_1_2 : NULL;
+        struct tls_resumption r = {0};
+        pair_open(&p, s, c, "localhost", &r);
+        X509_VERIFY_PARAM_set_time(SSL_get0_param(p.server.t.ssl), time(NULL) - 5 * 86400);
+        assert_true(pair_run(&p, SIZE_MAX));
+        assert_true(pair_send(&p.server, &p.client, "x", 1));
+        pair_close(&p);
+        assert_non_null(r.session);
+        (void)meet(s, c, "localhost", &r);
+        assert_int_equal(p.server.last, -REASON_tls_client_certificate);
+        pair_close(&p);
+        tls_resumption_clear(&r);
+    }
+    tls_client_unref(&c);
+    tls_server_unref(&s);
+    made_free(&ann);
+    made_free(&old_ca);
+}
+
 static const char *lie; /* the name that is asked for with a ticket of another */
 
 static void ask_for_lie(SSL *ssl)
@@ -784,6 +819,7 @@ int main(void)
         cmocka_unit_test_teardown(test_tickets, clear_tune),
         cmocka_unit_test(test_ticket_keys_handed_over),
         cmocka_unit_test_teardown(test_tickets_stay_in_their_domain, clear_tune),
+        cmocka_unit_test_teardown(test_ticket_outlives_its_certificate, clear_tune),
         cmocka_unit_test_teardown(test_tickets_stay_with_their_name, clear_tune),
         cmocka_unit_test_teardown(test_without_tickets, clear_tune),
         cmocka_unit_test(test_resumption_belongs_to_its_client),

@@ -54,7 +54,8 @@ struct end {
 
 static struct end *end_of(struct stream *s)
 {
-    return container_of(layered_of(s), struct end, stream);
+    struct layered *l = container_of(s, struct layered, stream);
+    return container_of(l, struct end, stream);
 }
 
 static struct end_stream *end_stream_of(struct h2_stream *s)
