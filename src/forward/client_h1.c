@@ -29,7 +29,6 @@
 #include "forward/tcp_side.h"
 #include "forward/upload.h"
 
-
 /* How long we listen to a client whose connection is being closed. */
 #define LINGER_MS 2000
 
