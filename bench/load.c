@@ -42,6 +42,9 @@
 
 #include "load.h"
 
+/* How long a run waits for the first tickets before it takes it that there are none. */
+#define SETTLE_NS UINT64_C(2000000000)
+
 static size_t idle_wanted, idle_seen;
 
 /* ---- runs ---- */
@@ -120,7 +123,8 @@ static void run_check(void)
         return;
     }
     uint64_t now = now_ns();
-    if (!run.measuring && now >= run.begin_ns)
+    bool settled = tls_settled() || now >= run.begin_ns + SETTLE_NS;
+    if (!run.measuring && now >= run.begin_ns && settled)
         measure_begin();
     else if (run.measuring && (run.rate ? open_finished() : now - run.begin_ns >= run.measure_ns))
         run_end();

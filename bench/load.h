@@ -177,6 +177,8 @@ void tls_prepare(void);
 /* Begins the handshake of a connected client. */
 void tls_begin(struct connection *c);
 void tls_free(struct tls *tls);
+/* Whether all that is under way resumes a session, if that is what the run is about. */
+bool tls_settled(void);
 bool tls_ready(const struct connection *c);
 /* As connection_receive and connection_flush, which call them. */
 ssize_t tls_receive(struct connection *c, bool *ret_more);

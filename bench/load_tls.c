@@ -20,12 +20,13 @@ struct tls {
     size_t in_len;
     char *out; /* encrypted, not yet sent */
     size_t out_len, out_sent, out_max;
-    bool resuming;
+    bool resuming, fresh;
 };
 
 static SSL_CTX *context;
 static BIO_METHOD *method;
 static SSL_SESSION *session; /* the newest ticket */
+static unsigned fresh; /* connections that should have resumed a session, but there was none yet */
 static char cipher[SCRATCH];
 
 static _Noreturn void tls_fail(const char *what)
@@ -75,13 +76,13 @@ static long bio_control(BIO *bio, int command, long number, void *pointer)
     return command == BIO_CTRL_FLUSH;
 }
 
-static int session_new(SSL *ssl, SSL_SESSION *fresh)
+static int session_new(SSL *ssl, SSL_SESSION *newest)
 {
     (void)ssl;
     if (!run.resume)
         return 0;
     SSL_SESSION_free(session);
-    session = fresh;
+    session = newest;
     return 1; /* it is ours now */
 }
 
@@ -163,8 +164,17 @@ static void session_use(struct tls *tls)
     SSL_SESSION *own = session ? SSL_SESSION_dup(session) : NULL;
     tls->resuming = own && SSL_set_session(tls->ssl, own) == 1;
     SSL_SESSION_free(own);
-    if (!tls->resuming && run.measuring)
+    if (tls->resuming)
+        return;
+    tls->fresh = true;
+    fresh++;
+    if (run.measuring)
         run_error("no ticket to resume with");
+}
+
+bool tls_settled(void)
+{
+    return fresh == 0;
 }
 
 void tls_begin(struct connection *c)
@@ -194,6 +204,8 @@ void tls_free(struct tls *tls)
 {
     if (!tls)
         return;
+    if (tls->fresh)
+        fresh--;
     /* Otherwise OpenSSL takes the session for broken. */
     SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);

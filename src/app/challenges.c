@@ -38,7 +38,7 @@ static bool take_ration(struct challenges *c)
 /* All of it into q->text. 0 or -errno. */
 static int read_text(int fd, struct challenge *q)
 {
-    uint8_t more;
+    uint8_t more = 0;
     for (;;) {
         bool full = q->text_len == sizeof(q->text);
         void *to = full ? &more : q->text + q->text_len;

@@ -279,6 +279,10 @@ static bool may_read(struct talk *t, const char *path)
 {
     if (claims_tls_file(t->engine->runs, path) || claims_tls_file(t->engine->offered, path))
         return true;
+    if (!t->engine->runs) { /* an engine of before this program: it drains */
+        refuse(t, "a new engine has taken over");
+        return false;
+    }
     supervisor_log(t->s, LOG_LEVEL_WARN,
                    "refused to read a file that the configuration does not name engine=%d",
                    (int)t->engine->pid);

@@ -457,6 +457,9 @@ static void check_health(struct load *l, const struct block *pool)
     if (owner->health.timeout_ms > owner->health.interval_ms && owner->health.type != HEALTH_NONE)
         diagnose_warning(l->d, block_place(b, "timeout"),
                          "a check may take longer than the interval; the next one waits for it");
+    if (owner->health.type == HEALTH_GRPC && owner->protocol == PROTOCOL_HTTP)
+        diagnose_warning(l->d, block_place(b, "type"),
+                         "these checks speak HTTP/2, but the pool has not 'protocol: http2'");
     if (owner->health.type == HEALTH_NONE && owner->passive.failures == 0)
         diagnose_warning(
             l->d, block_place(b, "type"),

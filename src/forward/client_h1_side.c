@@ -17,31 +17,6 @@ static struct client_h1 *from_side(struct side *s)
     return container_of(base, struct client_h1, base);
 }
 
-static void write_response_head(struct client_h1 *c, struct writer *w, const struct head *h,
-                                struct span hsts)
-{
-    bool interim = h->status < 200 && h->status != 101;
-    h1_write_status_line(w, h);
-    h1_write_fields(w, h, 0);
-    if (UNLIKELY(hsts.n > 0))
-        h1_write_field(w, span_str("Strict-Transport-Security"), hsts);
-    if (h->framing == BODY_TUNNEL) {
-        unsigned at = 0;
-        const struct field *upgrade = head_find(h, FIELD_UPGRADE, &at);
-        w_span(w, span_str("Connection: upgrade\r\n"));
-        if (upgrade)
-            h1_write_field(w, span_str("Upgrade"), field_value(h, upgrade));
-    } else if (!interim) {
-        if (c->chunked)
-            w_span(w, span_str("Transfer-Encoding: chunked\r\n"));
-        if (!c->keep_alive)
-            w_span(w, span_str("Connection: close\r\n"));
-        else if (c->http10)
-            w_span(w, span_str("Connection: keep-alive\r\n"));
-    }
-    h1_write_head_end(w);
-}
-
 /* How the response's end will show, given what this client understands. */
 static void choose_framing(struct client_h1 *c, const struct head *h)
 {
@@ -70,7 +45,7 @@ static int side_head(struct side *s, const struct head *h, struct slice raw)
     if (!p)
         return -(int)REASON_overload;
     struct writer w = writer_of(p, room);
-    write_response_head(c, &w, h, hsts);
+    response_write(&w, h, &(struct response_form){c->chunked, c->keep_alive, c->http10, hsts});
     CHECK(w_ok(&w));
     outbox_commit(o, (uint32_t)w_len(&w));
     return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;

@@ -301,7 +301,7 @@ struct stream *dial_for(const struct exchange *x, struct backend *b, const struc
 }
 
 /* A session keeps its client, so that no other can have come to the same place meanwhile. */
-bool dial_is_current(const struct forwarder *f, const struct backend *b, struct stream *s)
+bool dial_is_current_tls(const struct forwarder *f, const struct backend *b, struct stream *s)
 {
     const struct pool_conf *conf = pool_conf(b->pool);
     const struct tls_session *t = tls_stream_session(s);

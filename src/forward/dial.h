@@ -21,6 +21,7 @@
 #include "codec/proxy_protocol.h"
 #include "config/snapshot.h"
 #include "io/loop.h"
+#include "pick/pool.h"
 
 struct tls_client;
 struct tls_resumption;
@@ -53,7 +54,6 @@ struct dial {
 struct stream *dial(struct dialer *d, const struct dial *what, const struct stream_ops *ops,
                     void *user);
 
-struct backend;
 struct exchange;
 struct forwarder;
 
@@ -64,4 +64,17 @@ struct stream *dial_for(const struct exchange *x, struct backend *b, const struc
 
 /* Whether a connection of dial_for was made as the pool asks now: after a reload it may ask for
  * TLS, for none, or for another CA. On the worker. */
-bool dial_is_current(const struct forwarder *f, const struct backend *b, struct stream *s);
+static inline bool dial_is_current(const struct forwarder *f, const struct backend *b,
+                                   struct stream *s);
+
+/* ---- inline bodies ---- */
+
+bool dial_is_current_tls(const struct forwarder *f, const struct backend *b, struct stream *s);
+
+static inline bool dial_is_current(const struct forwarder *f, const struct backend *b,
+                                   struct stream *s)
+{
+    if (LIKELY(s->magic == STREAM_MAGIC && !pool_conf(b->pool)->tls.enabled))
+        return true; /* no TLS, and none is asked for */
+    return dial_is_current_tls(f, b, s);
+}

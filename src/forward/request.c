@@ -79,9 +79,9 @@ static void write_forwarded(struct exchange *x, struct writer *w, const struct h
                             const struct address *peer)
 {
     bool trusted = is_trusted(x->front->conf, peer);
-    bool certified = request_certified(x->front->conf);
+    bool certified = UNLIKELY(x->front->rules) && request_certified(x->front->conf);
     uint64_t drop = trusted ? BIT(X_FORWARDED_FOR) : claims;
-    if (UNLIKELY(certified))
+    if (certified)
         drop |= REQUEST_CERTIFICATE_FIELDS;
     h1_write_fields(w, h, has_request_id(h) ? drop : drop | BIT(X_REQUEST_ID));
     write_forwarded_for(w, h, peer, trusted);
@@ -91,7 +91,7 @@ static void write_forwarded(struct exchange *x, struct writer *w, const struct h
         h1_write_field(w, span_str("X-Forwarded-Host"), head_span(h, h->authority));
     if (!has_request_id(h))
         x->id_at = write_request_id(w, &x->f->rng);
-    if (UNLIKELY(certified))
+    if (certified)
         request_write_certificate(w, x->arrival);
 }
 
@@ -156,7 +156,7 @@ int request_build(struct exchange *x, const struct head *h, const struct address
      * and an X-Forwarded-Host. */
     size_t room = (x->f->log_fields ? 2 : 1) * (size_t)h->head_len + 2 * (size_t)h->authority.len +
                   OWN_FIELDS_BYTES;
-    if (UNLIKELY(request_certified(x->front->conf)))
+    if (UNLIKELY(x->front->rules))
         room += REQUEST_CERTIFICATE_BYTES;
     struct buf *b = NULL;
     if (room > sizeof(x->head)) {

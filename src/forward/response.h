@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What every response of a listener bears beyond its own fields, whoever made it: a client's side
- * asks when it writes a head. Pure; inline, because mostly there is nothing.
+ * Heads of responses on their way to a client: as HTTP/1 writes them, and what every response of a
+ * listener bears beyond its own fields, whoever made it. Pure.
  */
 
 #include "codec/arrival.h"
@@ -26,3 +26,14 @@ static inline struct span response_hsts(const struct front_conf *front, const st
         return span_of(NULL, 0);
     return span_cstr(front->hsts);
 }
+
+/* How a response goes to a client of HTTP/1. */
+struct response_form {
+    bool chunked;    /* in the chunked coding */
+    bool keep_alive; /* another may follow */
+    bool http10;     /* … to a client to whom that must be said */
+    struct span hsts;
+};
+
+/* The head of a backend's response. */
+void response_write(struct writer *w, const struct head *h, const struct response_form *form);

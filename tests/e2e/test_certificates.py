@@ -19,7 +19,7 @@ import certificates
 import memory
 import pytest
 from admin import Admin
-from metrics import scrape
+from metrics import promtool, scrape
 from programs import BINARY, SANITIZER, config, pool, wait_until
 
 ADMIN = {"admin": {"listen": "127.0.0.1:0"}}
@@ -385,6 +385,7 @@ def test_the_end_of_a_certificate_is_announced(start, work, ca):
             )
             == leaf.not_after
         )
+    assert promtool("check", "metrics", text=samples.text) == ""
     shows = admin.get("/api/v1/listeners")["listeners"][0]["tls"]
     assert [c["fingerprint"] for c in shows["certificates"]] == [c.fingerprint for c in (old, soon, later, far)]
     first = shows["certificates"][0]
@@ -481,10 +482,16 @@ def test_an_upgrade(start, work, ca):
     program = work / "installed-poise"
     shutil.copyfile(BINARY, program)
     program.chmod(0o755)
-    poise = start.poise(config(pool(start.servers(1)), listener=tls(leaf)), binary=program)
+    poise = start.poise(config(pool(start.servers(1)), listener=tls(leaf)), binary=program, env=LOOK)
     poise.send(signal.SIGUSR2)
     poise.wait_for(r"supervisor goes on version=\S+ engine=\d+", seconds=30)
     assert Client(poise.port, ctx=context(ca)).get() == 200
+    new = ca.leaf(["a.example.com"])
+    leaf.replace(new)  # looked at by the new engine, through the new supervisor
+    poise.wait_for(READ_AGAIN)
+    assert shown(poise.port) == new.fingerprint
+    poise.wait_for(r"engine before this one has ended")
+    assert "refused to read" not in poise.err
     key = leaf.key.read_bytes()
     leaf.key.unlink()  # no upgrade to what cannot serve
     poise.send(signal.SIGUSR2)
@@ -576,3 +583,14 @@ def test_what_backends_are_trusted_by(start, work, ca, backend):
     assert status(poise.port)[0] == 502
     os.kill(poise.engine_pid, signal.SIGKILL)
     poise.wait_for(r"engine serves again engine=(\d+)")
+
+
+def test_a_pool_that_changes_to_tls_uses_no_connection_in_clear(start):
+    (server,) = start.servers(1)
+    poise = start.poise(config(pool([server])))
+    assert status(poise.port)[0] == 200  # its connection is kept
+    rewrite(poise, config(pool([server], tls={"verify": False})))
+    for _ in range(5):
+        assert status(poise.port) == (502, "backend_tls_failed")
+    rewrite(poise, config(pool([server])))
+    assert status(poise.port)[0] == 200

@@ -230,6 +230,30 @@ def test_behind_a_proxy(start, work, servers):
     assert one["client"] == "%s:%d" % SOURCE and one["pool"] == "b"
 
 
+def test_where_tls_ends_here(start, work):
+    """The name of the handshake decides as well, and of the bytes in it nothing is looked at."""
+    authority = certificates.ca(work)
+    leaf = authority.leaf(["a.example.com", "b.example.com", "c.example.com"])
+    listener = {
+        "name": "tls",
+        "listen": "127.0.0.1:0",
+        "protocol": "tcp",
+        "tls": {"certificates": [{"cert": str(leaf.cert), "key": str(leaf.key)}]},
+        "routes": ROUTES,
+    }
+    pools = [pool([start.server(n.upper())], name=n, protocol="tcp") for n in ("a", "b")]
+    poise = start.poise({"listeners": [listener], "pools": pools})
+    context = ssl.create_default_context(cafile=str(authority.cert))
+    for name, expected in (("a.example.com", b"A"), ("b.example.com", b"B"), ("c.example.com", None)):
+        with web.connect(poise.port) as plain, context.wrap_socket(plain, server_hostname=name) as s:
+            try:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                answer = s.recv(65536)
+            except OSError:
+                answer = b""
+            assert (b"Hello from " + expected in answer) if expected else answer == b""
+
+
 def test_a_session_is_resumed(start, work, servers):
     """Tickets of the server go through us unseen."""
     poise = balancer(start, work, servers)

@@ -155,11 +155,14 @@ static void test_a_listener(void **state)
 static void test_many(void **state)
 {
     struct rig *r = *state;
-    char listener[2048] = ", tls: {certificates: [";
+    char listener[2048];
+    struct writer w = writer_of(listener, sizeof(listener));
     put_certificate("a", &(struct wish){0});
-    for (int i = 0; i < 40; i++)
-        strcat(listener, "{cert: a.pem, key: a.key}, ");
-    strcat(listener, "]}");
+    w_str(&w, ", tls: {certificates: [");
+    for (int k = 0; k < 40; k++)
+        w_str(&w, "{cert: a.pem, key: a.key}, ");
+    w_str(&w, "]}");
+    assert_non_null(w_cstr(&w));
     struct identity *i = load(r, listener);
     assert_non_null(i);
     assert_true(i->servers[0] && i->servers[1]);

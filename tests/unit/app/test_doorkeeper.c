@@ -283,9 +283,10 @@ static void test_saving_gives_no_rights(void **state)
     assert_text(r->path, r->text);
 }
 
-#define TLS_CONFIG                                                                                    \
-    "log: {file: %s/event.log}\n"                                                                     \
-    "listeners: [{name: web, listen: '127.0.0.1:0', pool: p, tls: {certificates: [{cert: %s/a}]}}]\n" \
+#define TLS_CONFIG                                              \
+    "log: {file: %s/event.log}\n"                               \
+    "listeners: [{name: web, listen: '127.0.0.1:0', pool: p,\n" \
+    "  tls: {certificates: [{cert: %s/a}]}}]\n"                 \
     "pools: [{name: p, tls: {ca: %s/ca}, backends: ['127.0.0.1:1']}]\n"
 
 static int ask_tls(struct rig *r, enum wire_type type, const char *path)
@@ -374,6 +375,8 @@ static void test_an_engine_of_before_gets_nothing(void **state)
     assert_true(ask_config(r) < 0);
     assert_true(ask_bind(r, "127.0.0.1:0") < 0);
     assert_true(ask_file(r, path_of(r, "event.log")) < 0);
+    assert_true(ask_tls(r, WIRE_TLS_FILE, r->path) < 0);
+    assert_true(ask_tls(r, WIRE_TLS_LOOK, r->path) < 0);
     begin(r, WIRE_ACCEPT, 0);
     assert_int_equal(ask(r), 0);
 }

@@ -175,6 +175,10 @@ static const struct mistake mistakes[] = {
     {"listeners: [{name: web, listen: ':80', pool: app, tls: {certificates: [{cert: a}]}, "
      "redirect_https: 443}]\n" P,
      1, 101, 3, "is for listeners without tls", NULL},
+    {"listeners: [{name: web, listen: ':80', pool: app, routes: [{match: {client_fingerprint: "
+     "'ab:c'}, pool: app}], tls: {certificates: [{cert: a}], client_auth: require, "
+     "client_ca: b}}]\n" P,
+     1, 89, 6, "'ab:c' is no SHA-256 fingerprint: 64 hex digits", "openssl x509"},
     {"listeners: [{name: db, listen: ':80', protocol: tcp, pool: app, http2: false}]\n" P, 1, 72, 5,
      "is for protocol: http", NULL},
     {L "pools: [{name: app, backends: ['127.0.0.1:1'], tls: {key: a}}]\n", 2, 59, 1, "needs 'cert'",
@@ -290,6 +294,15 @@ static void test_mistakes(void **state)
 }
 
 static const struct mistake warnings[] = {
+    {"listeners: [{name: web, listen: ':80', pool: app, routes: [{match: {client_subject: a.b}, "
+     "pool: app}]}]\n" P,
+     1, 85, 3, "this never matches: the listener's tls has no client_auth", NULL},
+    {"listeners: [{name: web, listen: ':80', pool: app, routes: [{match: {client_san: a.b}, "
+     "pool: app}]}]\n" P,
+     1, 81, 3, "this never matches: the listener's tls has no client_auth", NULL},
+    {"listeners: [{name: web, listen: ':80', pool: app, routes: [{match: {sni: a.b}, "
+     "pool: app}]}]\n" P,
+     1, 74, 3, "this never matches: the listener has no tls", NULL},
     {L "pools: [{name: app, backends: ['127.0.0.1:1']}, {name: b, backends: ['127.0.0.1:1']}]\n", 2,
      56, 1, "no listener uses pool 'b'", NULL},
     {L "pools: [{name: app, backends: [{address: '127.0.0.1:1', weight: 0}]}]\n", 2, 21, 8,
@@ -301,6 +314,8 @@ static const struct mistake warnings[] = {
     {L "pools: [{name: app, health: {type: none}, passive_health: {failures: 0}, backends: "
        "['127.0.0.1:1']}]\n",
      2, 36, 4, "a dead backend keeps its share", NULL},
+    {L "pools: [{name: app, health: {type: grpc}, backends: ['127.0.0.1:1']}]\n", 2, 36, 4,
+     "not 'protocol: http2'", NULL},
     {L P "admin: {listen: ':9900'}\n", 3, 17, 7, "keep it on loopback", NULL},
     {L P "access_log: {file: x, format: none}\n", 3, 20, 1, "nothing is written to this file",
      NULL},
