@@ -11,6 +11,7 @@ import time
 
 import memory
 import pytest
+from admin import UnixConnection
 from h2origin import Origin
 from h2wire import (
     CANCEL, DATA, END_STREAM, GET, GOAWAY, INTERNAL_ERROR, NO_ERROR, POST, WINDOW_UPDATE,
@@ -325,11 +326,19 @@ def test_an_upload_that_stops(start, origin):
         assert w.get(3, "/hello").status == 200
 
 
-def test_requests_under_way_are_listed(lb, origin):
+def test_requests_under_way_are_listed(start, origin, work):
+    path = work / "admin.sock"
+    lb = start.poise(conf(origin, admin={"socket": str(path)}))
     with Wire(lb.port) as w:
         for stream in (1, 3, 5):
-            w.headers(stream, to("/wait"))
+            w.headers(stream, to(f"/wait?{stream}"))
         wait_until(lambda: len(origin.seen) == 3, "the requests")
+        connection = UnixConnection(path)
+        connection.request("GET", "/api/v1/sessions")
+        seen = json.loads(connection.getresponse().read())
+        connection.close()
+        assert seen["total"] == 3
+        assert {s["target"] for s in seen["sessions"]} == {"/wait?1", "/wait?3", "/wait?5"}
         origin.go.set()
         for stream in (1, 3, 5):
             assert w.answer(stream).body == b"waited"
@@ -361,12 +370,14 @@ def test_websocket(lb, origin):
     assert method == "GET" and fields["upgrade"] == "websocket" and fields["sec-websocket-key"]
 
 
-def test_websocket_refused_by_the_backend(lb):
+@pytest.mark.parametrize("path, status, body", [("/early", 413, b"no"), ("/hello", 502, None)])
+def test_websocket_refused_by_the_backend(lb, path, status, body):
+    """A 200 of a backend that knows no WebSocket must not look like one that accepts it."""
+    fields = to(path, "CONNECT", (":protocol", "websocket"), ("sec-websocket-version", "13"))
     with Wire(lb.port) as w:
-        w.headers(1, to("/hello", "CONNECT", (":protocol", "websocket"), ("sec-websocket-version", "13")),
-                  end=False)  # fmt: skip
+        w.headers(1, fields, end=False)
         s = w.answer(1)
-        assert s.status == 200 and s.body == b"hello" and s.ended
+        assert s.status == status and s.ended and body in (None, s.body)
         assert w.get(3, "/hello").status == 200
 
 
