@@ -635,11 +635,6 @@ static bool side_answer(struct side *s, const struct reply *r)
     return true;
 }
 
-static struct address side_local(struct side *s)
-{
-    return stream_local(from_side(s)->base.stream);
-}
-
 static bool side_retract(struct side *s)
 {
     struct client_h1 *c = from_side(s);
@@ -710,7 +705,7 @@ static const struct side_ops side_ops = {
     .flush = side_flush,
     .credit = side_credit,
     .answer = side_answer,
-    .local = side_local,
+    .local = client_side_local,
     .retract = side_retract,
     .bulk_from = side_bulk_from,
     .bulk_to = side_bulk_to,
@@ -740,7 +735,9 @@ static void close_now(struct client *base)
 
 static const struct client_kind kind = {.name = "h1", .drain = drain, .close_now = close_now};
 
-static struct client_h1 *client_make(struct forwarder *f, struct front *front, struct stream *s)
+/* In the place of `from`, if there is one. */
+static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s,
+                                    struct client *from)
 {
     struct client_h1 *c = slab_get_zeroed(&f->clients);
     if (!c)
@@ -754,20 +751,16 @@ static struct client_h1 *client_make(struct forwarder *f, struct front *front, s
     c->h1.stream = s;
     timer_init(&c->timer, on_timer);
     stream_set_ops(s, &stream_ops, c);
-    return c;
-}
-
-static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s)
-{
-    struct client_h1 *c = client_make(f, front, s);
-    if (c)
+    if (from)
+        forwarder_client_became(f, from, &c->base);
+    else
         forwarder_client_opened(f, &c->base);
     return c;
 }
 
 void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
 {
-    struct client_h1 *c = client_new(f, front, s);
+    struct client_h1 *c = client_new(f, front, s, NULL);
     if (!c) {
         stream_close(&s, STREAM_CLOSE_NORMAL);
         return;
@@ -780,10 +773,9 @@ void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
 
 bool client_h1_take(struct client *from, struct slice first)
 {
-    struct client_h1 *c = client_make(from->f, from->front, from->stream);
+    struct client_h1 *c = client_new(from->f, from->front, from->stream, from);
     if (!c)
         return false;
-    forwarder_client_became(from->f, from, &c->base);
     c->counted = true;
     set_timer(c, conf_of(c)->request_ms);
     stream_read(c->base.stream, true);
@@ -794,7 +786,7 @@ bool client_h1_take(struct client *from, struct slice first)
 
 void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why)
 {
-    struct client_h1 *c = client_new(f, front, s);
+    struct client_h1 *c = client_new(f, front, s, NULL);
     if (!c)
         stream_close(&s, STREAM_CLOSE_NORMAL);
     else
