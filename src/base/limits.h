@@ -76,6 +76,7 @@
 #define H2_EMPTY_PER_S       1000 /* DATA frames with nothing in them: h2_empty_frames */
 #define H2_CONTINUATIONS_MAX 8    /* of one header block: h2_continuation_flood */
 #define H2_SETTINGS_MAX      32   /* entries in one frame: h2_control_flood */
+#define EXCHANGES_MAX        (1u << 18) /* per worker, or one for each client if more: overload */
 #define H2_MEMORY_MAX        (1u << 30) /* of nghttp2's, per worker: overload */
 
 /* Buffers of one loop, by class (io/buf.h): were every client to stall at its worst, 128, 256, 256

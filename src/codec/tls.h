@@ -318,13 +318,6 @@ struct tls_peer {
 struct tls_peer *tls_session_peer(const struct tls_session *t);
 void tls_peer_free(struct tls_peer **peer);
 
-/* ---- looking without speaking ---- */
-
-/* The name a ClientHello asks for (SNI), before and without any TLS of ours: TLS_NEED_MORE, or 1
- * with *ret_name (empty: asks for none), or -REASON_not_tls. Looks at bytes from the first one on;
- * the name is written to room[TLS_NAME_MAX] in lower case. */
-NODISCARD int tls_peek_name(struct span bytes, uint8_t room[TLS_NAME_MAX], struct span *ret_name);
-
 /* ---- inline bodies ---- */
 
 #define TLS_RECORD_PLAIN_MAX 16384

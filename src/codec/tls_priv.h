@@ -201,8 +201,3 @@ NODISCARD int tls_records_input(struct tls_session *t, struct tls_library *l, ui
 NODISCARD int tls_records_output(struct tls_session *t, const struct span *pieces, size_t count,
                                  struct tls_sink *sink);
 NODISCARD int tls_records_end(struct tls_session *t, struct tls_sink *sink);
-
-/* ---- tls_hello.c ---- */
-
-/* The body of a server_name extension. False: it is malformed or no host name. */
-NODISCARD bool tls_hello_name(struct span extension, struct span *ret_name);

@@ -41,7 +41,6 @@ struct tls_records {
     struct half open;
     struct half seal;
     uint8_t empty_count;
-    bool running; /* keys are set */
     const struct tls_suite *suite;
     const char *cipher_name;
     uint32_t partial_n;
@@ -124,8 +123,9 @@ void tls_record_secret(const SSL *ssl, const char *line)
     bool client = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
     bool server = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
     const char *secret = strrchr(line, ' ');
-    if (!t || t->is_client || !l->own_records || !(client || server) || !secret)
+    if (!t || !(client || server) || !secret)
         return;
+    SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(ssl), NULL); /* tls_session.c asks for the next */
     if (!t->records)
         t->records = calloc(1, sizeof *t->records);
     if (!t->records)
@@ -175,7 +175,7 @@ bool tls_records_begin(struct tls_session *t, uint64_t sealed)
     }
     r->cipher_name = SSL_CIPHER_standard_name(SSL_get_current_cipher(t->ssl));
     r->seal.sequence = sealed;
-    r->running = true;
+    (void)SSL_free_buffers(t->ssl);
     return true;
 }
 

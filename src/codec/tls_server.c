@@ -43,6 +43,34 @@ static const struct tls_set *set_of(const struct tls_server *s, struct span name
     return &s->sets[set == UINT32_MAX ? 0 : set];
 }
 
+/* ---- the name in a ClientHello (RFC 6066, section 3) ---- */
+
+#define NAME_TYPE_HOST 0
+
+static bool is_name_byte(uint8_t c)
+{
+    return ascii_is_alnum(c) || c == '-' || c == '.' || c == '_' || c == ':';
+}
+
+static bool name_in(struct span extension, struct span *ret_name)
+{
+    struct reader r = reader_of(extension);
+    uint16_t list_bytes = r_u16be(&r);
+    uint8_t type = r_u8(&r);
+    struct span name = r_bytes(&r, r_u16be(&r));
+    /* A list of one: there is only one type. */
+    if (!r_ok(&r) || list_bytes != extension.n - 2 || type != NAME_TYPE_HOST || r_left(&r) != 0)
+        return false;
+    if (name.n == 0 || name.n > TLS_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < name.n; i++) {
+        if (!is_name_byte(name.p[i]))
+            return false;
+    }
+    *ret_name = name;
+    return true;
+}
+
 /* ---- OpenSSL's callbacks ---- */
 
 static int on_hello(SSL *ssl, int *alert, void *argument)
@@ -54,7 +82,7 @@ static int on_hello(SSL *ssl, int *alert, void *argument)
     size_t n = 0;
     l->name = (struct span){NULL, 0};
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) == 1 &&
-        !tls_hello_name(span_of(p, n), &l->name)) {
+        !name_in(span_of(p, n), &l->name)) {
         *alert = SSL_AD_DECODE_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }
@@ -175,7 +203,6 @@ static int new_context(struct tls_server *s, const struct tls_server_options *o,
     if (o->only_1_3)
         (void)SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
     (void)SSL_CTX_set_app_data(context, s);
-    SSL_CTX_set_keylog_callback(context, tls_record_secret);
     SSL_CTX_set_client_hello_cb(context, on_hello, s);
     (void)SSL_CTX_set_tlsext_servername_callback(context, on_name);
     if (s->alpn)

@@ -39,6 +39,13 @@ static void leave(struct tls_library *l)
     l->in = (struct span){NULL, 0};
 }
 
+/* OpenSSL writes five secrets as text if it is asked to, of which two are of use. */
+static void want_secret(struct tls_session *t, bool want)
+{
+    if (!t->is_client && t->library->own_records)
+        SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(t->ssl), want ? tls_record_secret : NULL);
+}
+
 /* OpenSSL tells of alerts and of its steps; values as in SSL_CTX_set_info_callback(3). */
 void tls_session_info(const SSL *ssl, int where, int value)
 {
@@ -54,8 +61,10 @@ void tls_session_info(const SSL *ssl, int where, int value)
             t->alert = (uint8_t)value;
             t->alert_is_ours = where == SSL_CB_WRITE_ALERT;
         }
-    } else if (t->done && where & SSL_CB_LOOP && t->messages < UINT16_MAX) {
-        t->messages++;
+    } else if (where & SSL_CB_LOOP && t->done) {
+        t->messages += t->messages < UINT16_MAX;
+    } else if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_SW_ENCRYPTED_EXTENSIONS) {
+        want_secret(t, true); /* ours comes with our last message */
     }
 }
 
@@ -222,6 +231,15 @@ static void take_renewed(struct tls_session *t)
     t->resumption->session = SSL_get1_session(t->ssl);
 }
 
+/* A ticket may have outlived the certificate that it stands for. */
+static bool certificate_expired(const struct tls_session *t)
+{
+    if (!SSL_session_reused(t->ssl))
+        return false;
+    const X509 *x = SSL_get0_peer_certificate(t->ssl);
+    return x && X509_cmp_current_time(X509_get0_notAfter(x)) <= 0;
+}
+
 static int handshake(struct tls_session *t, struct tls_library *l)
 {
     if (!t->is_client && !t->hello && l->in.n > 0 && l->in.p[0] != RECORD_HANDSHAKE &&
@@ -229,10 +247,17 @@ static int handshake(struct tls_session *t, struct tls_library *l)
         t->why = "the first byte is not that of a TLS handshake";
         return -(int)REASON_not_tls;
     }
+    want_secret(t, t->records != NULL); /* the client's comes with its last message */
     int r = SSL_do_handshake(t->ssl);
+    want_secret(t, false);
     t->warm = true;
     if (r == 1) {
         t->done = true;
+        if (UNLIKELY(certificate_expired(t))) {
+            t->why = X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED);
+            return t->is_client ? -(int)REASON_backend_certificate
+                                : -(int)REASON_tls_client_certificate;
+        }
         take_renewed(t);
         /* In TLS 1.3 all that a server says after the client's last message, the ticket, is sealed
          * with the keys that records go on with. */

@@ -48,7 +48,7 @@ void tls_tickets_free(struct tls_tickets **tickets)
 
 void tls_tickets_get(const struct tls_tickets *t, struct tls_ticket_key ret_keys[TLS_TICKET_KEYS])
 {
-    uint64_t words[KEYS_WORDS];
+    uint64_t words[KEYS_WORDS] = {0};
     unsigned before, after;
     do {
         before = atomic_load_explicit(&t->version, memory_order_acquire);

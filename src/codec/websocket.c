@@ -26,7 +26,7 @@ static uint32_t sha1_mix(unsigned t, uint32_t b, uint32_t c, uint32_t d)
 
 static void sha1_block(uint32_t state[5], struct span block)
 {
-    uint32_t w[80], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
+    uint32_t w[80] = {0}, a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
     struct reader in = reader_of(block);
     for (unsigned t = 0; t < 80; t++) {
         w[t] = t < 16 ? r_u32be(&in) : rotate(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The worker's resources for forwarding. Slabs are bounded by the number of clients the worker may
- * have: every client has at most one exchange, every exchange at most one upstream connection in
- * use; idle ones come on top and are bounded by the pools' own setting.
+ * have: every client has one exchange, or as many as its HTTP/2 streams, and every exchange at most
+ * one upstream connection in use; idle ones come on top and are bounded by the pools' own setting.
  */
 #include "forward/forwarder.h"
 
@@ -48,7 +48,8 @@ int forwarder_init(struct forwarder *f, const struct forwarder_options *o)
     }
     slab_init(&f->heads, sizeof(struct head_room), 8, o->clients_max);
     slab_init(&f->messages, sizeof(struct h1_message), 8, 2 * (size_t)o->clients_max);
-    slab_init(&f->exchanges, sizeof(struct exchange), 64, o->clients_max);
+    slab_init(&f->exchanges, sizeof(struct exchange), 64,
+              MAX((size_t)o->clients_max, (size_t)EXCHANGES_MAX));
     slab_init(&f->clients, client_object_bytes(), 8, (size_t)o->clients_max + 1); /* for a take */
     slab_init(&f->upstreams, sizeof(struct upstream), 8, 0);
     slab_init(&f->shared_upstreams, upstream_h2_object_bytes(), 8, 0);

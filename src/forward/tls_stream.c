@@ -259,7 +259,8 @@ static void below_failed(struct stream *below, enum reason why)
 
 static void below_connected(struct stream *below)
 {
-    (void)below; /* our first flight waits there to be sent */
+    struct tls_stream *s = below->user;
+    s->layered.below = below; /* a layer there may have given way to what it stood on */
 }
 
 static const struct stream_ops below_ops = {

@@ -248,6 +248,10 @@ static void on_block(struct h2_stream *s, enum h2_block block, bool end)
     struct span text;
     struct buf *buf = NULL;
     int rc = block_text(r->conn, end, &text, &buf);
+    if (rc == 0 && block == H2_BLOCK_TRAILER && !end) {
+        buf_put(&buf);
+        rc = -(int)REASON_backend_h2_error;
+    }
     if (rc < 0) {
         upstream_request_fail(r, (enum reason) - rc);
     } else if (block == H2_BLOCK_TRAILER) {
@@ -448,10 +452,11 @@ static int request_open(struct upstream_request *r)
     return rc;
 }
 
-/* Whether it must know what the backend's settings allow. */
+/* Whether it must know what the backend's settings allow: an upgrade, whether it is offered at all;
+ * a body, that it will not be one request too many, as it can be sent only once. */
 static bool must_wait(const struct upstream_request *r)
 {
-    return r->side.x->upgrade && !r->conn->settled;
+    return (r->side.x->upgrade || r->side.x->has_body) && !r->conn->settled;
 }
 
 static void wait_for(struct upstream_request *r, struct list *waiting)

@@ -111,10 +111,19 @@ static void fail_waiting(struct list *waiting, enum reason why)
 void upstream_h2_on_failed(struct h2_conn *c, enum reason why)
 {
     struct upstream_h2 *u = upstream_h2_of(c);
+    if (!why)
+        why = u->why ? (enum reason)u->why : REASON_backend_closed;
     unlist(u);
-    fail_waiting(&u->waiting, why ? why : REASON_backend_closed);
-    fail_waiting(&u->unsettled, why ? why : REASON_backend_closed);
+    fail_waiting(&u->waiting, why);
+    fail_waiting(&u->unsettled, why);
     free_now(u);
+}
+
+/* Its stream has come to an end. */
+static void stream_ended(struct upstream_h2 *u, enum reason why)
+{
+    u->why = (uint8_t)why;
+    h2_conn_eof(&u->h2, why);
 }
 
 /* Nobody is on it. */
@@ -158,7 +167,7 @@ static void on_timer(struct timer *t)
 {
     struct upstream_h2 *u = container_of(t, struct upstream_h2, timer);
     if (u->connecting) {
-        h2_conn_eof(&u->h2, REASON_connect_timeout);
+        stream_ended(u, REASON_connect_timeout);
         return;
     }
     const struct pool_conf *conf = pool_conf(u->backend->pool);
@@ -215,8 +224,7 @@ static void on_data(struct stream *s, struct slice in)
 
 static void on_eof(struct stream *s)
 {
-    struct upstream_h2 *u = s->user;
-    h2_conn_eof(&u->h2, REASON_backend_closed);
+    stream_ended(s->user, REASON_backend_closed);
 }
 
 static void on_sent(struct stream *s)
@@ -227,8 +235,7 @@ static void on_sent(struct stream *s)
 
 static void on_failed(struct stream *s, enum reason why)
 {
-    struct upstream_h2 *u = s->user;
-    h2_conn_eof(&u->h2, why);
+    stream_ended(s->user, why);
 }
 
 static const struct stream_ops stream_ops = {
@@ -281,13 +288,16 @@ static bool is_surely_open(const struct upstream_h2 *u)
                            loop_now(u->f->loop) - u->idle_since_ns <= UNSAFE_REUSE_NS);
 }
 
-static struct upstream_h2 *find(struct idle_shared *s, bool repeatable)
+static struct upstream_h2 *find(struct forwarder *f, struct backend *b, struct idle_shared *s,
+                                bool repeatable)
 {
     struct list *at = list_first(&s->connections);
     while (at && !upstream_h2_of_link(at)->full) {
         struct upstream_h2 *u = upstream_h2_of_link(at);
         struct list *next = at->next != &s->connections ? at->next : NULL;
-        if (room_of(u, s) == 0)
+        if (UNLIKELY(!u->connecting && !dial_is_current(f, b, u->stream)))
+            upstream_h2_part(u);
+        else if (room_of(u, s) == 0)
             upstream_h2_sort(u);
         else if (repeatable || is_surely_open(u))
             return u;
@@ -301,7 +311,7 @@ struct upstream_h2 *upstream_h2_take(const struct exchange *x, struct backend *b
     struct idle_shared *s = idle_shared(x->f->idle, b);
     if (!s)
         return NULL;
-    struct upstream_h2 *u = find(s, method_is_idempotent(x->method));
+    struct upstream_h2 *u = find(x->f, b, s, method_is_idempotent(x->method));
     if (!u)
         u = open_new(x, b, s);
     if (!u)
@@ -314,7 +324,7 @@ struct upstream_h2 *upstream_h2_take(const struct exchange *x, struct backend *b
 void upstream_h2_drop(struct upstream_h2 *u)
 {
     CHECK(u->busy > 0);
-    if (--u->busy > 0)
+    if (--u->busy > 0 || u->resting)
         return;
     const struct idle_shared *s = u->parted ? NULL : shared_of(u);
     bool keep = s && !u->connecting && backend_in_rotation(u->backend) &&

@@ -27,6 +27,7 @@ struct upstream_h2 {
     bool parted;   /* from its backend: takes no other exchange */
     bool full;     /* at the end of its backend's list */
     bool reused;   /* has carried a response before */
+    uint8_t why;   /* enum reason: its stream has ended, and why */
     bool resting;  /* counted as such: nobody is on it */
     uint32_t busy; /* exchanges on it */
     struct forwarder *f;

@@ -361,12 +361,14 @@ def test_websocket(lb, origin):
     assert method == "GET" and fields["upgrade"] == "websocket" and fields["sec-websocket-key"]
 
 
-def test_websocket_refused_by_the_backend(lb):
+@pytest.mark.parametrize("path, status, body", [("/early", 413, b"no"), ("/hello", 502, None)])
+def test_websocket_refused_by_the_backend(lb, path, status, body):
+    """A 200 of a backend that knows no WebSocket must not look like one that accepts it."""
+    fields = to(path, "CONNECT", (":protocol", "websocket"), ("sec-websocket-version", "13"))
     with Wire(lb.port) as w:
-        w.headers(1, to("/hello", "CONNECT", (":protocol", "websocket"), ("sec-websocket-version", "13")),
-                  end=False)  # fmt: skip
+        w.headers(1, fields, end=False)
         s = w.answer(1)
-        assert s.status == 200 and s.body == b"hello" and s.ended
+        assert s.status == status and s.ended and body in (None, s.body)
         assert w.get(3, "/hello").status == 200
 
 

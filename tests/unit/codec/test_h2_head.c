@@ -268,7 +268,9 @@ static void test_connect(void **state)
 }
 
 #define RESPONSE(...) ((struct play){.kind = H2_HEAD_RESPONSE, .fields = {__VA_ARGS__}})
-#define STREAM(...)   ((struct play){.kind = H2_HEAD_RESPONSE, .open = true, .fields = {__VA_ARGS__}})
+#define STREAM(...) \
+    ((struct play){ \
+        .kind = H2_HEAD_RESPONSE, .to_head = false, .open = true, .fields = {__VA_ARGS__}})
 #define TO_HEAD(...) \
     ((struct play){.kind = H2_HEAD_RESPONSE, .to_head = true, .fields = {__VA_ARGS__}})
 

@@ -1,107 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Who gets which certificate, who is let in, whose ticket is good, and what is never spoken. */
-#include "../base/unit.h"
-
-#include "tls_fixture.h"
-
-#include <openssl/ocsp.h>
-#include <openssl/ssl.h>
-
-static struct tls_library *library;
-static struct tls_tickets *tickets;
-static struct made ca, other_ca, leaf;
-static struct tls_client *client; /* trusts ca */
-static struct pair p;
-static char why[TLS_WHY_MAX];
-
-static struct tls_server *new_server(const struct tls_server_options *o)
-{
-    struct tls_server *s = NULL;
-    if (tls_server_new(library, o, &s, why) != 0)
-        fail_msg("%s", why);
-    return s;
-}
-
-static struct tls_client *new_client(const struct tls_client_options *o)
-{
-    struct tls_client *c = NULL;
-    if (tls_client_new(library, o, &c, why) != 0)
-        fail_msg("%s", why);
-    return c;
-}
-
-/* A server with `leaf` and nothing else said. */
-static struct tls_server_options plain_options(void)
-{
-    static struct tls_certificate given;
-    given = made_given(&leaf);
-    return (struct tls_server_options){
-        .certificates = &given,
-        .certificates_count = 1,
-        .domain = span_str("web"),
-        .tickets = tickets,
-    };
-}
-
-static int open_all(void **state)
-{
-    (void)state;
-    assert_int_equal(tls_library_new(&library), 0);
-    assert_int_equal(tls_tickets_new(&tickets), 0);
-    ca = make_certificate(&(struct wish){.subject = "Test CA", .ca = true});
-    other_ca = make_certificate(&(struct wish){.subject = "Other CA", .ca = true});
-    leaf = make_certificate(&(struct wish){
-        .issuer = &ca, .sans = "DNS:localhost,DNS:a.example.com,DNS:b.example.com,IP:127.0.0.1"});
-    client = new_client(&(struct tls_client_options){
-        .verify = true, .ca_pem = span_cstr(ca.pem), .alpn = TLS_ALPN_HTTP1});
-    return 0;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    tls_client_unref(&client);
-    made_free(&leaf);
-    made_free(&other_ca);
-    made_free(&ca);
-    tls_tickets_free(&tickets);
-    tls_library_free(&library);
-    return 0;
-}
-
-static int clear_tune(void **state)
-{
-    (void)state;
-    pair_tune = NULL;
-    return 0;
-}
-
-/* Runs a handshake to its end, well or badly. */
-static bool meet(struct tls_server *s, struct tls_client *c, const char *name,
-                 struct tls_resumption *r)
-{
-    pair_open(&p, s, c, name, r);
-    return pair_run(&p, SIZE_MAX);
-}
-
-/* Handshake, some data so that tickets arrive, close; whether it resumed a session. */
-static bool resumes(struct tls_server *s, struct tls_client *c, const char *name,
-                    struct tls_resumption *r)
-{
-    assert_true(meet(s, c, name, r));
-    assert_true(pair_send(&p.server, &p.client, "x", 1));
-    struct tls_facts f;
-    tls_session_facts(&p.server.t, &f);
-    pair_close(&p);
-    return f.resumed;
-}
+/* Who gets which certificate, who is let in, and what is never spoken. */
+#include "tls_site.h"
 
 /* ---- choosing a certificate ---- */
-
-static void use_1_2(SSL *ssl)
-{
-    SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
-}
 
 static void only_rsa(SSL *ssl)
 {
@@ -289,6 +190,29 @@ static void test_weak_offers_are_refused(void **state)
     tls_server_unref(&s);
 }
 
+/* What the client offers first is not taken, what it offers as well is. */
+static void begin_with_p521(SSL *ssl)
+{
+    assert_int_equal(SSL_set1_groups_list(ssl, "P-521:P-384"), 1);
+}
+
+static void test_hello_retry(void **state)
+{
+    (void)state;
+    struct tls_server_options o = plain_options();
+    struct tls_server *s = new_server(&o);
+    pair_tune = begin_with_p521;
+    for (size_t step = 1; step < 700; step = step * 2 + 1) {
+        pair_open(&p, s, client, "a.example.com", NULL);
+        assert_true(pair_run(&p, step));
+        assert_true(pair_send(&p.client, &p.server, "GET", 3));
+        assert_true(pair_send(&p.server, &p.client, "200", 3));
+        assert_non_null(p.server.t.records);
+        pair_close(&p);
+    }
+    tls_server_unref(&s);
+}
+
 static void may_renegotiate(SSL *ssl)
 {
     use_1_2(ssl);
@@ -409,177 +333,6 @@ static void test_client_certificates(void **state)
     made_free(&stranger);
     made_free(&old);
     made_free(&alone);
-}
-
-/* ---- tickets ---- */
-
-static void test_tickets(void **state)
-{
-    (void)state;
-    for (int version = 0; version < 2; version++) {
-        pair_tune = version ? use_1_2 : NULL;
-        struct tls_resumption r = {0};
-        struct tls_server_options o = plain_options();
-        struct tls_server *s = new_server(&o), *reloaded = new_server(&o);
-        assert_false(resumes(s, client, "localhost", &r));
-        assert_true(resumes(s, client, "localhost", &r));
-        assert_true(resumes(reloaded, client, "localhost", &r));
-        /* One rotation: opened by the previous key, and sealed anew. Two without use: gone. */
-        assert_int_equal(tls_tickets_rotate(tickets), 0);
-        assert_true(resumes(s, client, "localhost", &r));
-        assert_int_equal(tls_tickets_rotate(tickets), 0);
-        assert_true(resumes(s, client, "localhost", &r));
-        assert_int_equal(tls_tickets_rotate(tickets), 0);
-        assert_int_equal(tls_tickets_rotate(tickets), 0);
-        assert_false(resumes(s, client, "localhost", &r));
-        tls_resumption_clear(&r);
-        tls_server_unref(&s);
-        tls_server_unref(&reloaded);
-    }
-}
-
-/* Another process that has the keys, one rotation behind. */
-static void test_ticket_keys_handed_over(void **state)
-{
-    (void)state;
-    struct tls_resumption r = {0};
-    struct tls_tickets *theirs;
-    struct tls_ticket_key keys[TLS_TICKET_KEYS];
-    assert_int_equal(tls_tickets_new(&theirs), 0);
-    struct tls_server_options o = plain_options();
-    struct tls_server *s = new_server(&o);
-    o.tickets = theirs;
-    struct tls_server *other = new_server(&o);
-    assert_false(resumes(s, client, "localhost", &r));
-    assert_false(resumes(other, client, "localhost", &r));
-    assert_false(resumes(s, client, "localhost", &r)); /* the ticket is theirs now */
-    tls_tickets_get(tickets, keys);
-    tls_tickets_set(theirs, keys);
-    assert_int_equal(tls_tickets_rotate(tickets), 0);
-    assert_true(resumes(s, client, "localhost", &r));
-    assert_true(resumes(other, client, "localhost", &r)); /* sealed with what is `next` there */
-    tls_resumption_clear(&r);
-    tls_server_unref(&s);
-    tls_server_unref(&other);
-    tls_tickets_free(&theirs);
-}
-
-/* A ticket is good for one listener, its rules for clients, and one name. */
-static void test_tickets_stay_in_their_domain(void **state)
-{
-    (void)state;
-    for (int version = 0; version < 2; version++) {
-        pair_tune = version ? use_1_2 : NULL;
-        struct tls_resumption r = {0};
-        struct made ann = make_certificate(&(struct wish){.subject = "Ann", .issuer = &ca});
-        const struct tls_certificate given = made_given(&ann);
-        struct tls_client *c = new_client(&(struct tls_client_options){.certificate = &given});
-        struct tls_server_options o = plain_options();
-        o.client_auth = TLS_CLIENT_AUTH_REQUIRE;
-        o.client_ca_pem = span_cstr(ca.pem);
-        struct tls_server *base = new_server(&o);
-        struct tls_server *others[3];
-        o.domain = span_str("api");
-        others[0] = new_server(&o);
-        o.domain = span_str("web");
-        char *both = NULL;
-        assert_true(asprintf(&both, "%s%s", ca.pem, other_ca.pem) > 0);
-        o.client_ca_pem = span_cstr(both);
-        others[1] = new_server(&o);
-        o.client_ca_pem = span_cstr(ca.pem);
-        o.client_auth = TLS_CLIENT_AUTH_OPTIONAL;
-        others[2] = new_server(&o);
-        for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-            (void)resumes(base, c, "localhost", &r);
-            assert_true(resumes(base, c, "localhost", &r));
-            assert_false(resumes(others[i], c, "localhost", &r));
-            tls_server_unref(&others[i]);
-        }
-        tls_resumption_clear(&r);
-        tls_server_unref(&base);
-        tls_client_unref(&c);
-        made_free(&ann);
-        free(both);
-    }
-}
-
-static const char *lie; /* the name that is asked for with a ticket of another */
-
-static void ask_for_lie(SSL *ssl)
-{
-    if (lie)
-        assert_int_equal(SSL_set_tlsext_host_name(ssl, lie), 1);
-}
-
-static void ask_for_lie_1_2(SSL *ssl)
-{
-    use_1_2(ssl);
-    ask_for_lie(ssl);
-}
-
-static void test_tickets_stay_with_their_name(void **state)
-{
-    (void)state;
-    struct tls_server_options o = plain_options();
-    struct tls_server *s = new_server(&o);
-    struct tls_client *c = new_client(&(struct tls_client_options){.verify = false});
-    for (int version = 0; version < 2; version++) {
-        struct tls_resumption r = {0};
-        pair_tune = version ? ask_for_lie_1_2 : ask_for_lie;
-        lie = NULL;
-        assert_false(resumes(s, c, "a.example.com", &r));
-        lie = "A.example.COM";
-        assert_true(resumes(s, c, "a.example.com", &r));
-        lie = "b.example.com";
-        assert_false(resumes(s, c, "a.example.com", &r));
-        tls_resumption_clear(&r);
-    }
-    tls_client_unref(&c);
-    tls_server_unref(&s);
-}
-
-static void test_without_tickets(void **state)
-{
-    (void)state;
-    struct tls_server_options o = plain_options();
-    o.tickets = NULL;
-    struct tls_server *s = new_server(&o);
-    for (int version = 0; version < 2; version++) {
-        struct tls_resumption r = {0};
-        pair_tune = version ? use_1_2 : NULL;
-        assert_false(resumes(s, client, "localhost", &r));
-        assert_false(resumes(s, client, "localhost", &r));
-        tls_resumption_clear(&r);
-    }
-    tls_server_unref(&s);
-}
-
-/* A ticket stands for a certificate that was verified: only for the same rules and name. */
-static void test_resumption_belongs_to_its_client(void **state)
-{
-    (void)state;
-    struct tls_resumption r = {0};
-    struct tls_server_options o = plain_options();
-    struct tls_server *s = new_server(&o);
-    struct tls_client *lax = new_client(&(struct tls_client_options){.verify = false});
-    struct tls_client *strict =
-        new_client(&(struct tls_client_options){.verify = true, .ca_pem = span_cstr(other_ca.pem)});
-    struct tls_client *same = new_client(&(struct tls_client_options){
-        .verify = true, .ca_pem = span_cstr(ca.pem), .alpn = TLS_ALPN_HTTP1});
-    assert_false(resumes(s, lax, "localhost", &r));
-    assert_true(resumes(s, lax, "localhost", &r));
-    assert_false(meet(s, strict, "localhost", &r));
-    assert_int_equal(p.client.last, -REASON_backend_certificate);
-    pair_close(&p);
-    assert_false(resumes(s, client, "localhost", &r));
-    assert_false(resumes(s, client, "a.example.com", &r));
-    assert_true(resumes(s, client, "a.example.com", &r));
-    assert_true(resumes(s, same, "a.example.com", &r)); /* after a reload */
-    tls_resumption_clear(&r);
-    tls_client_unref(&lax);
-    tls_client_unref(&strict);
-    tls_client_unref(&same);
-    tls_server_unref(&s);
 }
 
 /* ---- stapling ---- */
@@ -733,42 +486,6 @@ static void test_describe(void **state)
     assert_true(tls_ca_describe(library, span_str("x"), &count, why) < 0);
 }
 
-/* ---- looking without speaking ---- */
-
-static void test_peek(void **state)
-{
-    (void)state;
-    struct tls_server_options o = plain_options();
-    struct tls_server *s = new_server(&o);
-    uint8_t room[TLS_NAME_MAX];
-    struct span name;
-    pair_open(&p, s, client, "A.Example.com", NULL);
-    struct span hello = wire_unread(&p.client.out);
-    for (size_t n = 0; n < hello.n; n++)
-        assert_int_equal(tls_peek_name(span_sub(hello, 0, n), room, &name), TLS_NEED_MORE);
-    assert_int_equal(tls_peek_name(hello, room, &name), 1);
-    assert_span(name, "a.example.com");
-    /* In two records, and with something behind it. */
-    uint8_t split[4096];
-    struct writer w = writer_of(split, sizeof split);
-    w_bytes(&w, "\x16\x03\x01\x00\x0a", 5);
-    w_span(&w, span_sub(hello, 5, 10));
-    w_bytes(&w, "\x16\x03\x01", 3);
-    w_u16be(&w, (uint16_t)(hello.n - 15));
-    w_span(&w, span_from(hello, 15));
-    w_bytes(&w, "\x14\x03\x03\x00\x01\x01", 6);
-    assert_int_equal(tls_peek_name(w_span_of_result(&w), room, &name), 1);
-    assert_span(name, "a.example.com");
-    pair_close(&p);
-    pair_open(&p, s, client, "127.0.0.1", NULL);
-    assert_int_equal(tls_peek_name(wire_unread(&p.client.out), room, &name), 1);
-    assert_span(name, "");
-    pair_close(&p);
-    assert_int_equal(tls_peek_name(span_str("GET / HTTP/1.1\r\n"), room, &name), -REASON_not_tls);
-    assert_int_equal(tls_peek_name(span_str("\x16\x04\x00"), room, &name), -REASON_not_tls);
-    tls_server_unref(&s);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -777,20 +494,14 @@ int main(void)
         cmocka_unit_test(test_alpn),
         cmocka_unit_test_teardown(test_versions, clear_tune),
         cmocka_unit_test_teardown(test_weak_offers_are_refused, clear_tune),
+        cmocka_unit_test_teardown(test_hello_retry, clear_tune),
         cmocka_unit_test_teardown(test_renegotiation, clear_tune),
         cmocka_unit_test(test_no_early_data),
         cmocka_unit_test(test_key_update_flood),
         cmocka_unit_test_teardown(test_client_certificates, clear_tune),
-        cmocka_unit_test_teardown(test_tickets, clear_tune),
-        cmocka_unit_test(test_ticket_keys_handed_over),
-        cmocka_unit_test_teardown(test_tickets_stay_in_their_domain, clear_tune),
-        cmocka_unit_test_teardown(test_tickets_stay_with_their_name, clear_tune),
-        cmocka_unit_test_teardown(test_without_tickets, clear_tune),
-        cmocka_unit_test(test_resumption_belongs_to_its_client),
         cmocka_unit_test_teardown(test_ocsp, clear_tune),
         cmocka_unit_test(test_backend_certificates),
         cmocka_unit_test(test_describe),
-        cmocka_unit_test(test_peek),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -54,8 +54,7 @@ struct end {
 
 static struct end *end_of(struct stream *s)
 {
-    struct layered *l = layered_of(s);
-    CHECK(l != NULL);
+    struct layered *l = container_of(s, struct layered, stream);
     return container_of(l, struct end, stream);
 }
 

@@ -166,13 +166,13 @@ static void test_sends_before_the_handshake(void **state)
 
 #define BULK_BYTES (3u << 20)
 
-static uint64_t sent_bytes;
+static uint64_t sent_bytes, bulk_bytes;
 
 static void send_more(struct end *e)
 {
     static uint8_t bytes[200000];
-    while (sent_bytes < BULK_BYTES) {
-        size_t n = MIN((size_t)(BULK_BYTES - sent_bytes), 1 + sent_bytes * 7 % sizeof bytes);
+    while (sent_bytes < bulk_bytes) {
+        size_t n = MIN((size_t)(bulk_bytes - sent_bytes), 1 + sent_bytes * 7 % sizeof bytes);
         size_t head = MIN(n, (size_t)100);
         rig_fill(bytes, n, sent_bytes);
         sent_bytes += n;
@@ -213,6 +213,7 @@ static void run_bulk(void **state, bool from_client)
     struct end *from = from_client ? &rig.client : &rig.server0;
     struct end *to = from_client ? &rig.server0 : &rig.client;
     sent_bytes = rests = 0;
+    bulk_bytes = BULK_BYTES;
     timer_init(&reader_wakes, wake_reader);
     to->exact = true;
     to->on_data = rest_now_and_then;
@@ -255,6 +256,7 @@ static void test_credit(void **state)
     rig.server0.exact = true;
     rig.client.on_sent = send_more;
     sent_bytes = 0;
+    bulk_bytes = BULK_BYTES;
     send_more(&rig.client);
     rig_run(&rig, sender_is_stuck);
     rig_run_ms(&rig, 30);
@@ -302,6 +304,24 @@ static void test_eof_waits_for_credit(void **state)
     open_pair(state);
     stream_read(rig.server0.s, false);
     end_close(&rig.client);
+    rig_run_ms(&rig, 10);
+    assert_int_equal(rig.server0.eofs + rig.server0.fails, 0);
+    stream_read(rig.server0.s, true);
+    assert_int_equal(rig.server0.eofs, 0);
+    rig_run(&rig, server_ended);
+    assert_int_equal(rig.server0.eofs, 1);
+    close_rig();
+}
+
+/* The same of one that came together with the last bytes. */
+static void test_eof_behind_bytes_waits_for_credit(void **state)
+{
+    open_pair(state);
+    rig.server0.on_data = stop_reading;
+    stream_last(rig.client.s);
+    assert_int_equal(end_send_text(&rig.client, "hello"), SEND_DONE);
+    stream_shutdown(rig.client.s);
+    rig_run(&rig, server_got_five);
     rig_run_ms(&rig, 10);
     assert_int_equal(rig.server0.eofs + rig.server0.fails, 0);
     stream_read(rig.server0.s, true);
@@ -360,6 +380,19 @@ static void test_reset_behind_held_bytes(void **state)
     rig_run(&rig, server_ended);
     assert_string_equal(rig.server0.text, "hello");
     assert_int_equal(rig.server0.why, REASON_backend_reset);
+    close_rig();
+}
+
+/* What is held goes with the stream: else the loop would miss a buffer at its end. */
+static void test_close_with_held_bytes(void **state)
+{
+    open_rig(state);
+    rig.servers_silent = true;
+    secure_client();
+    assert_int_equal(end_send_text(&rig.client, "hello"), SEND_PENDING);
+    rig_run(&rig, both_connected);
+    rig_run_ms(&rig, 5);
+    end_close(&rig.server0);
     close_rig();
 }
 
@@ -575,6 +608,32 @@ static void test_key_update_is_answered(void **state)
     close_rig();
 }
 
+/* The same while a send of ours is stuck: the answers wait behind it. */
+static void test_key_update_behind_a_stuck_send(void **state)
+{
+    open_pair(state);
+    struct ssl_st *ssl = tls_stream_session(rig.client.s)->ssl;
+    sent_bytes = 0;
+    bulk_bytes = 10 * BULK_BYTES; /* more than any kernel takes */
+    rig.client.exact = true;
+    stream_read(rig.client.s, false);
+    rig.server0.on_sent = send_more;
+    send_more(&rig.server0);
+    assert_true(sent_bytes < bulk_bytes);
+    for (unsigned i = 1; i <= 20; i++) {
+        assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(end_send_text(&rig.client, "hello"), SEND_DONE);
+        rig_run_ms(&rig, 2);
+    }
+    stream_read(rig.client.s, true);
+    rig_run(&rig, client_ended);
+    assert_int_equal(rig.client.received, bulk_bytes);
+    assert_int_equal(rig.client.eofs, 1);
+    rig_run_ms(&rig, 5);
+    assert_int_equal(rig.server0.received, 100);
+    close_rig();
+}
+
 static void test_quiet_streams_hold_no_buffers(void **state)
 {
     open_pair(state);
@@ -600,9 +659,11 @@ int main(void)
         {"close is eof", test_close_is_eof},
         {"half close", test_half_close},
         {"eof waits for credit", test_eof_waits_for_credit},
+        {"eof behind bytes waits for credit", test_eof_behind_bytes_waits_for_credit},
         {"truncated", test_truncated},
         {"reset", test_reset},
         {"reset behind held bytes", test_reset_behind_held_bytes},
+        {"close with held bytes", test_close_with_held_bytes},
         {"close in callbacks", test_close_in_callbacks},
         {"plain HTTP", test_plain_http},
         {"leaves in the handshake", test_leaves_in_the_handshake},
@@ -612,6 +673,7 @@ int main(void)
         {"crowd", test_crowd},
         {"resumption", test_resumption},
         {"key update", test_key_update_is_answered},
+        {"key update behind a stuck send", test_key_update_behind_a_stuck_send},
         {"quiet streams", test_quiet_streams_hold_no_buffers},
     };
     open_library();
