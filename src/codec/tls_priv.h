@@ -116,6 +116,9 @@ NODISCARD int tls_context_use(SSL_CTX *context, const struct tls_parsed *parsed,
 /* Seconds since 1970; 0 when it is no time. */
 int64_t tls_time_s(const ASN1_TIME *time);
 
+/* A copy of n bytes as a text, malloc'd; NULL when there is no memory. */
+char *tls_text(const void *bytes, size_t n);
+
 /* RFC 2253 with UTF-8 as it is, control bytes escaped; NULL when there is no memory. */
 char *tls_name_text(const X509_NAME *name);
 
