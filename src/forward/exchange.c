@@ -698,7 +698,8 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->first_byte_ns = now_ns(x);
         x->response_begun = true;
         x->status = h->status;
-        x->sized = h->framing == BODY_LENGTH;
+        if (UNLIKELY(x->grpc))
+            x->sized = h->framing == BODY_LENGTH;
         exchange_set_state(x, EXCHANGE_RESPONDING);
     }
     if (interim && x->version_major == 1 && x->version_minor == 0)

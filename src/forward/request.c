@@ -97,9 +97,10 @@ static void write_forwarded(struct exchange *x, struct writer *w, const struct h
 
 static void write_connection(struct exchange *x, struct writer *w, const struct head *h)
 {
+    const struct pool_conf *conf = pool_conf(x->pool);
     if (h->framing == BODY_CHUNKED)
         w_span(w, span_str("Transfer-Encoding: chunked\r\n"));
-    if (h->has_trailer_te && pool_conf(x->pool)->protocol == PROTOCOL_HTTP2)
+    if (UNLIKELY(h->has_trailer_te) && conf->protocol == PROTOCOL_HTTP2)
         w_span(w, span_str("TE: trailers\r\n")); /* end to end there: gRPC insists on it */
     if (h->upgrade) {
         unsigned at = 0;
@@ -108,8 +109,7 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
         x->upgrade_at = here(w, f->value_len);
         w_span(w, field_value(h, f));
         w_span(w, span_str("\r\n"));
-    } else if (pool_conf(x->pool)->keepalive_max_idle == 0 ||
-               pool_conf(x->pool)->proxy_protocol != PROXY_NONE) {
+    } else if (conf->keepalive_max_idle == 0 || conf->proxy_protocol != PROXY_NONE) {
         w_span(w, span_str("Connection: close\r\n"));
     }
 }

@@ -295,7 +295,7 @@ static struct stream *ground(struct stream *s)
     return s;
 }
 
-void stream_read(struct stream *s, bool want)
+void stream_read_change(struct stream *s, bool want)
 {
     const struct stream_layer *layer = layer_of(s);
     if (UNLIKELY(layer != NULL))
