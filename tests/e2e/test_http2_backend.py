@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -21,6 +22,7 @@ from programs import Held, config, pool, wait_until
 pytest.importorskip("h2")
 import h2.errors  # noqa: E402
 import h2.settings  # noqa: E402
+import certificates  # noqa: E402
 import h2server  # noqa: E402
 
 MIB = 1 << 20
@@ -214,7 +216,7 @@ def test_idle_connections_close(start, serve):
     server = serve()
     poise = balancer(start, server, keepalive={"idle": "300ms"})
     assert web.get(poise.port, "/echo").status == 200
-    wait_until(lambda: server.connections[0].closed, "the idle connection closes")
+    wait_until(lambda: server.connections and server.connections[0].closed, "the idle connection closes")
     assert server.connections[0].goaway == 0
     assert web.get(poise.port, "/echo").status == 200
     assert len(server.connections) == 2
@@ -561,7 +563,7 @@ HOSTILE = {
     "pings": (lambda n: frame(PING, 0, 0, b"12345678") * 20000, {"backend_h2_error"}),
     "settings": (lambda n: frame(SETTINGS) * 20000, {"backend_h2_error"}),
     "frame too large": (lambda n: b"\xff\xff\xff\x00\x00" + struct.pack(">I", n), {"backend_h2_error"}),
-    "no HTTP/2": (lambda n: b"HTTP/1.1 400 Bad Request\r\n\r\n", {"backend_h2_error", "backend_no_http2"}),
+    "no HTTP/2": (lambda n: b"HTTP/1.1 400 Bad Request\r\n\r\n", {"backend_h2_error"}),
 }
 
 
@@ -651,6 +653,36 @@ def test_data_behind_the_end(start, serve):
     poise = balancer(start, server)
     assert web.get(poise.port, "/hostile").body == b"ok"
     assert web.get(poise.port, "/echo").status == 200
+
+
+def test_a_server_without_http2(start):
+    poise = start.poise(config(pool([start.server("B1")], protocol="http2", retries={"attempts": 0})))
+    for method in ("GET", "POST"):
+        a = web.get(poise.port, "/", method)
+        said = a.headers["X-Poise-Reason"]  # it answers in its own tongue, or hangs up
+        assert a.status == 502 and said in ("backend_no_http2", "backend_closed", "backend_reset")
+
+
+@pytest.mark.parametrize("offered", [["h2", "http/1.1"], ["http/1.1"], []])
+def test_over_tls(start, serve, work, offered):
+    authority = certificates.ca(work)
+    leaf = authority.leaf(["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(leaf.cert, leaf.key)
+    if offered:
+        context.set_alpn_protocols(offered)
+    server = serve(tls=context)
+    poise = balancer(start, server, tls={"ca": str(authority.cert)}, retries={"attempts": 0})
+    a = web.get(poise.port, "/echo")
+    if "h2" not in offered:
+        assert (a.status, a.headers["X-Poise-Reason"]) == (502, "backend_no_http2")
+        return
+    assert dict(json.loads(a.body)["fields"])[":scheme"] == "https"
+    body = h2server.block(2 * MIB)
+    told = f"{len(body)} {hashlib.sha256(body).hexdigest()}".encode()
+    answers = together(10, lambda i: web.get(poise.port, "/", "POST", body).body)
+    assert answers == [told] * 10 and len(server.connections) == 1
+    assert web.get(poise.port, f"/bytes/{len(body)}").body == body
 
 
 def test_refused_for_ever(start, serve):
