@@ -199,18 +199,20 @@ void loop_defer_cancel(struct loop *loop, struct deferred *d)
     d->waits = false;
 }
 
-/* Those that wait now; what they defer waits for the next turn. */
+/* Those that wait now; what they defer waits for the next turn. Any of them may cancel any other: a
+ * mark behind them says where they end. */
 static void run_deferred(struct loop *loop)
 {
-    struct deferred *last = NULL;
-    for (struct deferred *d = loop->deferred; d; d = d->next)
-        last = d;
-    for (bool more = last != NULL; more;) {
+    struct deferred end = {0};
+    if (!loop->deferred)
+        return;
+    loop_defer(loop, &end);
+    while (loop->deferred != &end) {
         struct deferred *d = loop->deferred;
-        more = d != last;
         loop_defer_cancel(loop, d);
         d->fn(d);
     }
+    loop_defer_cancel(loop, &end);
 }
 
 /* ---- turns ---- */
