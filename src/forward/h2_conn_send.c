@@ -133,7 +133,7 @@ static bool pack_one(struct h2_conn *c)
 
 void h2_pack(struct h2_conn *c)
 {
-    if (c->receiving || c->packing || c->sending || c->over)
+    if (c->receiving || c->packing || c->sending || c->over || c->outlived)
         return;
     bool more = true;
     c->packing = true;
@@ -149,7 +149,8 @@ void h2_pack(struct h2_conn *c)
 
 bool h2_conn_packs_now(const struct h2_conn *c)
 {
-    return !c->receiving && !c->packing && !c->sending && !c->over && output_has_room(c->output);
+    return !c->receiving && !c->packing && !c->sending && !c->over && !c->outlived &&
+           output_has_room(c->output);
 }
 
 void h2_pack_head(struct h2_stream *s)
