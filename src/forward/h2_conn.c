@@ -577,7 +577,8 @@ static int submit_preface(struct h2_conn *c, const struct h2_conn_options *o)
                       : nghttp2_submit_settings(c->session, 0, client, ARRAY_LEN(client));
     /* Requests of ours belong to clients that have nothing to do with each other: what waits for
      * the slow ones must not stop the others. A client of ours only stops itself. */
-    uint32_t window = c->server ? H2_CONNECTION_WINDOW : o->streams_max * H2_STREAM_WINDOW;
+    uint32_t all = c->server ? 0 : o->streams_max * H2_STREAM_WINDOW;
+    uint32_t window = MAX(all, H2_CONNECTION_WINDOW);
     return r ? r : nghttp2_session_set_local_window_size(c->session, 0, 0, (int32_t)window);
 }
 

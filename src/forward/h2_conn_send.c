@@ -215,6 +215,8 @@ static void keep_pieces(struct h2_stream *s)
         struct slice *at = piece(s, i);
         struct slice kept = slice_keep(s->conn->loop, *at);
         if (kept.n == 0) {
+            for (unsigned k = i; k < s->piece_count; k++)
+                s->output_bytes -= piece(s, k)->n;
             s->piece_count = (uint8_t)i; /* the rest is nobody's any more */
             h2_conn_end(s->conn, REASON_overload, NGHTTP2_INTERNAL_ERROR);
             return;

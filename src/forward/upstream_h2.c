@@ -95,7 +95,7 @@ static void arm(struct upstream_request *r)
 {
     const struct exchange *x = r->side.x;
     const struct pool_conf *conf = pool_conf(x->pool);
-    bool awaited = x->request_done && !x->response_begun && !x->tunnel;
+    bool awaited = !r->opened || (x->request_done && !x->response_begun && !x->tunnel);
     loop_timer_set(r->f->loop, &r->timer, awaited ? conf->response_ms : exchange_quiet_ms(x));
 }
 
@@ -122,7 +122,7 @@ static void on_timer(struct timer *t)
         exchange_quiet(x);
     } else if (r->late_buf) {
         arm(r); /* it is the client that is slow */
-    } else if (x->request_done && !x->response_begun && !r->sending) {
+    } else if (!r->opened || (x->request_done && !x->response_begun && !r->sending)) {
         part_if_silent(r);
         upstream_request_fail(r, REASON_response_timeout);
     } else if (x->grpc && !r->sending && !x->backend_waits) {
@@ -526,16 +526,18 @@ void upstream_request_go_on(struct upstream_request *r)
     struct exchange *x = r->side.x;
     if (x->state == EXCHANGE_CONNECTING)
         exchange_connected(x);
-    arm(r);
     if (must_wait(r)) {
+        arm(r);
         wait_for(r, &r->conn->unsettled);
         return;
     }
     int rc = r->opened ? 0 : request_open(r);
-    if (rc < 0)
+    if (rc < 0) {
         upstream_request_fail(r, (enum reason) - rc);
-    else
-        exchange_writable(x, &r->side); /* may end the exchange */
+        return;
+    }
+    arm(r);
+    exchange_writable(x, &r->side); /* may end the exchange */
 }
 
 bool upstream_h2_begin(struct exchange *x, struct backend *b)

@@ -197,6 +197,17 @@ def test_many_slow_readers_stall_nobody(start, serve):
 # ---- timers ----
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_backend_that_never_speaks(start, serve, method):
+    """An upload waits for its settings, but not for ever."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    p = pool([("B1", f"127.0.0.1:{silent.getsockname()[1]}")], protocol="http2", timeouts={"response": "500ms"})
+    poise = start.poise(config(p), *ONE_WORKER)
+    a = web.get(poise.port, "/", method, b"body" if method == "POST" else b"")
+    assert (a.status, a.headers["X-Poise-Reason"]) == (504, "response_timeout")
+    silent.close()
+
+
 def test_a_call_with_a_deadline_for_a_challenge(start, serve, work):
     """A listener that answers challenges has another use for an exchange's timer."""
     folder = work / "challenges"
