@@ -44,6 +44,10 @@ static void ask_for_challenge(struct exchange *x, const struct head *h)
         return;
     }
     exchange_set_state(x, EXCHANGE_ASKING);
+    if (x->deadline_ns) { /* which has the same timer, and is not shorter by much */
+        x->deadline_ns = 0;
+        loop_timer_stop(x->f->loop, &x->timer);
+    }
     timer_init(&x->timer, challenge_timeout);
     loop_timer_set(x->f->loop, &x->timer, CHALLENGE_ANSWER_MS);
 }
