@@ -220,6 +220,7 @@ struct tls_session {
     bool is_client;
     bool done;     /* the handshake is */
     bool hello;    /* server: the client's was read and answered */
+    bool flight;   /* server: and not only by asking for another one (TLS 1.3) */
     bool closed;   /* close_notify came */
     bool ended;    /* ours was sent */
     bool warm;     /* OpenSSL holds buffers for it */
