@@ -599,7 +599,7 @@ static bool side_answer(struct side *s, const struct reply *r)
     uint8_t *p = c->sending ? NULL : outbox_reserve(f, o, room);
     if (!p)
         return false;
-    if ((c->has_body && !c->request_done) || reason_fault(r->why) == REASON_FAULT_CLIENT)
+    if ((c->has_body && !c->request_done) || reason_fault(r->why) == REASON_FAULT_CLIENT || r->last)
         c->keep_alive = false;
     c->chunked = false;
     struct writer w = writer_of(p, room);
