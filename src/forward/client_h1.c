@@ -673,7 +673,7 @@ static void side_abort(struct side *s, enum reason why)
     struct client_h1 *c = from_side(s);
     /* Where only the end of the connection would end the response, a plain close would make a
      * truncated response look whole. */
-    bool reset = c->until_close || why == REASON_backend_reset || why == REASON_client_too_slow;
+    bool reset = c->until_close || side_is_torn(why) || why == REASON_client_too_slow;
     client_end(c, reset ? STREAM_CLOSE_RESET : STREAM_CLOSE_NORMAL);
 }
 
