@@ -159,6 +159,7 @@ struct tls_server {
     struct tls_trust *trust;
     enum tls_client_auth client_auth;
     bool openssl_records;
+    uint64_t rules; /* for clients */
     uint32_t alpn;
     struct tls_set *sets; /* the first is the default */
     uint32_t sets_count;
