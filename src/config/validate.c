@@ -131,7 +131,7 @@ static void complain_unknown_pool(struct load *l, const struct reference *r)
         diagnose_error(l->d, r->at, "unknown pool");
         return;
     }
-    w_str(&w, "the pools are:");
+    w_str(&w, s->pool_count ? "the pools are:" : "the configuration has no 'pools'");
     for (size_t i = 0; i < s->pool_count && known < HINT_POOLS_MAX; i++) {
         names[known++] = s->pools[i].name;
         if (w_left(&w) > NAME_MAX_LEN + 8)
@@ -149,6 +149,8 @@ static void resolve(struct load *l, bool *used)
     bool all_known = l->whole; /* else what is not found may be a pool that could not be read */
     size_t count;
     const struct block *b = blocks(l, "pools", &count);
+    if (count == 0 && l->config->root->places[block_index(l->config->root, "pools")].line)
+        all_known = false;
     map_init(&names, 0);
     for (size_t i = 0; i < count; i++) {
         const struct pool_conf *pool = b[i].target;
@@ -171,7 +173,7 @@ static void resolve(struct load *l, bool *used)
         if (found) {
             used[found - b] = true;
             uint_store(r->target, r->size, (uint64_t)(found - b));
-        } else if (all_known && count > 0) {
+        } else if (all_known) {
             complain_unknown_pool(l, r);
         }
     }

@@ -199,7 +199,9 @@ static const struct mistake mistakes[] = {
     {L P "admin: {listen: 'unix:/s'}\n", 3, 17, 9, "is named by 'socket'", NULL},
 
     /* missing */
-    {L, 1, 1, 1, "the configuration has no 'pools'", NULL},
+    {L, 1, 48, 3, "there is no pool 'app'", NULL},
+    {"listeners: [{name: web, listen: ':80'}]\n", 1, 19, 3,
+     "listener 'web' has no pool and no routes", "add 'pool: NAME'"},
     {P, 1, 1, 1, "the configuration has no 'listeners'", NULL},
     {L "pools: []\n", 2, 8, 1, "'pools' is an empty list", NULL},
     {L "pools: [{name: app}]\n", 2, 9, 1, "this pool has no 'backends'", NULL},
