@@ -83,11 +83,12 @@ static void client_end(struct client_h2 *c, enum stream_close_how how)
 }
 
 /* A connection that was ended for what the client did is a record of its own: none of its requests
- * need to have been under way. */
+ * need to have been under way. Not so where it just went: what it left behind says so. */
 static void account_end(struct client_h2 *c, enum reason why)
 {
-    if (reason_fault(why) != REASON_FAULT_CLIENT || why == REASON_client_closed ||
-        why == REASON_client_reset)
+    bool went =
+        why == REASON_client_closed || why == REASON_client_reset || why == REASON_tls_truncated;
+    if (went || reason_fault(why) != REASON_FAULT_CLIENT)
         return;
     struct forwarder *f = c->base.f;
     struct record r = {

@@ -6,6 +6,7 @@
 #include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
 #include "forward/front.h"
+#include "forward/request.h"
 #include "route/rules.h"
 
 static void challenge_timeout(struct timer *t)
@@ -62,8 +63,10 @@ static void redirect(struct exchange *x, const struct head *h)
 bool exchange_own_answer(struct exchange *x, const struct head *h)
 {
     enum reason why = rules_answer(x->front->conf, h, x->arrival);
+    if (why == REASON_ok)
+        return false;
+    request_note(x, h);
     switch (why) {
-    case REASON_ok: return false;
     case REASON_acme_challenge: ask_for_challenge(x, h); break;
     case REASON_redirected: redirect(x, h); break;
     default: exchange_answer(x, why); break;
