@@ -149,7 +149,7 @@ static void resolve(struct load *l, bool *used)
     bool all_known = l->whole; /* else what is not found may be a pool that could not be read */
     size_t count;
     const struct block *b = blocks(l, "pools", &count);
-    if (count == 0 && l->config->root->places[block_index(l->config->root, "pools")].line)
+    if (count == 0 && l->d->errors > 0)
         all_known = false;
     map_init(&names, 0);
     for (size_t i = 0; i < count; i++) {
@@ -397,6 +397,18 @@ static void check_listener_tls(struct load *l, const struct block *b)
             (struct origin){c[i].at.line, c[i].at.column};
 }
 
+/* Who is sent to where nothing but plain HTTP is spoken gets no further. */
+static void check_redirect(struct load *l, const struct block *b)
+{
+    const struct listener_conf *listener = b->target;
+    for (size_t i = 0; i < listener->address_count && listener->redirect_port; i++) {
+        const struct address *a = &listener->addresses[i];
+        if (a->kind != ADDRESS_UNIX && a->port == listener->redirect_port)
+            diagnose_warning(l->d, block_place(b, "redirect_https"),
+                             "this is the listener's own port, where no https is spoken");
+    }
+}
+
 /* How clients come. */
 static void check_arrival(struct load *l, const struct block *b)
 {
@@ -412,6 +424,7 @@ static void check_arrival(struct load *l, const struct block *b)
         {"acme_challenge", http, "is for protocol: http"},
     };
     check_needs(l, b, needs, ARRAY_LEN(needs));
+    check_redirect(l, b);
     for (size_t i = 0; i < count; i++) {
         if (!http)
             check_tcp_match(l, &routes[i]);
