@@ -426,7 +426,9 @@ static void close_now(struct client *base)
 
 static const struct client_kind kind = {.name = "h1", .drain = drain, .close_now = close_now};
 
-static struct client_h1 *client_make(struct forwarder *f, struct front *front, struct stream *s)
+/* In the place of `from`, if there is one. */
+static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s,
+                                    struct client *from)
 {
     struct client_h1 *c = slab_get_zeroed(&f->clients);
     if (!c)
@@ -440,20 +442,16 @@ static struct client_h1 *client_make(struct forwarder *f, struct front *front, s
     c->h1.stream = s;
     timer_init(&c->timer, on_timer);
     stream_set_ops(s, &stream_ops, c);
-    return c;
-}
-
-static struct client_h1 *client_new(struct forwarder *f, struct front *front, struct stream *s)
-{
-    struct client_h1 *c = client_make(f, front, s);
-    if (c)
+    if (from)
+        forwarder_client_became(f, from, &c->base);
+    else
         forwarder_client_opened(f, &c->base);
     return c;
 }
 
 void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
 {
-    struct client_h1 *c = client_new(f, front, s);
+    struct client_h1 *c = client_new(f, front, s, NULL);
     if (!c) {
         stream_close(&s, STREAM_CLOSE_NORMAL);
         return;
@@ -466,10 +464,9 @@ void client_h1_open(struct forwarder *f, struct front *front, struct stream *s)
 
 bool client_h1_take(struct client *from, struct slice first)
 {
-    struct client_h1 *c = client_make(from->f, from->front, from->stream);
+    struct client_h1 *c = client_new(from->f, from->front, from->stream, from);
     if (!c)
         return false;
-    forwarder_client_became(from->f, from, &c->base);
     c->counted = true;
     client_h1_set_timer(c, client_h1_conf(c)->request_ms);
     stream_read(c->base.stream, true);
@@ -480,7 +477,7 @@ bool client_h1_take(struct client *from, struct slice first)
 
 void client_h1_refuse(struct forwarder *f, struct front *front, struct stream *s, enum reason why)
 {
-    struct client_h1 *c = client_new(f, front, s);
+    struct client_h1 *c = client_new(f, front, s, NULL);
     if (!c)
         stream_close(&s, STREAM_CLOSE_NORMAL);
     else

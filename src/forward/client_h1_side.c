@@ -152,11 +152,6 @@ static bool side_answer(struct side *s, const struct reply *r)
     return true;
 }
 
-static struct address side_local(struct side *s)
-{
-    return stream_local(from_side(s)->base.stream);
-}
-
 static bool side_retract(struct side *s)
 {
     struct client_h1 *c = from_side(s);
@@ -227,7 +222,7 @@ const struct side_ops client_h1_side_ops = {
     .flush = side_flush,
     .credit = side_credit,
     .answer = side_answer,
-    .local = side_local,
+    .local = client_side_local,
     .retract = side_retract,
     .bulk_from = side_bulk_from,
     .bulk_to = side_bulk_to,

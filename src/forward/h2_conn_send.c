@@ -135,11 +135,13 @@ void h2_pack(struct h2_conn *c)
 {
     if (c->receiving || c->packing || c->sending || c->over)
         return;
+    bool more = true;
     c->packing = true;
-    do {
+    while (!c->sending && !c->over && (more || !output_has_room(c->output))) {
         if (!output_has_room(c->output))
             h2_send(c);
-    } while (!c->sending && !c->over && pack_one(c));
+        more = !c->sending && pack_one(c);
+    }
     c->packing = false;
     if (c->output || c->over)
         loop_defer(c->loop, &c->turn_end);
@@ -321,6 +323,10 @@ int h2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *
     struct h2_conn *c = user;
     struct h2_stream *s = source->ptr;
     uint32_t left = (uint32_t)length;
+    if (!output_has_room(c->output))
+        return NGHTTP2_ERR_WOULDBLOCK; /* one call of nghttp2's may pack many frames of DATA */
+    if (s->output_bytes < left)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* dropped while the frame waited for room */
     bool ok = h2_output_add(c, head, 9);
     while (ok && left > 0) {
         struct slice part = *piece(s, 0);

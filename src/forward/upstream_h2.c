@@ -73,6 +73,8 @@ static bool is_fresh(const struct upstream_request *r, enum reason why)
 void upstream_request_fail(struct upstream_request *r, enum reason why)
 {
     struct exchange *x = r->side.x;
+    if (why == REASON_backend_h2_error && !r->conn->settled)
+        why = REASON_backend_no_http2; /* it did not even begin with its settings */
     bool fresh = is_fresh(r, why);
     r->side.x = NULL;
     x->backend = NULL;

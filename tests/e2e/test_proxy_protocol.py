@@ -541,7 +541,8 @@ def test_tls_facts_are_told(start, keeper, work):
     listener = tls_of(authority.leaf(["a.example.com"]), client_auth="optional", client_ca=str(authority.cert))
     poise = start.poise(config(pool([("B1", kept.address)], proxy_protocol="v2"), listener=listener))
     for shown in (None, ann):
-        assert b" 200 " in over_tls(poise.port, b"", GET, client_context(authority, shown=shown))
+        request = GET.replace(b"Host: x", b"Host: a.example.com")
+        assert b" 200 " in over_tls(poise.port, b"", request, client_context(authority, shown=shown))
         (command, source, destination, found), rest = proxies.read_v2(kept.first[-1])
         assert command == 0x21 and rest.startswith(b"GET /headers")
         assert source[0] == "127.0.0.1" and destination == ("127.0.0.1", poise.port)
