@@ -120,7 +120,7 @@ static void on_end(struct h2_conn *h2, enum reason why)
 
 /* ---- requests ---- */
 
-struct request_h2 *client_h2_request_new(struct client_h2 *c)
+static struct request_h2 *request_new(struct client_h2 *c)
 {
     struct request_h2 *r = slab_get_zeroed(&c->base.f->h2_requests);
     if (!r)
@@ -146,7 +146,7 @@ void client_h2_request_free(struct request_h2 *r)
 
 static struct h2_stream *on_begin(struct h2_conn *h2)
 {
-    struct request_h2 *r = client_h2_request_new(from_conn(h2));
+    struct request_h2 *r = request_new(from_conn(h2));
     return r ? &r->s : NULL;
 }
 

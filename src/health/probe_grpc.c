@@ -32,6 +32,7 @@ struct grpc_state {
     uint8_t request[PREFIX_BYTES + 4 + HTTP_HOST_MAX];
     uint8_t message[PREFIX_BYTES + MESSAGE_BYTES_MAX];
 };
+static_assert(offsetof(struct grpc_state, h2) == 0, "probe_h2_data finds it");
 
 static struct grpc_state *state_of(struct probe_h2 *h)
 {
@@ -220,22 +221,10 @@ static void grpc_connected(struct probe *p)
     probe_h2_request(&s->h2, fields, ARRAY_LEN(fields), span_of(s->request, s->request_len));
 }
 
-static void grpc_data(struct probe *p, struct slice in)
-{
-    struct grpc_state *s = p->state;
-    probe_h2_data(&s->h2, in);
-}
-
-static void grpc_sent(struct probe *p)
-{
-    struct grpc_state *s = p->state;
-    probe_h2_sent(&s->h2);
-}
-
 const struct probe_kind probe_grpc = {
     .begin = grpc_begin,
     .connected = grpc_connected,
-    .data = grpc_data,
-    .sent = grpc_sent,
+    .data = probe_h2_data,
+    .sent = probe_h2_sent,
     .end = grpc_end,
 };

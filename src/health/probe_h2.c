@@ -163,8 +163,9 @@ static void go_on(struct probe_h2 *h)
         probe_end(h->probe, h->result);
 }
 
-void probe_h2_data(struct probe_h2 *h, struct slice in)
+void probe_h2_data(struct probe *p, struct slice in)
 {
+    struct probe_h2 *h = p->state;
     h->in_bytes += in.n;
     if (nghttp2_session_mem_recv(h->session, in.p, in.n) < 0)
         probe_h2_decide(h, h->spoke ? REASON_probe_bad_answer : REASON_backend_no_http2);
@@ -173,8 +174,9 @@ void probe_h2_data(struct probe_h2 *h, struct slice in)
     go_on(h);
 }
 
-void probe_h2_sent(struct probe_h2 *h)
+void probe_h2_sent(struct probe *p)
 {
+    struct probe_h2 *h = p->state;
     h->sending = false;
     go_on(h);
 }

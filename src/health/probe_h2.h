@@ -59,9 +59,9 @@ void probe_h2_fini(struct probe_h2 *h);
  * probe. */
 void probe_h2_request(struct probe_h2 *h, const nghttp2_nv *fields, size_t count, struct span body);
 
-/* Bytes came; a send is complete. May end the probe. */
-void probe_h2_data(struct probe_h2 *h, struct slice in);
-void probe_h2_sent(struct probe_h2 *h);
+/* `data` and `sent` of a kind whose p->state begins with a probe_h2. May end the probe. */
+void probe_h2_data(struct probe *p, struct slice in);
+void probe_h2_sent(struct probe *p);
 
 /* From ops: the result is known. The first one counts; the probe ends when the call from which the
  * op came is over. */

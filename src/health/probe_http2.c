@@ -12,6 +12,7 @@ struct http2_state {
     size_t host_len;
     uint8_t host[HTTP_HOST_MAX + ADDRESS_TEXT_MAX];
 };
+static_assert(offsetof(struct http2_state, h2) == 0, "probe_h2_data finds it");
 
 static void on_field(struct probe_h2 *h, struct span name, struct span value)
 {
@@ -68,22 +69,10 @@ static void http2_connected(struct probe *p)
     probe_h2_request(&s->h2, fields, ARRAY_LEN(fields), span_of(NULL, 0));
 }
 
-static void http2_data(struct probe *p, struct slice in)
-{
-    struct http2_state *s = p->state;
-    probe_h2_data(&s->h2, in);
-}
-
-static void http2_sent(struct probe *p)
-{
-    struct http2_state *s = p->state;
-    probe_h2_sent(&s->h2);
-}
-
 const struct probe_kind probe_http2 = {
     .begin = http2_begin,
     .connected = http2_connected,
-    .data = http2_data,
-    .sent = http2_sent,
+    .data = probe_h2_data,
+    .sent = probe_h2_sent,
     .end = http2_end,
 };
