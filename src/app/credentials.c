@@ -285,6 +285,7 @@ static bool make_servers(struct load *l, const struct listener_conf *conf,
         .client_ca_pem = client_ca,
         .alpn = listener_alpn(conf),
         .tickets = conf->tls.tickets ? l->kit->tickets : NULL,
+        .openssl_records = conf->tls.records == TLS_RECORDS_OPENSSL,
     };
     if (build_all(l->kit, &o, to, why))
         return true;
@@ -420,7 +421,7 @@ bool identity_conf_equal(const struct listener_conf *a, const struct listener_co
     const struct listener_tls_conf *x = &a->tls, *y = &b->tls;
     if (!same_text(a->name, b->name) || listener_alpn(a) != listener_alpn(b) ||
         x->enabled != y->enabled || x->min_version != y->min_version ||
-        x->client_auth != y->client_auth || x->tickets != y->tickets ||
+        x->client_auth != y->client_auth || x->tickets != y->tickets || x->records != y->records ||
         !same_text(x->client_ca, y->client_ca) || x->certificate_count != y->certificate_count)
         return false;
     for (size_t i = 0; i < x->certificate_count; i++) {

@@ -54,7 +54,6 @@ struct tls_library {
     struct tls_session *current;
     struct span in;
     struct tls_sink *sink;
-    bool own_records;
     bool dry;       /* OpenSSL asked for more than `in` had */
     bool sink_full; /* … or wrote more than the sink would take */
     /* records that OpenSSL wrote in this call */
@@ -156,6 +155,7 @@ struct tls_server {
     struct tls_tickets *tickets;
     struct tls_trust *trust;
     enum tls_client_auth client_auth;
+    bool openssl_records;
     uint32_t alpn;
     struct tls_set *sets; /* the first is the default */
     uint32_t sets_count;
