@@ -311,6 +311,8 @@ static void put_standing(struct json *j, const struct show *s, const struct back
     put_since(j, "at", s, standing.checked_ms);
     j_bool(j, "ok", standing.check_result == REASON_ok);
     j_str(j, "reason", reason_name(standing.check_result));
+    if (standing.check_detail)
+        j_str(j, "detail", standing.check_detail);
     j_number(j, "ms", standing.check_took_ms);
     j_end(j);
 }

@@ -194,7 +194,7 @@ int backends_show(const struct cli_args *args, const char *pool)
 static void add_check(void *user, const json_t *pool, const json_t *backend)
 {
     struct table *t = user;
-    char text[PEEK_TEXT_MAX];
+    char text[PEEK_TEXT_MAX], why[256];
     const char *state = peek_text(backend, "state");
     bool checked = peek_has(backend, "last_check.at");
     bool ok = json_is_true(peek_at(backend, "last_check.ok"));
@@ -212,7 +212,10 @@ static void add_check(void *user, const json_t *pool, const json_t *backend)
                         : peek_text(backend, "last_check.reason"));
     table_cell(t, TONE_PLAIN, peek_since(text, backend, "last_check.at"));
     table_cell(t, TONE_PLAIN, peek_ms(text, backend, "last_check.ms"));
-    table_cell(t, TONE_PLAIN, peek_text(backend, "reason_text"));
+    const char *detail = peek_text(backend, "last_check.detail");
+    (void)snprintf(why, sizeof(why), "%s%s%s%s", peek_text(backend, "reason_text"),
+                   detail[0] ? " (" : "", detail, detail[0] ? ")" : "");
+    table_cell(t, TONE_PLAIN, why);
 }
 
 static bool some_pool_is_dark(const json_t *answer)
