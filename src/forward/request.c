@@ -151,8 +151,8 @@ static void keep_for_log(struct exchange *x, struct writer *w, const struct head
 }
 
 /* Where `room` bytes fit: in the exchange, or in a buffer of its own. */
-static inline bool begin_text(struct exchange *x, size_t room, struct buf **ret_buf,
-                              struct writer *ret_w)
+static ALWAYS_INLINE inline bool begin_text(struct exchange *x, size_t room, struct buf **ret_buf,
+                                            struct writer *ret_w)
 {
     struct buf *b = NULL;
     if (room > sizeof(x->head)) {
@@ -166,8 +166,8 @@ static inline bool begin_text(struct exchange *x, size_t room, struct buf **ret_
 }
 
 /* What was written is the head; the texts for the log follow. */
-static inline bool end_text(struct exchange *x, const struct head *h, struct buf *b,
-                            struct writer *w)
+static ALWAYS_INLINE inline bool end_text(struct exchange *x, const struct head *h, struct buf *b,
+                                          struct writer *w)
 {
     uint32_t head_bytes = (uint32_t)w_len(w);
     x->method_at = (struct text_at){0, (uint16_t)h->method_text.len};
