@@ -121,7 +121,7 @@ NODISCARD int tls_tickets_new(struct tls_tickets **ret_tickets);
 void tls_tickets_free(struct tls_tickets **tickets);
 /* previous <- current <- next <- random. 0, or a negative reason and nothing changed. */
 NODISCARD int tls_tickets_rotate(struct tls_tickets *tickets);
-/* To hand them to another process, and to take them over. */
+/* The keys as they are; and others in their place. */
 void tls_tickets_get(const struct tls_tickets *tickets,
                      struct tls_ticket_key ret_keys[TLS_TICKET_KEYS]);
 void tls_tickets_set(struct tls_tickets *tickets,

@@ -459,8 +459,10 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     if (UNLIKELY(front->rules) && exchange_own_answer(x, h))
         return true;
     if (!choose_pool(x, h)) {
+        request_note(x, h);
         exchange_answer(x, REASON_no_route);
     } else if (limit && h->framing == BODY_LENGTH && h->body_length > limit) {
+        request_note(x, h);
         exchange_answer(x, REASON_body_too_large);
     } else if (request_build(x, h, peer) < 0) {
         exchange_answer(x, REASON_overload);

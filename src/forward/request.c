@@ -156,6 +156,38 @@ static void keep_for_log(struct exchange *x, struct writer *w, const struct head
         x->id_at = keep_field(w, h, FIELD_X_REQUEST_ID);
 }
 
+/* Where `room` bytes fit: in the exchange, or in a buffer of its own. */
+static ALWAYS_INLINE inline bool begin_text(struct exchange *x, size_t room, struct buf **ret_buf,
+                                            struct writer *ret_w)
+{
+    struct buf *b = NULL;
+    if (room > sizeof(x->head)) {
+        b = buf_get(x->f->loop, room);
+        if (!b)
+            return false;
+    }
+    *ret_w = writer_of(b ? b->data : x->head, b ? b->size : sizeof(x->head));
+    *ret_buf = b;
+    return true;
+}
+
+/* What was written is the head; the texts for the log follow. */
+static ALWAYS_INLINE inline bool end_text(struct exchange *x, const struct head *h, struct buf *b,
+                                          struct writer *w)
+{
+    uint32_t head_bytes = (uint32_t)w_len(w);
+    x->method_at = (struct text_at){0, (uint16_t)h->method_text.len};
+    if (x->f->log_fields)
+        keep_for_log(x, w, h);
+    if (!w_ok(w)) {
+        buf_put(&b);
+        return false;
+    }
+    x->request = (struct slice){b ? b->data : x->head, head_bytes, b};
+    x->texts = x->f->log_fields;
+    return true;
+}
+
 int request_build(struct exchange *x, const struct head *h, const struct address *peer)
 {
     /* A field is written once, and once more as a text for the log; the authority may become a Host
@@ -164,28 +196,31 @@ int request_build(struct exchange *x, const struct head *h, const struct address
                   OWN_FIELDS_BYTES;
     if (UNLIKELY(x->front->rules))
         room += REQUEST_CERTIFICATE_BYTES;
-    struct buf *b = NULL;
-    if (room > sizeof(x->head)) {
-        b = buf_get(x->f->loop, room);
-        if (!b)
-            return -(int)REASON_overload;
-    }
-    uint8_t *at = b ? b->data : x->head;
-    struct writer w = writer_of(at, b ? b->size : sizeof(x->head));
+    struct buf *b;
+    struct writer w;
+    if (!begin_text(x, room, &b, &w))
+        return -(int)REASON_overload;
     h1_write_request_line(&w, h);
-    x->method_at = (struct text_at){0, (uint16_t)h->method_text.len};
     write_missing_host(x, &w, h);
     write_forwarded(x, &w, h, peer);
     write_connection(x, &w, h);
     h1_write_head_end(&w);
-    uint32_t head_bytes = (uint32_t)w_len(&w);
-    if (x->f->log_fields)
-        keep_for_log(x, &w, h);
-    if (!w_ok(&w)) {
-        buf_put(&b);
-        return -(int)REASON_overload;
+    return end_text(x, h, b, &w) ? 0 : -(int)REASON_overload;
+}
+
+void request_note(struct exchange *x, const struct head *h)
+{
+    size_t room = 2 * ((size_t)h->head_len + h->authority.len) + OWN_FIELDS_BYTES;
+    struct buf *b;
+    struct writer w;
+    if (!begin_text(x, room, &b, &w))
+        return;
+    h1_write_request_line(&w, h);
+    if (h->authority.len > 0)
+        h1_write_field(&w, span_str("Host"), head_span(h, h->authority));
+    h1_write_head_end(&w);
+    if (!end_text(x, h, b, &w)) {
+        x->method_at = x->target_at = x->host_at = (struct text_at){0};
+        x->agent_at = x->referer_at = x->id_at = (struct text_at){0};
     }
-    x->request = (struct slice){at, head_bytes, b};
-    x->texts = x->f->log_fields;
-    return 0;
 }
