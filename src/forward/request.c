@@ -8,6 +8,8 @@
 #include "forward/forwarder.h"
 #include "forward/request_certificate.h"
 
+#include <string.h>
+
 /* What our own fields need at most, beside texts that are copied from the head. */
 #define OWN_FIELDS_BYTES 384
 
@@ -59,11 +61,15 @@ static struct text_at here(const struct writer *w, size_t len)
 /* 128 random bits in hex: unique without coordination between workers and machines. */
 static struct text_at write_request_id(struct writer *w, struct rng *rng)
 {
-    w_span(w, span_str("X-Request-Id: "));
-    struct text_at at = here(w, 32);
-    w_hex(w, rng_u64(rng), 16);
-    w_hex(w, rng_u64(rng), 16);
-    w_span(w, span_str("\r\n"));
+    struct span name = span_str("X-Request-Id: ");
+    struct text_at at = {(uint32_t)(w_len(w) + name.n), 32};
+    uint8_t *to = w_reserve(w, name.n + 32 + 2);
+    if (!to)
+        return at;
+    memcpy(to, name.p, name.n);
+    put_hex_16(to + name.n, rng_u64(rng));
+    put_hex_16(to + name.n + 16, rng_u64(rng));
+    memcpy(to + name.n + 32, "\r\n", 2);
     return at;
 }
 
@@ -97,9 +103,10 @@ static void write_forwarded(struct exchange *x, struct writer *w, const struct h
 
 static void write_connection(struct exchange *x, struct writer *w, const struct head *h)
 {
+    const struct pool_conf *conf = pool_conf(x->pool);
     if (h->framing == BODY_CHUNKED)
         w_span(w, span_str("Transfer-Encoding: chunked\r\n"));
-    if (h->has_trailer_te && pool_conf(x->pool)->protocol == PROTOCOL_HTTP2)
+    if (UNLIKELY(h->has_trailer_te) && conf->protocol == PROTOCOL_HTTP2)
         w_span(w, span_str("TE: trailers\r\n")); /* end to end there: gRPC insists on it */
     if (h->upgrade) {
         unsigned at = 0;
@@ -108,8 +115,7 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
         x->upgrade_at = here(w, f->value_len);
         w_span(w, field_value(h, f));
         w_span(w, span_str("\r\n"));
-    } else if (pool_conf(x->pool)->keepalive_max_idle == 0 ||
-               pool_conf(x->pool)->proxy_protocol != PROXY_NONE) {
+    } else if (conf->keepalive_max_idle == 0 || conf->proxy_protocol != PROXY_NONE) {
         w_span(w, span_str("Connection: close\r\n"));
     }
 }
