@@ -299,7 +299,10 @@ static void side_credit(struct side *s, bool on)
 
 static bool side_answer(struct side *s, const struct reply *reply)
 {
-    return give_reply(from_side(s), reply);
+    struct request_h2 *r = from_side(s);
+    if (reply->last)
+        r->c->base.kind->drain(&r->c->base);
+    return give_reply(r, reply);
 }
 
 static struct address side_local(struct side *s)

@@ -133,7 +133,7 @@ static bool pack_one(struct h2_conn *c)
 
 void h2_pack(struct h2_conn *c)
 {
-    if (c->receiving || c->packing || c->sending || c->over)
+    if (c->receiving || c->packing || c->sending || c->over || c->outlived)
         return;
     bool more = true;
     c->packing = true;
@@ -149,7 +149,8 @@ void h2_pack(struct h2_conn *c)
 
 bool h2_conn_packs_now(const struct h2_conn *c)
 {
-    return !c->receiving && !c->packing && !c->sending && !c->over && output_has_room(c->output);
+    return !c->receiving && !c->packing && !c->sending && !c->over && !c->outlived &&
+           output_has_room(c->output);
 }
 
 void h2_pack_head(struct h2_stream *s)
@@ -214,6 +215,8 @@ static void keep_pieces(struct h2_stream *s)
         struct slice *at = piece(s, i);
         struct slice kept = slice_keep(s->conn->loop, *at);
         if (kept.n == 0) {
+            for (unsigned k = i; k < s->piece_count; k++)
+                s->output_bytes -= piece(s, k)->n;
             s->piece_count = (uint8_t)i; /* the rest is nobody's any more */
             h2_conn_end(s->conn, REASON_overload, NGHTTP2_INTERNAL_ERROR);
             return;

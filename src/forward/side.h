@@ -101,3 +101,10 @@ struct side {
     const struct side_ops *ops;
     struct exchange *x; /* NULL between exchanges */
 };
+
+/* Whether the backend's bytes ended as no end of a message does: where only the end of the
+ * connection ends what the client gets, it must not end in good order either. */
+static inline bool side_is_torn(enum reason why)
+{
+    return why == REASON_backend_reset || why == REASON_backend_tls_truncated;
+}

@@ -124,6 +124,11 @@ void upstream_h2_on_failed(struct h2_conn *c, enum reason why)
 static void stream_ended(struct upstream_h2 *u, enum reason why)
 {
     u->why = (uint8_t)why;
+    unlist(u);
+    u->busy++; /* it stays while they go */
+    fail_waiting(&u->waiting, why);
+    fail_waiting(&u->unsettled, why);
+    u->busy--;
     h2_conn_eof(&u->h2, why);
 }
 
@@ -281,7 +286,7 @@ static struct upstream_h2 *open_new(const struct exchange *x, struct backend *b,
     list_init(&u->unsettled);
     timer_init(&u->timer, on_timer);
     u->stream = dial_for(x, b, &stream_ops, u, &introduced);
-    struct h2_conn_options options = {.server = false};
+    struct h2_conn_options options = {.server = false, .streams_max = UPSTREAM_H2_STREAMS};
     if (!u->stream ||
         h2_conn_init(&u->h2, f->h2, f->loop, u->stream, &upstream_h2_conn_ops, &options) < 0) {
         if (u->stream)

@@ -199,18 +199,18 @@ void loop_defer_cancel(struct loop *loop, struct deferred *d)
     d->waits = false;
 }
 
-/* Those that wait now, of which there are some; what they defer waits for the next turn. */
+/* Those that wait now, of which there are some; what they defer waits for the next turn. Any of
+ * them may cancel any other: a mark behind them says where they end. */
 static NOINLINE void run_deferred(struct loop *loop)
 {
-    struct deferred *last = loop->deferred;
-    while (last->next)
-        last = last->next;
-    for (bool more = true; more;) {
+    struct deferred end = {0};
+    loop_defer(loop, &end);
+    while (loop->deferred != &end) {
         struct deferred *d = loop->deferred;
-        more = d != last;
         loop_defer_cancel(loop, d);
         d->fn(d);
     }
+    loop_defer_cancel(loop, &end);
 }
 
 /* ---- turns ---- */
