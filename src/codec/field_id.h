@@ -7,6 +7,7 @@
  * lines; everybody else asks field_id_of. The unit test looks for a factor without collisions.
  */
 
+#include "base/compiler.h"
 #include "codec/message.h"
 
 #include <assert.h>
@@ -75,7 +76,7 @@ static inline bool field_rest_matches(const uint8_t *name, const uint8_t *known,
 }
 
 /* field_id_of, of a name with at least one byte. */
-static inline enum field_id field_id_inline(struct span name)
+static inline ALWAYS_INLINE enum field_id field_id_inline(struct span name)
 {
     uint64_t first = field_lower_8(field_first_8(name));
     unsigned id = field_slots[field_hash(first, name.n, FIELD_HASH_FACTOR)];

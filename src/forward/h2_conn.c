@@ -408,12 +408,22 @@ int h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, vo
     struct h2_stream *s = c->server && request ? begin_request(c, frame->hd.stream_id)
                                                : h2_stream_of(c, frame->hd.stream_id);
     c->block_open = true;
+    c->block_of = s;
     c->block_since_ms = h2_now_ms(c);
     if (s && !s->left) {
         s->interim = false;
         c->ops->block_begin(s, s->head_seen ? H2_BLOCK_TRAILER : H2_BLOCK_HEAD);
     }
     return c->over ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* Fields come one after the other, and then the frame that they are of: its stream is looked up
+ * once.
+ */
+static struct h2_stream *stream_of_block(struct h2_conn *c, int32_t id)
+{
+    struct h2_stream *s = c->block_of;
+    return LIKELY(s && s->id == id) ? s : h2_stream_of(c, id);
 }
 
 /* Also for fields that nghttp2 would drop for their characters: who reads them must know. */
@@ -423,7 +433,7 @@ int h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uin
     (void)session;
     (void)flags;
     struct h2_conn *c = user;
-    struct h2_stream *s = h2_stream_of(c, frame->hd.stream_id);
+    struct h2_stream *s = stream_of_block(c, frame->hd.stream_id);
     if (!s || s->left)
         return 0;
     struct span n = span_of(name, name_len);
@@ -451,6 +461,7 @@ static void on_headers(struct h2_conn *c, struct h2_stream *s, const nghttp2_fra
 {
     bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     c->block_open = false;
+    c->block_of = NULL;
     if (!s)
         return;
     enum h2_block block = s->head_seen ? H2_BLOCK_TRAILER : H2_BLOCK_HEAD;
@@ -489,7 +500,7 @@ int h2_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user
 {
     (void)session;
     struct h2_conn *c = user;
-    struct h2_stream *s = frame->hd.stream_id ? h2_stream_of(c, frame->hd.stream_id) : NULL;
+    struct h2_stream *s = frame->hd.stream_id ? stream_of_block(c, frame->hd.stream_id) : NULL;
     int r = 0;
     c->spoke = true;
     switch (frame->hd.type) {
@@ -521,8 +532,10 @@ int h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, in
     (void)session;
     (void)error;
     struct h2_conn *c = user;
-    if (frame->hd.type == NGHTTP2_HEADERS)
+    if (frame->hd.type == NGHTTP2_HEADERS) {
         c->block_open = false;
+        c->block_of = NULL;
+    }
     return 0;
 }
 
@@ -551,6 +564,8 @@ int h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void
     h2_guard_gone(c, id, s && s->input_ended && s->end_out);
     if (!s)
         return 0;
+    if (c->block_of == s)
+        c->block_of = NULL;
     s->id = 0;
     s->closing = true;
     s->close_code = code;

@@ -196,6 +196,7 @@ struct h2_conn {
     bool polite;
     bool spoke;                 /* a whole frame of the peer has come */
     bool block_open;            /* a header block has begun and not ended */
+    struct h2_stream *block_of; /* … of this stream, or NULL: ask nghttp2 */
     struct h2_stream *head_due; /* its head is being packed */
 
     /* private: what the guard knows */
