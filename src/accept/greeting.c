@@ -291,6 +291,7 @@ static bool learn_tls(struct greeting *g, const struct tls_session *t,
     struct arrival a = known(g);
     a.secure = true;
     a.resumed = facts->resumed;
+    a.rules = tls_server_rules(t->server);
     a.version = span_cstr(facts->version);
     a.cipher = span_cstr(facts->cipher);
     a.sni = facts->sni;

@@ -132,14 +132,22 @@ static void wrong_certificate(struct load *l, const struct certificate_conf *c, 
         note(l, CREDENTIALS_INVALID, "certificate %s cannot be used: %s", c->cert, why);
 }
 
-/* Forgotten, or another file was meant: the most usual mistake has its own sentence. */
+static bool holds_key(const struct tls_file *f)
+{
+    return memmem(f->bytes, f->n, "PRIVATE KEY-----", strlen("PRIVATE KEY-----")) != NULL;
+}
+
+/* Forgotten, another file was meant, or the two were swapped: the most usual mistakes have their
+ * own sentences. */
 static bool has_key(struct load *l, const struct certificate_conf *c, const struct material *m)
 {
-    const struct tls_file *in = c->key ? &m->key : &m->cert;
-    if (memmem(in->bytes, in->n, "PRIVATE KEY-----", strlen("PRIVATE KEY-----")))
+    if (holds_key(c->key ? &m->key : &m->cert))
         return true;
+    const char *hint = !c->key               ? "; say where it is with key: FILE"
+                       : holds_key(&m->cert) ? "; cert and key may be swapped: the other has one"
+                                             : "";
     note(l, CREDENTIALS_INVALID, "there is no private key in %s (PEM is wanted)%s",
-         c->key ? c->key : c->cert, c->key ? "" : "; say where it is with key: FILE");
+         c->key ? c->key : c->cert, hint);
     return false;
 }
 

@@ -128,7 +128,9 @@ int sandbox_enter(const struct snapshot *s, struct sandbox_state *ret_state, cha
     int r = change_user(s ? s->user : NULL, state, ret_why, why_size);
     if (r < 0 || !state->on)
         return r;
+    /* Keys are in here. The limit alone does not keep a core from a program that takes cores. */
     (void)setrlimit(RLIMIT_CORE, &no_core);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     int err = drop_capabilities();
     if (err)
         return explain(ret_why, why_size, "sandbox: capabilities", err);
@@ -195,12 +197,19 @@ static long try_fork(void)
     return pid;
 }
 
+static long try_dump(void)
+{
+    errno = EPERM;
+    return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 ? 0 : -1;
+}
+
 static const struct {
     const char *name;
     long (*attempt)(void);
 } probes[] = {
-    {"open", try_open},     {"write", try_write}, {"exec", try_exec}, {"ptrace", try_ptrace},
-    {"socket", try_socket}, {"bind", try_bind},   {"kill", try_kill}, {"fork", try_fork},
+    {"open", try_open},     {"write", try_write},   {"exec", try_exec},
+    {"ptrace", try_ptrace}, {"socket", try_socket}, {"bind", try_bind},
+    {"kill", try_kill},     {"fork", try_fork},     {"dump", try_dump},
 };
 
 int sandbox_probe(const char *what)

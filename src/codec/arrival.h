@@ -33,6 +33,7 @@ struct arrival {
     bool proxied;         /* the PROXY header says so */
     bool secure;          /* over TLS, ended here or by the proxy that says so */
     bool resumed;         /* … of a session known before */
+    uint64_t rules;       /* under which it was let in (tls_server_rules); 0: no TLS ended here */
     struct span version;  /* "TLSv1.3" */
     struct span cipher;   /* "TLS_AES_128_GCM_SHA256" */
     struct span sni;      /* the name asked for, lower case; also where TLS passes through */

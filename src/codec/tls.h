@@ -121,7 +121,7 @@ NODISCARD int tls_tickets_new(struct tls_tickets **ret_tickets);
 void tls_tickets_free(struct tls_tickets **tickets);
 /* previous <- current <- next <- random. 0, or a negative reason and nothing changed. */
 NODISCARD int tls_tickets_rotate(struct tls_tickets *tickets);
-/* To hand them to another process, and to take them over. */
+/* The keys as they are; and others in their place. */
 void tls_tickets_get(const struct tls_tickets *tickets,
                      struct tls_ticket_key ret_keys[TLS_TICKET_KEYS]);
 void tls_tickets_set(struct tls_tickets *tickets,
@@ -158,6 +158,10 @@ struct tls_server;
 /* 0, or a negative reason with *why, which begins with "certificate 2: " where it is about one. */
 NODISCARD int tls_server_new(struct tls_library *library, const struct tls_server_options *options,
                              struct tls_server **ret_server, char why[TLS_WHY_MAX]);
+/* Says which rules for clients these are (domain, client_auth, client_ca_pem): a client let in
+ * under others may not be one under these. Never 0. */
+uint64_t tls_server_rules(const struct tls_server *server);
+
 struct tls_server *tls_server_ref(struct tls_server *server);
 /* Gives one reference back and leaves NULL; accepts NULL. */
 void tls_server_unref(struct tls_server **server);
@@ -218,6 +222,7 @@ struct tls_session {
     bool is_client;
     bool done;     /* the handshake is */
     bool hello;    /* server: the client's was read and answered */
+    bool flight;   /* server: and not only by asking for another one (TLS 1.3) */
     bool closed;   /* close_notify came */
     bool ended;    /* ours was sent */
     bool warm;     /* OpenSSL holds buffers for it */

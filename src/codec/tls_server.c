@@ -423,6 +423,8 @@ static int server_fill(struct build *b, const struct tls_server_options *o, char
     };
     if (!tls_digest(s->library, rules, ARRAY_LEN(rules), domain))
         return tls_why(why, "there is no memory");
+    memcpy(&s->rules, domain, sizeof s->rules);
+    s->rules |= 1;
     int rc = 0;
     if (o->client_auth != TLS_CLIENT_AUTH_NONE)
         rc = tls_trust_get(s->library, o->client_ca_pem, &s->trust, why);
@@ -464,6 +466,12 @@ int tls_server_new(struct tls_library *library, const struct tls_server_options 
     }
     *ret_server = s;
     return 0;
+}
+
+uint64_t tls_server_rules(const struct tls_server *server)
+{
+    CHECK_OBJ(server, TLS_SERVER_MAGIC);
+    return server->rules;
 }
 
 struct tls_server *tls_server_ref(struct tls_server *server)

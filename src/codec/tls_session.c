@@ -64,6 +64,7 @@ void tls_session_info(const SSL *ssl, int where, int value)
     } else if (where & SSL_CB_LOOP && t->done) {
         t->messages += t->messages < UINT16_MAX;
     } else if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_SW_ENCRYPTED_EXTENSIONS) {
+        t->flight = true;
         want_secret(t, true); /* ours comes with our last message */
     }
 }
@@ -336,7 +337,11 @@ bool tls_session_is_costly(const struct tls_session *t)
 {
     if (t->done)
         return false;
-    return t->is_client || !t->hello || t->server->client_auth != TLS_CLIENT_AUTH_NONE;
+    if (t->is_client || !t->hello || t->server->client_auth != TLS_CLIENT_AUTH_NONE)
+        return true;
+    /* A client that guessed our groups wrong says hello twice; what costs comes after the second.
+     */
+    return !t->flight && SSL_version(t->ssl) == TLS1_3_VERSION;
 }
 
 /* ---- output ---- */

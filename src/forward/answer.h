@@ -20,6 +20,7 @@ struct reply {
     struct span type;     /* Content-Type */
     struct span body;     /* at most REPLY_BODY_MAX; not sent in answer to HEAD, but counted */
     bool lasting;         /* the body's bytes are there for ever */
+    bool last;            /* nothing more is served on this connection */
     struct span location; /* empty: no such field */
     struct span hsts;     /* Strict-Transport-Security (forward/response.h); empty: no such field */
 };

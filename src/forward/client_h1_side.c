@@ -141,7 +141,7 @@ static bool side_answer(struct side *s, const struct reply *r)
     uint8_t *p = c->sending ? NULL : outbox_reserve(f, o, room);
     if (!p)
         return false;
-    if ((c->has_body && !c->request_done) || reason_fault(r->why) == REASON_FAULT_CLIENT)
+    if ((c->has_body && !c->request_done) || reason_fault(r->why) == REASON_FAULT_CLIENT || r->last)
         c->keep_alive = false;
     c->chunked = false;
     struct writer w = writer_of(p, room);
@@ -210,7 +210,7 @@ static void side_abort(struct side *s, enum reason why)
     struct client_h1 *c = from_side(s);
     /* Where only the end of the connection would end the response, a plain close would make a
      * truncated response look whole. */
-    bool reset = c->until_close || why == REASON_backend_reset || why == REASON_client_too_slow;
+    bool reset = c->until_close || side_is_torn(why) || why == REASON_client_too_slow;
     client_h1_end(c, reset ? STREAM_CLOSE_RESET : STREAM_CLOSE_NORMAL);
 }
 

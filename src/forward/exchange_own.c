@@ -2,10 +2,14 @@
 /* Requests that the listener answers itself, without a pool: route/rules.h decides, here it is
  * done.
  */
+#include "codec/arrival.h"
+#include "codec/tls.h"
 #include "forward/challenge.h"
 #include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
 #include "forward/front.h"
+#include "forward/request.h"
+#include "forward/request_certificate.h"
 #include "route/rules.h"
 
 static void challenge_timeout(struct timer *t)
@@ -63,11 +67,29 @@ static void redirect(struct exchange *x, const struct head *h)
     exchange_reply(x, &r);
 }
 
+/* A reload may ask of clients what this one was not asked when it came, or trust others. */
+static bool is_outdated(const struct exchange *x)
+{
+    const struct tls_server *now = front_conf_tls(x->front, x->f->index);
+    return request_certified(x->front->conf) &&
+           !(now && x->arrival && x->arrival->rules == tls_server_rules(now));
+}
+
+static void send_away(struct exchange *x)
+{
+    struct reply r = reply_of(REASON_misdirected);
+    r.last = true;
+    exchange_reply(x, &r);
+}
+
 bool exchange_own_answer(struct exchange *x, const struct head *h)
 {
     enum reason why = rules_answer(x->front->conf, h, x->arrival);
+    if (why == REASON_ok && !is_outdated(x))
+        return false;
+    request_note(x, h);
     switch (why) {
-    case REASON_ok: return false;
+    case REASON_ok: send_away(x); break;
     case REASON_acme_challenge: ask_for_challenge(x, h); break;
     case REASON_redirected: redirect(x, h); break;
     default: exchange_answer(x, why); break;

@@ -681,7 +681,8 @@ void h2_conn_drain(struct h2_conn *c)
         return;
     c->draining = true;
     (void)nghttp2_submit_shutdown_notice(c->session);
-    h2_conn_ping(c);
+    (void)nghttp2_submit_ping(c->session, 0, NULL);
+    loop_defer(c->loop, &c->turn_end);
 }
 
 void h2_conn_drain_now(struct h2_conn *c)
@@ -690,13 +691,6 @@ void h2_conn_drain_now(struct h2_conn *c)
         return;
     c->draining = true;
     send_last_goaway(c);
-}
-
-void h2_conn_ping(struct h2_conn *c)
-{
-    if (!c->over)
-        (void)nghttp2_submit_ping(c->session, 0, NULL);
-    loop_defer(c->loop, &c->turn_end);
 }
 
 uint32_t h2_conn_streams_max(const struct h2_conn *c)

@@ -281,9 +281,6 @@ uint32_t h2_conn_streams_max(const struct h2_conn *c);
 /* Client: whether the peer's settings allow extended CONNECT (RFC 8441). */
 bool h2_conn_takes_websocket(const struct h2_conn *c);
 
-/* Sends a PING of ours, to see whether the peer is there; any frame after it is an answer. */
-void h2_conn_ping(struct h2_conn *c);
-
 /* Whether a head given now is packed at once, so that its fields need not be copied ("borrow" of
  * codec/h2_fields.h). */
 bool h2_conn_packs_now(const struct h2_conn *c);

@@ -224,7 +224,7 @@ static void client_release(struct side *s, bool clean)
 
 static void client_abort(struct side *s, enum reason why)
 {
-    client_end(client_of(s), why == REASON_backend_reset);
+    client_end(client_of(s), side_is_torn(why));
 }
 
 static const struct side_ops client_side_ops = {

@@ -48,7 +48,7 @@ struct tls_stream {
     uint32_t bits;
     uint16_t running; /* calls of ours on the stack that use it afterwards */
     uint16_t why;     /* FAIL_DUE: the reason */
-    struct list link; /* w->ready or w->queue */
+    struct list link; /* w->ready or one of w->queues */
     struct list warm; /* w->warm: OpenSSL may hold buffers */
     struct slice held;
     struct parked *sealed; /* for the stream below */
@@ -63,7 +63,10 @@ struct tls_worker {
     struct tls_out out;
     struct deferred later;
     struct list ready; /* streams with something to do from the turn */
-    struct list queue; /* streams whose next step must wait for a turn with steps left */
+    /* Streams whose next step must wait for a turn with steps left: clients, and backends, which
+     * must not wait for as many clients as please to come. They take turns. */
+    struct list queues[2];
+    bool backends_next;
     struct list warm;
     struct timer idle;
     uint64_t turn; /* that `steps` is of */

@@ -52,7 +52,8 @@ int tls_worker_new(struct loop *loop, struct tls_worker **ret_worker)
     slab_init(&w->streams, sizeof(struct tls_stream), 64, 0);
     slab_init(&w->parked, sizeof(struct parked), 8, 0);
     list_init(&w->ready);
-    list_init(&w->queue);
+    for (size_t i = 0; i < ARRAY_LEN(w->queues); i++)
+        list_init(&w->queues[i]);
     list_init(&w->warm);
     timer_init(&w->idle, release_idle);
     tls_out_init(&w->out, loop);
@@ -94,6 +95,15 @@ struct buf *tls_plain_room(struct tls_worker *w)
     return w->plain;
 }
 
+/* Who waits longest, of those whose turn it is; NULL when nobody waits. */
+static struct tls_stream *first_waiting(struct tls_worker *w)
+{
+    struct list *link = list_first(&w->queues[w->backends_next]);
+    if (!link)
+        link = list_first(&w->queues[!w->backends_next]);
+    return link ? list_entry(link, struct tls_stream, link) : NULL;
+}
+
 /* Whether this turn may take a costly step of s; if not it waits its turn. */
 bool tls_take_step(struct tls_worker *w, bool from_queue)
 {
@@ -102,7 +112,7 @@ bool tls_take_step(struct tls_worker *w, bool from_queue)
         w->turn = turn;
         w->steps = STEPS_PER_TURN;
     }
-    if (w->steps == 0 || (!from_queue && !list_empty(&w->queue)))
+    if (w->steps == 0 || (!from_queue && first_waiting(w)))
         return false;
     w->steps--;
     return true;
@@ -116,7 +126,7 @@ void tls_enqueue(struct tls_stream *s)
     set(s, TS_QUEUED);
     w->counts.waiting++;
     w->counts.waited++;
-    list_add_tail(&w->queue, &s->link);
+    list_add_tail(&w->queues[s->session.is_client], &s->link);
     loop_defer(w->loop, &w->later);
 }
 
@@ -135,9 +145,9 @@ static void run_later(struct deferred *d)
     list_splice_tail(&now, &w->ready);
     for (struct list *link; (link = list_pop(&now));)
         tls_stream_serve(list_entry(link, struct tls_stream, link));
-    for (struct list *link; (link = list_first(&w->queue)) && tls_take_step(w, true);) {
-        struct tls_stream *s = list_entry(link, struct tls_stream, link);
-        list_del(link);
+    for (struct tls_stream *s; (s = first_waiting(w)) && tls_take_step(w, true);) {
+        list_del(&s->link);
+        w->backends_next = !s->session.is_client;
         struct slice in = s->held;
         s->held = (struct slice){0};
         clear(s, TS_QUEUED);
@@ -145,6 +155,6 @@ static void run_later(struct deferred *d)
         tls_stream_step(s, in);
         slice_put(&in);
     }
-    if (!list_empty(&w->queue))
+    if (first_waiting(w))
         loop_defer(w->loop, &w->later);
 }

@@ -9,7 +9,6 @@
 #include "forward/upstream_h2.h"
 
 #include "codec/h2_fields.h"
-#include "forward/bulk.h"
 #include "forward/forwarder.h"
 #include "forward/upstream_h2_priv.h"
 
@@ -438,20 +437,6 @@ static void side_credit(struct side *s, bool on)
         h2_stream_recall(&r->stream);
 }
 
-/* Bytes come in frames and leave in frames. */
-static struct stream *side_bulk_from(struct side *s, uint64_t *ret_bytes)
-{
-    (void)s;
-    *ret_bytes = 0;
-    return NULL;
-}
-
-static struct stream *side_bulk_to(struct side *s)
-{
-    (void)s;
-    return NULL;
-}
-
 static void side_tunnel(struct side *s)
 {
     arm(from_side(s));
@@ -480,8 +465,6 @@ static const struct side_ops side_ops = {
     .end = side_end,
     .flush = side_flush,
     .credit = side_credit,
-    .bulk_from = side_bulk_from,
-    .bulk_to = side_bulk_to,
     .tunnel = side_tunnel,
     .release = side_release,
     .abort = side_abort,

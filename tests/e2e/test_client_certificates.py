@@ -2,13 +2,16 @@
 """What TLS knows of a client: routes go by it, backends are told, clients cannot forge it. Over HTTP/1
 and HTTP/2, by curl; by Python's ssl where a session is resumed."""
 
+import http.client
 import json
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 
 import certificates
+import h2wire
 import pytest
 from programs import pool, wait_until
 
@@ -73,6 +76,37 @@ class Site:
                 assert name.lower() not in got, body
                 got[name.lower()] = value
         return fields["x-backend"], got
+
+
+class Connection:
+    """A TLS connection that asks one thing after another."""
+
+    def __init__(self, sock, port, version):
+        self.sock, self.stream = sock, -1
+        self.wire = h2wire.Wire(port, sock=sock) if version == "2" else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def get(self):
+        """Status and X-Poise-Reason."""
+        if self.wire:
+            self.stream += 2
+            self.wire.headers(self.stream, ((":method", "GET"), (":scheme", "https"), (":path", "/headers"), (":authority", NAME)))
+            answer = self.wire.answer(self.stream)
+            return answer.status, answer.fields.get("x-poise-reason")
+        self.sock.sendall(f"GET /headers HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(self.sock)
+        answer.begin()
+        answer.read()
+        return answer.status, answer.getheader("x-poise-reason")
+
+    def ended(self):
+        """Whether nothing more is served here."""
+        return self.wire.end() == h2wire.NO_ERROR if self.wire else self.sock.recv(1) == b""
 
 
 @pytest.fixture
@@ -189,6 +223,64 @@ def test_a_resumed_session_is_the_same_client(site, newest):
     assert reused, "the session was not resumed"
     for text in (first, again):
         assert f"x-client-fingerprint: {s.ann.fingerprint}" in text.lower() and "o=example,cn=ann" in text.lower()
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_who_came_under_other_rules_is_not_served(site, version):
+    """A reload that asks for certificates, or trusts another CA, is not evaded by connections from before."""
+    s = site(auth="none")
+    other = certificates.ca(s.work, "Other CA")
+    config = json.loads(s.poise.config_path.read_text())
+    tls = config["listeners"][0]["tls"]
+
+    def reload(count, **changes):
+        tls.update(changes)
+        s.poise.config_path.write_text(json.dumps(config))
+        s.poise.send(signal.SIGHUP)
+        s.poise.wait_for("reload +done", count)
+
+    def connect(client=None):
+        context = ssl.create_default_context(cafile=str(s.authority.cert))
+        context.set_alpn_protocols(["h2" if version == "2" else "http/1.1"])
+        if client:
+            context.load_cert_chain(client.cert, client.key)
+        plain = socket.create_connection(("127.0.0.1", s.poise.port), timeout=20)
+        return Connection(context.wrap_socket(plain, server_hostname=NAME), s.poise.port, version)
+
+    with connect() as nobody:
+        assert nobody.get()[0] == 200
+        reload(1, min_version="1.3")  # which says nothing of clients
+        assert nobody.get()[0] == 200
+        reload(2, client_auth="require", client_ca=str(s.authority.cert))
+        status, reason = nobody.get()
+        assert (status, reason) == (421, "misdirected")
+        assert nobody.ended()
+    with connect(s.ann) as ann:
+        assert ann.get()[0] == 200
+        reload(3, min_version="1.2")
+        assert ann.get()[0] == 200
+        reload(4, client_ca=str(other.cert))
+        assert ann.get() == (421, "misdirected")
+        assert ann.ended()
+
+
+def test_plain_connections_do_not_outlive_plain_listeners(site):
+    s = site(auth="optional")
+    config = json.loads(s.poise.config_path.read_text())
+    tls = config["listeners"][0].pop("tls")
+    for count, listener in enumerate([{}, {"tls": tls}], 1):
+        config["listeners"][0] |= listener
+        s.poise.config_path.write_text(json.dumps(config))
+        s.poise.send(signal.SIGHUP)
+        s.poise.wait_for("reload +done", count)
+        if count == 1:
+            c = http.client.HTTPConnection("127.0.0.1", s.poise.port, timeout=20)
+            c.request("GET", "/headers")
+            assert c.getresponse().read()
+    sock = c.sock
+    sock.sendall(b"GET /headers HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert sock.recv(65536).startswith(b"HTTP/1.1 421 ")
+    c.close()
 
 
 def test_from_http_to_https(work, start):

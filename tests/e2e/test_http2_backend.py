@@ -284,9 +284,12 @@ def test_goaway_lets_requests_finish(start, serve):
     wait_until(lambda: server.requests, "the request is there")
     c = server.connections[0]
     c.raw(bytes([0, 0, 8, 7, 0, 0, 0, 0, 0]) + struct.pack(">II", (1 << 31) - 1, 0))
-    time.sleep(0.2)
-    assert web.get(poise.port, "/echo").status == 200
-    assert len(server.connections) == 2
+
+    def goes_elsewhere():
+        assert web.get(poise.port, "/echo").status == 200
+        return len(server.connections) == 2
+
+    wait_until(goes_elsewhere, "another connection is used")
     server.released.set()
     waiting.join()
     assert answers == [b"late"]

@@ -431,7 +431,7 @@ def test_sockets_of_the_service_manager_are_taken(start, work):
 
 
 @pytest.mark.skipif(SANITIZER is not None, reason="a sanitizer needs what the sandbox forbids")
-@pytest.mark.parametrize("what", ["open", "write", "exec", "ptrace", "socket", "bind", "kill", "fork"])
+@pytest.mark.parametrize("what", ["open", "write", "exec", "ptrace", "socket", "bind", "kill", "fork", "dump"])
 def test_forbidden_calls_are_refused(what):
     done = subprocess.run(
         [BINARY, "engine", "--probe"], env=os.environ | {"POISE_SANDBOX_PROBE": what}, capture_output=True, text=True

@@ -213,6 +213,32 @@ static void test_hello_retry(void **state)
     tls_server_unref(&s);
 }
 
+/* A hello that is only answered by asking for another one leaves the costly part to come. */
+static void test_what_costs(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*tune)(SSL *);
+        int costly; /* messages of the client */
+    } rows[] = {{NULL, 1}, {use_1_2, 1}, {begin_with_p521, 2}};
+    struct tls_server_options o = plain_options();
+    struct tls_server *s = new_server(&o);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int costly = 0;
+        pair_tune = rows[i].tune;
+        pair_open(&p, s, client, "a.example.com", NULL);
+        while (!p.server.t.done) {
+            costly += tls_session_is_costly(&p.server.t);
+            assert_int_equal(party_take(&p.server, &p.client.out, SIZE_MAX) < 0, false);
+            if (!p.client.t.done)
+                assert_true(party_take(&p.client, &p.server.out, SIZE_MAX) >= 0);
+        }
+        assert_int_equal(costly, rows[i].costly);
+        pair_close(&p);
+    }
+    tls_server_unref(&s);
+}
+
 static void may_renegotiate(SSL *ssl)
 {
     use_1_2(ssl);
@@ -495,6 +521,7 @@ int main(void)
         cmocka_unit_test_teardown(test_versions, clear_tune),
         cmocka_unit_test_teardown(test_weak_offers_are_refused, clear_tune),
         cmocka_unit_test_teardown(test_hello_retry, clear_tune),
+        cmocka_unit_test_teardown(test_what_costs, clear_tune),
         cmocka_unit_test_teardown(test_renegotiation, clear_tune),
         cmocka_unit_test(test_no_early_data),
         cmocka_unit_test(test_key_update_flood),
