@@ -196,6 +196,31 @@ def test_many_slow_readers_stall_nobody(start, serve):
         s.close()
 
 
+def test_held_data_of_reset_streams_gives_its_window_back(start, serve):
+    server = serve()
+    poise = balancer(start, server, max_connections=1, queue={"timeout": "60s"})
+    posts = range(3, 123, 2)
+    with Wire(poise.port) as w:
+        w.headers(1, tuple((":path", "/wait") if f[0] == ":path" else f for f in GET))
+        wait_until(lambda: server.requests, "the place is taken")
+        for i in posts:  # nearly all that the connection's window allows
+            w.headers(i, POST, end=False)
+            w.data(i, bytes(16000), end=False)
+        w.ping()
+        for i in posts:
+            w.rst(i)
+        w.ping(b"and now?")
+        server.released.set()
+        w.until(lambda: w.streams[1].ended)
+        for i in range(201, 217, 2):
+            w.headers(i, POST, end=False)
+            for n in range(5):
+                w.data(i, bytes(12000), end=n == 4)
+            w.until(lambda: w.streams[i].ended)
+            assert w.streams[i].status == 200 and w.streams[i].body.startswith(b"60000 ")
+    assert len(server.requests) == 1 + 8
+
+
 # ---- timers ----
 
 
