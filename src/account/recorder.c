@@ -130,9 +130,15 @@ static inline uint8_t *put_name(uint8_t *to, const char *name, unsigned shift, u
     return to + n;
 }
 
+/* Of a flight. */
+struct flight_names {
+    const char *listener, *route, *pool, *backend;
+    uint32_t births[3];
+};
+
 /* The names one behind the other; how many words that is. */
-static NOINLINE size_t gather_names(const struct flight *f, uint64_t words[NAME_WORDS + 1],
-                                    uint32_t *ret_lengths)
+static size_t gather_names(const struct flight_names *f, uint64_t words[NAME_WORDS + 1],
+                           uint32_t *ret_lengths)
 {
     uint8_t *names = (uint8_t *)words, *to = names;
     *ret_lengths = 0;
@@ -144,7 +150,7 @@ static NOINLINE size_t gather_names(const struct flight *f, uint64_t words[NAME_
     return (size_t)(to - names + 7) / 8;
 }
 
-static void learn_names(struct known *k, const struct flight *f, const uint64_t *words,
+static void learn_names(struct known *k, const struct flight_names *f, const uint64_t *words,
                         size_t count, uint32_t lengths)
 {
     if (count > KNOWN_WORDS || f->route || !f->births[0] || !f->births[1] || !f->births[2])
@@ -155,9 +161,20 @@ static void learn_names(struct known *k, const struct flight *f, const uint64_t 
     k->count = count;
 }
 
+/* Gathers and stores them, and knows them from then on. Returns the word behind them. */
+static NOINLINE size_t store_new_names(_Atomic uint64_t *words, const struct flight_names *f,
+                                       struct known *k, uint32_t *ret_lengths)
+{
+    uint64_t names[NAME_WORDS + 1];
+    size_t count = gather_names(f, names, ret_lengths);
+    if (k)
+        learn_names(k, f, names, count, *ret_lengths);
+    return store_words(words, TEXTS, names, count);
+}
+
 /* Returns the word behind them. */
-static inline size_t store_names(_Atomic uint64_t *words, const struct flight *f,
-                                 struct known *known, uint32_t *ret_lengths)
+static inline ALWAYS_INLINE size_t store_names(_Atomic uint64_t *words, const struct flight *f,
+                                               struct known *known, uint32_t *ret_lengths)
 {
     struct known *k = known ? &known[f->births[2] & (KNOWN_NAMES - 1)] : NULL;
     if (LIKELY(k && !f->route && f->births[2]) && LIKELY(f->births[2] == k->births[2]) &&
@@ -168,11 +185,9 @@ static inline size_t store_names(_Atomic uint64_t *words, const struct flight *f
             store(&words[TEXTS + i], k->words[i]);
         return TEXTS + k->count;
     }
-    uint64_t names[NAME_WORDS + 1];
-    size_t count = gather_names(f, names, ret_lengths);
-    if (k)
-        learn_names(k, f, names, count, *ret_lengths);
-    return store_words(words, TEXTS, names, count);
+    struct flight_names names = {
+        f->listener, f->route, f->pool, f->backend, {f->births[0], f->births[1], f->births[2]}};
+    return store_new_names(words, &names, k, ret_lengths);
 }
 
 /* An id in the part of the head that is kept need not be kept twice: else *ret_own is 1.
@@ -202,7 +217,10 @@ static inline uint64_t store_head(_Atomic uint64_t *words, size_t at, const stru
     return head | id << 8 | id_at << 16;
 }
 
-static inline void pack(_Atomic uint64_t *words, const struct flight *f, struct known *known)
+/* Into each caller, and nothing here keeps `f` in memory: what it is made of goes from where it is
+ * straight into the ring. */
+static inline ALWAYS_INLINE void pack(_Atomic uint64_t *words, const struct flight *f,
+                                      struct known *known)
 {
     const struct address *client = f->client;
     store(&words[AT_BEGUN], f->begun_ns);

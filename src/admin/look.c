@@ -54,6 +54,7 @@ void look_standing(const struct steer_view *view, const struct backend *b,
         .since_ms = health.since_ms,
         .checked_ms = health.check.at_ms,
         .check_result = health.check.result,
+        .check_detail = health.check.detail,
         .check_took_ms = (double)health.check.took_us / 1000,
     };
 }

@@ -21,6 +21,7 @@ struct standing {
     uint64_t since_ms;   /* loop time of the last change of health; 0 = never */
     uint64_t checked_ms; /* loop time of the last check; 0 = there was none */
     enum reason check_result;
+    const char *check_detail; /* more about it, or NULL */
     double check_took_ms;
 };
 void look_standing(const struct steer_view *view, const struct backend *b,

@@ -171,6 +171,10 @@ static void put_match(struct json *j, const struct route_conf *r)
             j_str(j, r->fields[i].name, r->fields[i].value);
         j_end(j);
     }
+    put_words(j, "sni", r->snis, r->sni_count);
+    put_words(j, "client_subject", r->client_subjects, r->client_subject_count);
+    put_words(j, "client_san", r->client_sans, r->client_san_count);
+    put_words(j, "client_fingerprint", r->client_fingerprints, r->client_fingerprint_count);
     j_end(j);
 }
 
@@ -274,6 +278,10 @@ static void put_listener(struct json *j, const struct show *s, const struct list
     put_latency(j, &row);
     put_history(j, &row);
     j_str(j, "pool", pool_name(s, conf->pool));
+    if (conf->redirect_port)
+        j_u64(j, "redirect_https", conf->redirect_port);
+    if (conf->acme_challenge)
+        j_str(j, "acme_challenge", conf->acme_challenge);
     put_origin(j, s, conf->origin);
     put_tls(j, s, conf, index);
     put_routes(j, s, conf);
@@ -311,6 +319,8 @@ static void put_standing(struct json *j, const struct show *s, const struct back
     put_since(j, "at", s, standing.checked_ms);
     j_bool(j, "ok", standing.check_result == REASON_ok);
     j_str(j, "reason", reason_name(standing.check_result));
+    if (standing.check_detail)
+        j_str(j, "detail", standing.check_detail);
     j_number(j, "ms", standing.check_took_ms);
     j_end(j);
 }

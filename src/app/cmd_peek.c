@@ -3,12 +3,14 @@
  * list of `backends`. */
 #include "app/cmd_backends.h"
 #include "app/exit_code.h"
+#include "app/expiry.h"
 #include "app/peek.h"
 #include "app/term.h"
 #include "base/bytes.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- status ---- */
 
@@ -69,24 +71,47 @@ static void put_traffic(const json_t *s)
     printf("%s retries %.0f\n", all > 0 ? "" : " none yet,", peek_number(s, "retries"));
 }
 
+/* Those that end soon. */
+static void put_certificates(const json_t *listeners)
+{
+    size_t i, k;
+    json_t *listener, *certificate;
+    json_array_foreach(json_object_get(listeners, "listeners"), i, listener)
+    {
+        json_array_foreach(peek_at(listener, "tls.certificates"), k, certificate)
+        {
+            int64_t now_s = time(NULL), end_s;
+            char when[EXPIRY_TEXT_MAX];
+            if (peek_time(certificate, "not_after", &end_s) &&
+                expiry_of(end_s, now_s) != EXPIRY_FAR)
+                printf("certificate    %s of listener %s %s\n", peek_text(certificate, "file"),
+                       peek_text(listener, "name"), expiry_text(end_s, now_s, when));
+        }
+    }
+}
+
 static int show_status(struct control *c, bool json)
 {
-    json_t *s = NULL, *pools = NULL;
+    json_t *s = NULL, *pools = NULL, *listeners = NULL;
     int code = control_json(c, "GET", "/api/v1/status", NULL, &s);
     if (code == EXIT_OK && !json)
         code = control_json(c, "GET", "/api/v1/pools", NULL, &pools);
+    if (code == EXIT_OK && !json)
+        code = control_json(c, "GET", "/api/v1/listeners", NULL, &listeners);
     if (code == EXIT_OK && json)
         peek_print(s);
     if (code == EXIT_OK && !json) {
         struct ailing ailing = {.colour = term_colour(stdout)};
         put_process(s);
         put_traffic(s);
+        put_certificates(listeners);
         printf("backends       %.0f of %.0f up\n", peek_number(s, "backends.up"),
                peek_number(s, "backends.total"));
         peek_backends(pools, put_ailing, &ailing);
     }
     json_decref(s);
     json_decref(pools);
+    json_decref(listeners);
     return code;
 }
 
@@ -194,7 +219,7 @@ int backends_show(const struct cli_args *args, const char *pool)
 static void add_check(void *user, const json_t *pool, const json_t *backend)
 {
     struct table *t = user;
-    char text[PEEK_TEXT_MAX];
+    char text[PEEK_TEXT_MAX], why[256];
     const char *state = peek_text(backend, "state");
     bool checked = peek_has(backend, "last_check.at");
     bool ok = json_is_true(peek_at(backend, "last_check.ok"));
@@ -212,7 +237,10 @@ static void add_check(void *user, const json_t *pool, const json_t *backend)
                         : peek_text(backend, "last_check.reason"));
     table_cell(t, TONE_PLAIN, peek_since(text, backend, "last_check.at"));
     table_cell(t, TONE_PLAIN, peek_ms(text, backend, "last_check.ms"));
-    table_cell(t, TONE_PLAIN, peek_text(backend, "reason_text"));
+    const char *detail = peek_text(backend, "last_check.detail");
+    (void)snprintf(why, sizeof(why), "%s%s%s%s", peek_text(backend, "reason_text"),
+                   detail[0] ? " (" : "", detail, detail[0] ? ")" : "");
+    table_cell(t, TONE_PLAIN, why);
 }
 
 static bool some_pool_is_dark(const json_t *answer)

@@ -132,14 +132,22 @@ static void wrong_certificate(struct load *l, const struct certificate_conf *c, 
         note(l, CREDENTIALS_INVALID, "certificate %s cannot be used: %s", c->cert, why);
 }
 
-/* Forgotten, or another file was meant: the most usual mistake has its own sentence. */
+static bool holds_key(const struct tls_file *f)
+{
+    return memmem(f->bytes, f->n, "PRIVATE KEY-----", strlen("PRIVATE KEY-----")) != NULL;
+}
+
+/* Forgotten, another file was meant, or the two were swapped: the most usual mistakes have their
+ * own sentences. */
 static bool has_key(struct load *l, const struct certificate_conf *c, const struct material *m)
 {
-    const struct tls_file *in = c->key ? &m->key : &m->cert;
-    if (memmem(in->bytes, in->n, "PRIVATE KEY-----", strlen("PRIVATE KEY-----")))
+    if (holds_key(c->key ? &m->key : &m->cert))
         return true;
+    const char *hint = !c->key               ? "; say where it is with key: FILE"
+                       : holds_key(&m->cert) ? "; cert and key may be swapped: the other has one"
+                                             : "";
     note(l, CREDENTIALS_INVALID, "there is no private key in %s (PEM is wanted)%s",
-         c->key ? c->key : c->cert, c->key ? "" : "; say where it is with key: FILE");
+         c->key ? c->key : c->cert, hint);
     return false;
 }
 
@@ -277,6 +285,7 @@ static bool make_servers(struct load *l, const struct listener_conf *conf,
         .client_ca_pem = client_ca,
         .alpn = listener_alpn(conf),
         .tickets = conf->tls.tickets ? l->kit->tickets : NULL,
+        .openssl_records = conf->tls.records == TLS_RECORDS_OPENSSL,
     };
     if (build_all(l->kit, &o, to, why))
         return true;
@@ -412,7 +421,7 @@ bool identity_conf_equal(const struct listener_conf *a, const struct listener_co
     const struct listener_tls_conf *x = &a->tls, *y = &b->tls;
     if (!same_text(a->name, b->name) || listener_alpn(a) != listener_alpn(b) ||
         x->enabled != y->enabled || x->min_version != y->min_version ||
-        x->client_auth != y->client_auth || x->tickets != y->tickets ||
+        x->client_auth != y->client_auth || x->tickets != y->tickets || x->records != y->records ||
         !same_text(x->client_ca, y->client_ca) || x->certificate_count != y->certificate_count)
         return false;
     for (size_t i = 0; i < x->certificate_count; i++) {

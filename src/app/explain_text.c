@@ -50,7 +50,8 @@ static int width_of(const json_t *rows, const char *key)
 static void put_request(struct page *p, const json_t *e)
 {
     if (text_of(e, "method")[0])
-        fprintf(p->out, "%s http://%s%s from %s\n", text_of(e, "method"), text_of(e, "host"),
+        fprintf(p->out, "%s %s://%s%s from %s\n", text_of(e, "method"),
+                json_object_get(e, "tls") ? "https" : "http", text_of(e, "host"),
                 text_of(e, "path"), text_of(e, "from"));
     else
         fprintf(p->out, "a %s from %s\n",

@@ -82,14 +82,23 @@ const char *peek_age(char out[PEEK_TEXT_MAX], double ms)
     return out;
 }
 
-const char *peek_since(char out[PEEK_TEXT_MAX], const json_t *v, const char *path)
+bool peek_time(const json_t *v, const char *path, int64_t *ret_s)
 {
     struct tm then = {0};
-    if (!strptime(peek_text(v, path), "%Y-%m-%dT%H:%M:%S", &then)) {
+    if (!strptime(peek_text(v, path), "%Y-%m-%dT%H:%M:%S", &then))
+        return false;
+    *ret_s = timegm(&then);
+    return true;
+}
+
+const char *peek_since(char out[PEEK_TEXT_MAX], const json_t *v, const char *path)
+{
+    int64_t then_s;
+    if (!peek_time(v, path, &then_s)) {
         (void)snprintf(out, PEEK_TEXT_MAX, "-");
         return out;
     }
-    return peek_age(out, 1000 * difftime(time(NULL), timegm(&then)));
+    return peek_age(out, 1000 * (double)(time(NULL) - then_s));
 }
 
 enum table_tone peek_tone(const char *state)

@@ -27,6 +27,8 @@ const char *peek_ms(char out[PEEK_TEXT_MAX], const json_t *v, const char *path);
 const char *peek_count(char out[PEEK_TEXT_MAX], double n);
 /* "3s", "12m", "5h", "3d" of milliseconds; of an RFC 3339 time until now. */
 const char *peek_age(char out[PEEK_TEXT_MAX], double ms);
+/* A time of day as the API writes it, in seconds since 1970; false where there is none. */
+bool peek_time(const json_t *v, const char *path, int64_t *ret_s);
 const char *peek_since(char out[PEEK_TEXT_MAX], const json_t *v, const char *path);
 
 /* How the state of a backend is shown. */

@@ -288,7 +288,7 @@ size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX])
 }
 
 /* An IPv4 address, mapped or not, is written in place where there is room for any. */
-static void write_peer_ip(struct writer *w, const struct address *a)
+static NOINLINE void write_peer_ip(struct writer *w, const struct address *a)
 {
     bool mapped = is_v4_mapped(a), v4 = a->kind == ADDRESS_V4 || mapped;
     const uint8_t *ip = a->ip + (mapped ? 12 : 0);
@@ -300,6 +300,10 @@ static void write_peer_ip(struct writer *w, const struct address *a)
 
 void w_address_ip(struct writer *w, const struct address *a)
 {
+    if (LIKELY(a->kind == ADDRESS_V4 && w_left(w) >= IP_TEXT_MAX)) {
+        w->at = put_v4(w->at, a->ip);
+        return;
+    }
     switch (a->kind) {
     case ADDRESS_NONE: w_str(w, "none"); break;
     case ADDRESS_UNIX: w_str(w, "unix"); break;

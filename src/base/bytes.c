@@ -115,7 +115,7 @@ static const char hex_digits[] = "0123456789abcdef";
 #if defined(__SSE2__)
 
 /* All sixteen digits of `v`. */
-static inline void put_hex_16(uint8_t to[16], uint64_t v)
+void put_hex_16(uint8_t to[16], uint64_t v)
 {
     __m128i bytes = _mm_cvtsi64_si128((long long)__builtin_bswap64(v));
     __m128i halves = _mm_unpacklo_epi8(_mm_srli_epi16(bytes, 4), bytes);
@@ -128,7 +128,7 @@ static inline void put_hex_16(uint8_t to[16], uint64_t v)
 
 #else
 
-static inline void put_hex_16(uint8_t to[16], uint64_t v)
+void put_hex_16(uint8_t to[16], uint64_t v)
 {
     for (size_t i = 16; i > 0; v >>= 4)
         to[--i] = (uint8_t)hex_digits[v & 15];

@@ -150,6 +150,9 @@ void w_u64_dec(struct writer *w, uint64_t v);
 void w_i64_dec(struct writer *w, int64_t v);
 void w_hex(struct writer *w, uint64_t v, unsigned digits_min);
 
+/* Exactly 16 digits, leading zeros and all. */
+void put_hex_16(uint8_t to[16], uint64_t v);
+
 /* Decimal zero-padded to exactly `digits` (1..20); higher digits are CHECKed to be absent. */
 void w_u64_padded(struct writer *w, uint64_t v, unsigned digits);
 

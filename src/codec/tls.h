@@ -47,11 +47,6 @@ struct tls_library;
 /* 0 or -REASON_system_error, -REASON_overload. */
 NODISCARD int tls_library_new(struct tls_library **ret_library);
 
-/* Whether connections of TLS 1.3 that we serve have their records made here instead of by OpenSSL,
- * from the next handshake on. They are as a rule: it costs half as much and a fifth of the memory.
- */
-void tls_library_own_records(struct tls_library *library, bool own);
-
 /* After every server, client and session of it. Leaves NULL; accepts NULL. */
 void tls_library_free(struct tls_library **library);
 
@@ -126,7 +121,7 @@ NODISCARD int tls_tickets_new(struct tls_tickets **ret_tickets);
 void tls_tickets_free(struct tls_tickets **tickets);
 /* previous <- current <- next <- random. 0, or a negative reason and nothing changed. */
 NODISCARD int tls_tickets_rotate(struct tls_tickets *tickets);
-/* To hand them to another process, and to take them over. */
+/* The keys as they are; and others in their place. */
 void tls_tickets_get(const struct tls_tickets *tickets,
                      struct tls_ticket_key ret_keys[TLS_TICKET_KEYS]);
 void tls_tickets_set(struct tls_tickets *tickets,
@@ -152,6 +147,9 @@ struct tls_server_options {
     struct span client_ca_pem; /* with client_auth */
     uint32_t alpn; /* TLS_ALPN_*; 0: none. A client that offers only others is refused */
     struct tls_tickets *tickets; /* NULL: none are given */
+    /* TLS 1.3's records are made by OpenSSL. As a rule they are made here once a handshake is done,
+     * with its ciphers: it costs half as much and a fifth of the memory. */
+    bool openssl_records;
 };
 
 /* How connections of one listener are answered, on one worker. */

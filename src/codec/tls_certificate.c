@@ -269,6 +269,17 @@ int tls_context_use(SSL_CTX *context, const struct tls_parsed *p, char why[TLS_W
 
 /* ---- describing ---- */
 
+char *tls_text(const void *bytes, size_t n)
+{
+    char *text = malloc(n + 1);
+    if (!text)
+        return NULL;
+    if (n > 0)
+        memcpy(text, bytes, n);
+    text[n] = 0;
+    return text;
+}
+
 char *tls_name_text(const X509_NAME *name)
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -276,7 +287,7 @@ char *tls_name_text(const X509_NAME *name)
     unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB;
     if (bio && X509_NAME_print_ex(bio, name, 0, flags) >= 0) {
         long n = BIO_get_mem_data(bio, &bytes);
-        text = n > 0 ? strndup(bytes, (size_t)n) : strdup("");
+        text = tls_text(bytes, n > 0 ? (size_t)n : 0);
     }
     BIO_free(bio);
     return text;

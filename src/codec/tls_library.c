@@ -155,11 +155,6 @@ static bool fetch_suites(struct tls_library *l)
     return l->hmac_sha256 && l->hmac_sha384;
 }
 
-void tls_library_own_records(struct tls_library *library, bool own)
-{
-    library->own_records = own;
-}
-
 int tls_library_new(struct tls_library **ret_library)
 {
     struct tls_library *l = calloc(1, sizeof *l);
@@ -170,7 +165,6 @@ int tls_library_new(struct tls_library **ret_library)
         free(l);
         return -(int)REASON_overload;
     }
-    l->own_records = true;
     if (!open_ossl(l) || !fetch_suites(l) || !make_bio(l)) {
         ERR_clear_error();
         tls_library_free(&l);

@@ -59,7 +59,7 @@ static char *string_text(const ASN1_STRING *s)
         if (p[i] < 0x20 || p[i] == 0x7f)
             return NULL;
     }
-    return strndup((const char *)p, n);
+    return tls_text(p, n);
 }
 
 static char *san_text(const GENERAL_NAME *san)
@@ -86,7 +86,7 @@ static char *common_name_of(const X509_NAME *subject)
     bool clean = n >= 0;
     for (int i = 0; i < n; i++)
         clean = clean && utf8[i] >= 0x20 && utf8[i] != 0x7f;
-    char *text = clean ? strndup((const char *)utf8, (size_t)n) : strdup("");
+    char *text = tls_text(utf8, clean ? (size_t)n : 0);
     OPENSSL_free(utf8);
     return text;
 }

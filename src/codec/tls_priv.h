@@ -54,7 +54,6 @@ struct tls_library {
     struct tls_session *current;
     struct span in;
     struct tls_sink *sink;
-    bool own_records;
     bool dry;       /* OpenSSL asked for more than `in` had */
     bool sink_full; /* … or wrote more than the sink would take */
     /* records that OpenSSL wrote in this call */
@@ -117,6 +116,9 @@ NODISCARD int tls_context_use(SSL_CTX *context, const struct tls_parsed *parsed,
 /* Seconds since 1970; 0 when it is no time. */
 int64_t tls_time_s(const ASN1_TIME *time);
 
+/* A copy of n bytes as a text, malloc'd; NULL when there is no memory. */
+char *tls_text(const void *bytes, size_t n);
+
 /* RFC 2253 with UTF-8 as it is, control bytes escaped; NULL when there is no memory. */
 char *tls_name_text(const X509_NAME *name);
 
@@ -156,6 +158,7 @@ struct tls_server {
     struct tls_tickets *tickets;
     struct tls_trust *trust;
     enum tls_client_auth client_auth;
+    bool openssl_records;
     uint64_t rules; /* for clients */
     uint32_t alpn;
     struct tls_set *sets; /* the first is the default */

@@ -453,6 +453,7 @@ int tls_server_new(struct tls_library *library, const struct tls_server_options 
     s->library = library;
     s->tickets = o->tickets;
     s->client_auth = o->client_auth;
+    s->openssl_records = o->openssl_records;
     s->alpn = o->alpn;
     int rc = server_fill(&b, o, why);
     for (uint32_t i = 0; i < o->certificates_count; i++)

@@ -42,7 +42,7 @@ static void leave(struct tls_library *l)
 /* OpenSSL writes five secrets as text if it is asked to, of which two are of use. */
 static void want_secret(struct tls_session *t, bool want)
 {
-    if (!t->is_client && t->library->own_records)
+    if (!t->is_client && !t->server->openssl_records)
         SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(t->ssl), want ? tls_record_secret : NULL);
 }
 

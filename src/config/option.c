@@ -64,6 +64,12 @@ static const struct option_word tls_version_words[] = {
     {0},
 };
 
+static const struct option_word tls_records_words[] = {
+    {"own", TLS_RECORDS_OWN, NULL},
+    {"openssl", TLS_RECORDS_OPENSSL, NULL},
+    {0},
+};
+
 static const struct option_word client_auth_words[] = {
     {"none", CLIENT_AUTH_NONE, NULL},
     {"optional", CLIENT_AUTH_OPTIONAL, NULL},

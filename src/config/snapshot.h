@@ -38,6 +38,10 @@ enum health_type { HEALTH_NONE, HEALTH_TCP, HEALTH_HTTP, HEALTH_GRPC };
 
 enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
+/* Who opens and seals the records of TLS 1.3 with clients: this program with OpenSSL's ciphers, or
+ * OpenSSL alone. */
+enum tls_record_maker { TLS_RECORDS_OWN, TLS_RECORDS_OPENSSL };
+
 enum client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRE };
 
 enum proxy_version { PROXY_NONE, PROXY_V1, PROXY_V2 };
@@ -161,6 +165,7 @@ struct listener_tls_conf {
     enum client_auth client_auth;
     const char *client_ca; /* file of those whose clients are trusted */
     bool tickets;
+    enum tls_record_maker records;
     uint64_t hsts_ms; /* max-age of Strict-Transport-Security; 0 = no such field */
 };
 

@@ -131,7 +131,7 @@ static void complain_unknown_pool(struct load *l, const struct reference *r)
         diagnose_error(l->d, r->at, "unknown pool");
         return;
     }
-    w_str(&w, "the pools are:");
+    w_str(&w, s->pool_count ? "the pools are:" : "the configuration has no 'pools'");
     for (size_t i = 0; i < s->pool_count && known < HINT_POOLS_MAX; i++) {
         names[known++] = s->pools[i].name;
         if (w_left(&w) > NAME_MAX_LEN + 8)
@@ -149,6 +149,8 @@ static void resolve(struct load *l, bool *used)
     bool all_known = l->whole; /* else what is not found may be a pool that could not be read */
     size_t count;
     const struct block *b = blocks(l, "pools", &count);
+    if (count == 0 && l->d->errors > 0)
+        all_known = false;
     map_init(&names, 0);
     for (size_t i = 0; i < count; i++) {
         const struct pool_conf *pool = b[i].target;
@@ -171,7 +173,7 @@ static void resolve(struct load *l, bool *used)
         if (found) {
             used[found - b] = true;
             uint_store(r->target, r->size, (uint64_t)(found - b));
-        } else if (all_known && count > 0) {
+        } else if (all_known) {
             complain_unknown_pool(l, r);
         }
     }
@@ -395,6 +397,18 @@ static void check_listener_tls(struct load *l, const struct block *b)
             (struct origin){c[i].at.line, c[i].at.column};
 }
 
+/* Who is sent to where nothing but plain HTTP is spoken gets no further. */
+static void check_redirect(struct load *l, const struct block *b)
+{
+    const struct listener_conf *listener = b->target;
+    for (size_t i = 0; i < listener->address_count && listener->redirect_port; i++) {
+        const struct address *a = &listener->addresses[i];
+        if (a->kind != ADDRESS_UNIX && a->port == listener->redirect_port)
+            diagnose_warning(l->d, block_place(b, "redirect_https"),
+                             "this is the listener's own port, where no https is spoken");
+    }
+}
+
 /* How clients come. */
 static void check_arrival(struct load *l, const struct block *b)
 {
@@ -410,6 +424,7 @@ static void check_arrival(struct load *l, const struct block *b)
         {"acme_challenge", http, "is for protocol: http"},
     };
     check_needs(l, b, needs, ARRAY_LEN(needs));
+    check_redirect(l, b);
     for (size_t i = 0; i < count; i++) {
         if (!http)
             check_tcp_match(l, &routes[i]);

@@ -46,6 +46,9 @@ struct client {
 /* Who it is: of its connection, or as a PROXY header says. */
 struct address client_peer(const struct client *c);
 
+/* side_ops.local of clients whose side is that of the struct. */
+struct address client_side_local(struct side *s);
+
 /* Takes over an accepted stream; closes it when there is no room. */
 void client_h1_open(struct forwarder *f, struct front *front, struct stream *s);
 void client_tcp_open(struct forwarder *f, struct front *front, struct stream *s);

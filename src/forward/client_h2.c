@@ -83,11 +83,12 @@ static void client_end(struct client_h2 *c, enum stream_close_how how)
 }
 
 /* A connection that was ended for what the client did is a record of its own: none of its requests
- * need to have been under way. */
+ * need to have been under way. Not so where it just went: what it left behind says so. */
 static void account_end(struct client_h2 *c, enum reason why)
 {
-    if (reason_fault(why) != REASON_FAULT_CLIENT || why == REASON_client_closed ||
-        why == REASON_client_reset)
+    bool went =
+        why == REASON_client_closed || why == REASON_client_reset || why == REASON_tls_truncated;
+    if (went || reason_fault(why) != REASON_FAULT_CLIENT)
         return;
     struct forwarder *f = c->base.f;
     struct record r = {
@@ -119,7 +120,7 @@ static void on_end(struct h2_conn *h2, enum reason why)
 
 /* ---- requests ---- */
 
-struct request_h2 *client_h2_request_new(struct client_h2 *c)
+static struct request_h2 *request_new(struct client_h2 *c)
 {
     struct request_h2 *r = slab_get_zeroed(&c->base.f->h2_requests);
     if (!r)
@@ -145,7 +146,7 @@ void client_h2_request_free(struct request_h2 *r)
 
 static struct h2_stream *on_begin(struct h2_conn *h2)
 {
-    struct request_h2 *r = client_h2_request_new(from_conn(h2));
+    struct request_h2 *r = request_new(from_conn(h2));
     return r ? &r->s : NULL;
 }
 

@@ -71,7 +71,6 @@ void request_h2_look(struct request_h2 *r, uint64_t now_ms);
 
 /* ---- client_h2.c ---- */
 
-struct request_h2 *client_h2_request_new(struct client_h2 *c);
 void client_h2_request_free(struct request_h2 *r);
 
 static inline const struct listener_conf *client_h2_conf(const struct client_h2 *c)

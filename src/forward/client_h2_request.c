@@ -316,25 +316,6 @@ static bool side_retract(struct side *s)
     return !from_side(s)->head_out;
 }
 
-static struct stream *side_bulk_from(struct side *s, uint64_t *ret_bytes)
-{
-    (void)s;
-    *ret_bytes = 0;
-    return NULL;
-}
-
-static struct stream *side_bulk_to(struct side *s)
-{
-    (void)s;
-    return NULL;
-}
-
-static void side_bulk(struct side *s, bool on)
-{
-    (void)s;
-    (void)on;
-}
-
 static void side_tunnel(struct side *s)
 {
     struct request_h2 *r = from_side(s);
@@ -381,9 +362,6 @@ const struct side_ops client_h2_side_ops = {
     .answer = side_answer,
     .local = side_local,
     .retract = side_retract,
-    .bulk_from = side_bulk_from,
-    .bulk_to = side_bulk_to,
-    .bulk = side_bulk,
     .tunnel = side_tunnel,
     .release = side_release,
     .abort = side_abort,

@@ -61,11 +61,9 @@ static void set_credit(struct exchange *x, struct side *side, bool on)
 /* ---- the end ---- */
 
 /* Gives the place at the backend back and tells passive health how it went. */
-static void leave_target(struct exchange *x, enum reason how, bool counts)
+static NOINLINE void leave_given(struct exchange *x, enum reason how, bool counts)
 {
     struct backend *b = x->target;
-    if (!b)
-        return;
     x->target = NULL;
     account_left(x->f->account, &b->key,
                  &(struct account_left){
@@ -82,7 +80,13 @@ static void leave_target(struct exchange *x, enum reason how, bool counts)
         queue_release(b->pool, b);
 }
 
-static void exchange_free(struct exchange *x)
+static inline void leave_target(struct exchange *x, enum reason how, bool counts)
+{
+    if (x->target)
+        leave_given(x, how, counts);
+}
+
+static inline ALWAYS_INLINE void exchange_free(struct exchange *x)
 {
     struct forwarder *f = x->f;
     const struct front_conf *front = x->front;
@@ -279,9 +283,11 @@ static void on_timer(struct timer *t)
     }
 }
 
-static struct exchange *exchange_new(struct forwarder *f, const struct front_conf *front,
-                                     struct side *client, const struct address *peer,
-                                     const struct arrival *arrival)
+static inline ALWAYS_INLINE struct exchange *exchange_new(struct forwarder *f,
+                                                          const struct front_conf *front,
+                                                          struct side *client,
+                                                          const struct address *peer,
+                                                          const struct arrival *arrival)
 {
     struct exchange *x = slab_get(&f->exchanges);
     if (!x)
@@ -433,8 +439,12 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
         return false;
     x->http = true;
     x->method = h->method;
-    x->version_major = client->ops->version_major ? client->ops->version_major : 1;
-    x->version_minor = x->version_major == 1 ? h->version_minor : 0;
+    x->version_major = 1;
+    x->version_minor = h->version_minor;
+    if (UNLIKELY(client->ops->version_major > 1)) {
+        x->version_major = client->ops->version_major;
+        x->version_minor = 0;
+    }
     x->upgrade = h->upgrade;
     x->bytes_in = x->head_bytes_in = h->head_len;
     x->has_body = h->framing != BODY_NONE;
@@ -449,8 +459,10 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     if (UNLIKELY(front->rules) && exchange_own_answer(x, h))
         return true;
     if (!choose_pool(x, h)) {
+        request_note(x, h);
         exchange_answer(x, REASON_no_route);
     } else if (limit && h->framing == BODY_LENGTH && h->body_length > limit) {
+        request_note(x, h);
         exchange_answer(x, REASON_body_too_large);
     } else if (request_build(x, h, peer) < 0) {
         exchange_answer(x, REASON_overload);
@@ -673,7 +685,7 @@ bool exchange_asked_for(const struct exchange *x, const struct head *h)
  * take that for the tunnel (RFC 8441 5). */
 static bool is_mistaken(const struct exchange *x, const struct head *h)
 {
-    return x->version_major == 2 && x->upgrade && h->status / 100 == 2;
+    return x->upgrade && x->version_major == 2 && h->status / 100 == 2;
 }
 
 void exchange_response(struct exchange *x, const struct head *h, struct slice raw)
@@ -688,7 +700,8 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->first_byte_ns = now_ns(x);
         x->response_begun = true;
         x->status = h->status;
-        x->sized = h->framing == BODY_LENGTH;
+        if (UNLIKELY(x->grpc))
+            x->sized = h->framing == BODY_LENGTH;
         exchange_set_state(x, EXCHANGE_RESPONDING);
     }
     if (interim && x->version_major == 1 && x->version_minor == 0)

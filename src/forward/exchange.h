@@ -95,7 +95,7 @@ struct exchange {
     bool heard;        /* a byte came from the backend: the request cannot be repeated */
     bool request_done; /* the client's message is complete */
     bool response_begun, response_done;
-    bool sized;     /* the response has a Content-Length */
+    bool sized;     /* … of a call has a Content-Length */
     bool made_here; /* the response is ours */
     bool tunnel;
     bool client_waits;      /* the client side's credit is taken */

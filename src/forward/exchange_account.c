@@ -58,7 +58,8 @@ static void write_record(const struct exchange *x, enum reason why)
     account_exchange(x->f->account, &r);
 }
 
-void exchange_flight(const struct exchange *x, struct flight *ret_flight)
+/* Into each caller: on its way into the recorder it needs no place in memory. */
+static inline ALWAYS_INLINE void describe(const struct exchange *x, struct flight *ret_flight)
 {
     *ret_flight = (struct flight){
         .begun_ns = x->begun_ns,
@@ -85,10 +86,15 @@ void exchange_flight(const struct exchange *x, struct flight *ret_flight)
     };
 }
 
+void exchange_flight(const struct exchange *x, struct flight *ret_flight)
+{
+    describe(x, ret_flight);
+}
+
 static void write_flight(const struct exchange *x, enum reason why)
 {
     struct flight f;
-    exchange_flight(x, &f);
+    describe(x, &f);
     f.reason = (uint16_t)why;
     recorder_put(x->f->recorder, &f);
 }

@@ -8,6 +8,7 @@
 #include "forward/exchange_priv.h"
 #include "forward/forwarder.h"
 #include "forward/front.h"
+#include "forward/request.h"
 #include "forward/request_certificate.h"
 #include "route/rules.h"
 
@@ -47,6 +48,10 @@ static void ask_for_challenge(struct exchange *x, const struct head *h)
         return;
     }
     exchange_set_state(x, EXCHANGE_ASKING);
+    if (x->deadline_ns) { /* which has the same timer, and is not shorter by much */
+        x->deadline_ns = 0;
+        loop_timer_stop(x->f->loop, &x->timer);
+    }
     timer_init(&x->timer, challenge_timeout);
     loop_timer_set(x->f->loop, &x->timer, CHALLENGE_ANSWER_MS);
 }
@@ -80,12 +85,11 @@ static void send_away(struct exchange *x)
 bool exchange_own_answer(struct exchange *x, const struct head *h)
 {
     enum reason why = rules_answer(x->front->conf, h, x->arrival);
+    if (why == REASON_ok && !is_outdated(x))
+        return false;
+    request_note(x, h);
     switch (why) {
-    case REASON_ok:
-        if (!is_outdated(x))
-            return false;
-        send_away(x);
-        break;
+    case REASON_ok: send_away(x); break;
     case REASON_acme_challenge: ask_for_challenge(x, h); break;
     case REASON_redirected: redirect(x, h); break;
     default: exchange_answer(x, why); break;

@@ -196,6 +196,11 @@ struct address client_peer(const struct client *c)
     return c->arrival ? c->arrival->peer : stream_peer(c->stream);
 }
 
+struct address client_side_local(struct side *s)
+{
+    return stream_local(container_of(s, struct client, side)->stream);
+}
+
 /* ---- outbox ---- */
 
 const struct slice outbox_crlf = {(const uint8_t *)"\r\n", 2, NULL};

@@ -259,6 +259,35 @@ static void run_work(struct h2_conn *c)
 
 /* ---- the end ---- */
 
+/* A response that has come whole and waits for its owner to read. */
+static bool is_unread(const struct h2_stream *s)
+{
+    return !s->left && s->input_ended && !s->end_told;
+}
+
+/* The peer is gone, and what it had not said to the end is closed with `why`. False when there is
+ * nothing else. */
+static bool outlive(struct h2_conn *c, enum reason why)
+{
+    struct h2_stream *s;
+    bool unread = false;
+    list_each(s, &c->streams, link)
+        unread |= is_unread(s);
+    if (c->server || !unread)
+        return false;
+    c->outlived = true;
+    c->sending = false;
+    h2_output_drop(c);
+    list_each(s, &c->streams, link) {
+        if (!s->closing && !is_unread(s) && !s->why)
+            s->why = (uint8_t)why;
+        s->closing = true;
+        s->id = 0;
+        h2_stream_work(s);
+    }
+    return true;
+}
+
 void h2_conn_end(struct h2_conn *c, enum reason why, uint32_t code)
 {
     if (c->over)
@@ -293,7 +322,7 @@ static void conclude(struct h2_conn *c)
         tell_closed(s, c->why ? (enum reason)c->why : why_closed(c, s));
     }
     c->working = false;
-    if (c->end_code != H2_NO_GOAWAY && !c->sending) {
+    if (c->end_code != H2_NO_GOAWAY && !c->sending && !c->outlived) {
         add_goaway(c);
         h2_send(c);
     }
@@ -316,8 +345,12 @@ static bool settle(struct h2_conn *c)
 /* Whether nghttp2 has come to an end by itself, and that has been said. */
 static void look_at_session(struct h2_conn *c)
 {
-    if (c->over || c->sending || c->output || nghttp2_session_want_read(c->session) ||
-        nghttp2_session_want_write(c->session))
+    if (c->over || c->sending || c->output)
+        return;
+    if (c->outlived
+            ? c->stream_count > 0
+            : nghttp2_session_want_read(c->session) || nghttp2_session_want_write(c->session) ||
+                  outlive(c, (enum reason)c->session_why))
         return;
     c->polite = true;
     h2_conn_end(c, (enum reason)c->session_why, H2_NO_GOAWAY);
@@ -542,7 +575,11 @@ static int submit_preface(struct h2_conn *c, const struct h2_conn_options *o)
     };
     int r = c->server ? nghttp2_submit_settings(c->session, 0, server, ARRAY_LEN(server))
                       : nghttp2_submit_settings(c->session, 0, client, ARRAY_LEN(client));
-    return r ? r : nghttp2_session_set_local_window_size(c->session, 0, 0, H2_CONNECTION_WINDOW);
+    /* Requests of ours belong to clients that have nothing to do with each other: what waits for
+     * the slow ones must not stop the others. A client of ours only stops itself. */
+    uint32_t all = c->server ? 0 : o->streams_max * H2_STREAM_WINDOW;
+    uint32_t window = MAX(all, H2_CONNECTION_WINDOW);
+    return r ? r : nghttp2_session_set_local_window_size(c->session, 0, 0, (int32_t)window);
 }
 
 int h2_conn_init(struct h2_conn *c, struct h2_library *library, struct loop *loop,
@@ -597,6 +634,8 @@ bool h2_conn_input(struct h2_conn *c, struct slice in)
     CHECK(!c->receiving && !c->packing && !c->working);
     if (c->over)
         return settle(c);
+    if (c->outlived)
+        return true;
     if (!h2_guard_input(c, slice_span(in)))
         return settle(c);
     c->input = in;
@@ -624,6 +663,8 @@ bool h2_conn_sent(struct h2_conn *c)
 
 void h2_conn_eof(struct h2_conn *c, enum reason why)
 {
+    if (!c->over && (c->outlived || outlive(c, why)))
+        return;
     h2_conn_end(c, c->stream_count ? why : REASON_ok, H2_NO_GOAWAY);
     settle(c);
 }
@@ -640,7 +681,8 @@ void h2_conn_drain(struct h2_conn *c)
         return;
     c->draining = true;
     (void)nghttp2_submit_shutdown_notice(c->session);
-    h2_conn_ping(c);
+    (void)nghttp2_submit_ping(c->session, 0, NULL);
+    loop_defer(c->loop, &c->turn_end);
 }
 
 void h2_conn_drain_now(struct h2_conn *c)
@@ -649,13 +691,6 @@ void h2_conn_drain_now(struct h2_conn *c)
         return;
     c->draining = true;
     send_last_goaway(c);
-}
-
-void h2_conn_ping(struct h2_conn *c)
-{
-    if (!c->over)
-        (void)nghttp2_submit_ping(c->session, 0, NULL);
-    loop_defer(c->loop, &c->turn_end);
 }
 
 uint32_t h2_conn_streams_max(const struct h2_conn *c)
@@ -667,7 +702,7 @@ uint32_t h2_conn_streams_max(const struct h2_conn *c)
 
 uint32_t h2_conn_room(const struct h2_conn *c)
 {
-    if (c->over || !nghttp2_session_check_request_allowed(c->session))
+    if (c->over || c->outlived || !nghttp2_session_check_request_allowed(c->session))
         return 0;
     uint32_t max = h2_conn_streams_max(c);
     return max > c->stream_count ? max - c->stream_count : 0;
@@ -698,6 +733,13 @@ void h2_stream_read(struct h2_stream *s, bool on)
 {
     s->reading = on;
     if (on && !s->closed && (s->held || (s->input_ended && !s->end_told)))
+        h2_stream_work(s);
+}
+
+void h2_stream_recall(struct h2_stream *s)
+{
+    s->input_due = true;
+    if (!s->closed)
         h2_stream_work(s);
 }
 

@@ -192,6 +192,7 @@ struct h2_conn {
     bool settings_due;   /* ops->settings is */
     bool over;           /* nothing more goes on; the end is told when no event is under way */
     bool told;           /* ops->failed was called */
+    bool outlived;       /* the peer is gone; what it had said to the end is still handed on */
     bool polite;
     bool spoke;                 /* a whole frame of the peer has come */
     bool block_open;            /* a header block has begun and not ended */
@@ -211,7 +212,7 @@ struct h2_conn {
 
 struct h2_conn_options {
     bool server;
-    uint32_t streams_max; /* of the peer's requests at a time (server) */
+    uint32_t streams_max; /* requests at a time: of the peer's (server), of ours (client) */
 };
 
 /* Begins the conversation on a stream that stands (or is still connecting: client), of which the
@@ -229,7 +230,9 @@ bool h2_conn_input(struct h2_conn *c, struct slice in);
 /* The send under way is complete. */
 bool h2_conn_sent(struct h2_conn *c);
 
-/* The peer has ended its direction. Streams under way are closed with `why`. */
+/* The peer has ended its direction, or the stream has failed. Streams under way are closed with
+ * `why`. Client: but for those whose response is complete and waits to be read; the end comes when
+ * it has been, and until then nothing is sent and the connection has no room. */
 void h2_conn_eof(struct h2_conn *c, enum reason why);
 
 /* Ends it now: streams are closed with `why`, then ops->failed(why). A GOAWAY with `code` goes out
@@ -278,9 +281,6 @@ uint32_t h2_conn_streams_max(const struct h2_conn *c);
 /* Client: whether the peer's settings allow extended CONNECT (RFC 8441). */
 bool h2_conn_takes_websocket(const struct h2_conn *c);
 
-/* Sends a PING of ours, to see whether the peer is there; any frame after it is an answer. */
-void h2_conn_ping(struct h2_conn *c);
-
 /* Whether a head given now is packed at once, so that its fields need not be copied ("borrow" of
  * codec/h2_fields.h). */
 bool h2_conn_packs_now(const struct h2_conn *c);
@@ -315,6 +315,9 @@ bool h2_stream_flush(struct h2_stream *s);
 
 /* Credit: whether ops->body and ops->end may come. On at first. */
 void h2_stream_read(struct h2_stream *s, bool on);
+
+/* Asks for ops->input, from the connection's own turn. */
+void h2_stream_recall(struct h2_stream *s);
 
 /* Breaks the stream off with RST_STREAM; ops->closed follows unless the owner leaves. */
 void h2_stream_reset(struct h2_stream *s, uint32_t code);

@@ -85,8 +85,8 @@ static bool is_complete(const struct h2_conn *c, int32_t id)
 
 static bool is_forgotten(const struct h2_conn *c, int32_t id)
 {
-    if (c->gone_at > ARRAY_LEN(c->gone))
-        return false; /* who knows */
+    if (c->gone_at > ARRAY_LEN(c->gone) || c->draining)
+        return false; /* who knows; behind GOAWAY requests are passed over */
     for (size_t i = 0; i < c->gone_at; i++) {
         if (c->gone[i] == id)
             return false;
@@ -186,7 +186,7 @@ static bool send_stalled(struct h2_conn *c, uint64_t now_ms, uint64_t stall_ms)
 bool h2_conn_tick(struct h2_conn *c, uint64_t stall_ms, uint64_t block_ms)
 {
     uint64_t now_ms = h2_now_ms(c);
-    if (c->over)
+    if (c->over || c->outlived)
         return !c->told;
     if (c->block_open && now_ms - c->block_since_ms >= block_ms)
         return h2_conn_fail(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,

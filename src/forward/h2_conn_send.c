@@ -133,13 +133,15 @@ static bool pack_one(struct h2_conn *c)
 
 void h2_pack(struct h2_conn *c)
 {
-    if (c->receiving || c->packing || c->sending || c->over)
+    if (c->receiving || c->packing || c->sending || c->over || c->outlived)
         return;
+    bool more = true;
     c->packing = true;
-    do {
+    while (!c->sending && !c->over && (more || !output_has_room(c->output))) {
         if (!output_has_room(c->output))
             h2_send(c);
-    } while (!c->sending && !c->over && pack_one(c));
+        more = !c->sending && pack_one(c);
+    }
     c->packing = false;
     if (c->output || c->over)
         loop_defer(c->loop, &c->turn_end);
@@ -147,7 +149,8 @@ void h2_pack(struct h2_conn *c)
 
 bool h2_conn_packs_now(const struct h2_conn *c)
 {
-    return !c->receiving && !c->packing && !c->sending && !c->over && output_has_room(c->output);
+    return !c->receiving && !c->packing && !c->sending && !c->over && !c->outlived &&
+           output_has_room(c->output);
 }
 
 void h2_pack_head(struct h2_stream *s)
@@ -212,6 +215,8 @@ static void keep_pieces(struct h2_stream *s)
         struct slice *at = piece(s, i);
         struct slice kept = slice_keep(s->conn->loop, *at);
         if (kept.n == 0) {
+            for (unsigned k = i; k < s->piece_count; k++)
+                s->output_bytes -= piece(s, k)->n;
             s->piece_count = (uint8_t)i; /* the rest is nobody's any more */
             h2_conn_end(s->conn, REASON_overload, NGHTTP2_INTERNAL_ERROR);
             return;
@@ -321,6 +326,10 @@ int h2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *
     struct h2_conn *c = user;
     struct h2_stream *s = source->ptr;
     uint32_t left = (uint32_t)length;
+    if (!output_has_room(c->output))
+        return NGHTTP2_ERR_WOULDBLOCK; /* one call of nghttp2's may pack many frames of DATA */
+    if (s->output_bytes < left)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* dropped while the frame waited for room */
     bool ok = h2_output_add(c, head, 9);
     while (ok && left > 0) {
         struct slice part = *piece(s, 0);

@@ -8,6 +8,8 @@
 #include "forward/forwarder.h"
 #include "forward/request_certificate.h"
 
+#include <string.h>
+
 /* What our own fields need at most, beside texts that are copied from the head. */
 #define OWN_FIELDS_BYTES 384
 
@@ -59,11 +61,15 @@ static struct text_at here(const struct writer *w, size_t len)
 /* 128 random bits in hex: unique without coordination between workers and machines. */
 static struct text_at write_request_id(struct writer *w, struct rng *rng)
 {
-    w_span(w, span_str("X-Request-Id: "));
-    struct text_at at = here(w, 32);
-    w_hex(w, rng_u64(rng), 16);
-    w_hex(w, rng_u64(rng), 16);
-    w_span(w, span_str("\r\n"));
+    struct span name = span_str("X-Request-Id: ");
+    struct text_at at = {(uint32_t)(w_len(w) + name.n), 32};
+    uint8_t *to = w_reserve(w, name.n + 32 + 2);
+    if (!to)
+        return at;
+    memcpy(to, name.p, name.n);
+    put_hex_16(to + name.n, rng_u64(rng));
+    put_hex_16(to + name.n + 16, rng_u64(rng));
+    memcpy(to + name.n + 32, "\r\n", 2);
     return at;
 }
 
@@ -97,9 +103,10 @@ static void write_forwarded(struct exchange *x, struct writer *w, const struct h
 
 static void write_connection(struct exchange *x, struct writer *w, const struct head *h)
 {
+    const struct pool_conf *conf = pool_conf(x->pool);
     if (h->framing == BODY_CHUNKED)
         w_span(w, span_str("Transfer-Encoding: chunked\r\n"));
-    if (h->has_trailer_te && pool_conf(x->pool)->protocol == PROTOCOL_HTTP2)
+    if (UNLIKELY(h->has_trailer_te) && conf->protocol == PROTOCOL_HTTP2)
         w_span(w, span_str("TE: trailers\r\n")); /* end to end there: gRPC insists on it */
     if (h->upgrade) {
         unsigned at = 0;
@@ -108,8 +115,7 @@ static void write_connection(struct exchange *x, struct writer *w, const struct 
         x->upgrade_at = here(w, f->value_len);
         w_span(w, field_value(h, f));
         w_span(w, span_str("\r\n"));
-    } else if (pool_conf(x->pool)->keepalive_max_idle == 0 ||
-               pool_conf(x->pool)->proxy_protocol != PROXY_NONE) {
+    } else if (conf->keepalive_max_idle == 0 || conf->proxy_protocol != PROXY_NONE) {
         w_span(w, span_str("Connection: close\r\n"));
     }
 }
@@ -150,6 +156,38 @@ static void keep_for_log(struct exchange *x, struct writer *w, const struct head
         x->id_at = keep_field(w, h, FIELD_X_REQUEST_ID);
 }
 
+/* Where `room` bytes fit: in the exchange, or in a buffer of its own. */
+static ALWAYS_INLINE inline bool begin_text(struct exchange *x, size_t room, struct buf **ret_buf,
+                                            struct writer *ret_w)
+{
+    struct buf *b = NULL;
+    if (room > sizeof(x->head)) {
+        b = buf_get(x->f->loop, room);
+        if (!b)
+            return false;
+    }
+    *ret_w = writer_of(b ? b->data : x->head, b ? b->size : sizeof(x->head));
+    *ret_buf = b;
+    return true;
+}
+
+/* What was written is the head; the texts for the log follow. */
+static ALWAYS_INLINE inline bool end_text(struct exchange *x, const struct head *h, struct buf *b,
+                                          struct writer *w)
+{
+    uint32_t head_bytes = (uint32_t)w_len(w);
+    x->method_at = (struct text_at){0, (uint16_t)h->method_text.len};
+    if (x->f->log_fields)
+        keep_for_log(x, w, h);
+    if (!w_ok(w)) {
+        buf_put(&b);
+        return false;
+    }
+    x->request = (struct slice){b ? b->data : x->head, head_bytes, b};
+    x->texts = x->f->log_fields;
+    return true;
+}
+
 int request_build(struct exchange *x, const struct head *h, const struct address *peer)
 {
     /* A field is written once, and once more as a text for the log; the authority may become a Host
@@ -158,28 +196,31 @@ int request_build(struct exchange *x, const struct head *h, const struct address
                   OWN_FIELDS_BYTES;
     if (UNLIKELY(x->front->rules))
         room += REQUEST_CERTIFICATE_BYTES;
-    struct buf *b = NULL;
-    if (room > sizeof(x->head)) {
-        b = buf_get(x->f->loop, room);
-        if (!b)
-            return -(int)REASON_overload;
-    }
-    uint8_t *at = b ? b->data : x->head;
-    struct writer w = writer_of(at, b ? b->size : sizeof(x->head));
+    struct buf *b;
+    struct writer w;
+    if (!begin_text(x, room, &b, &w))
+        return -(int)REASON_overload;
     h1_write_request_line(&w, h);
-    x->method_at = (struct text_at){0, (uint16_t)h->method_text.len};
     write_missing_host(x, &w, h);
     write_forwarded(x, &w, h, peer);
     write_connection(x, &w, h);
     h1_write_head_end(&w);
-    uint32_t head_bytes = (uint32_t)w_len(&w);
-    if (x->f->log_fields)
-        keep_for_log(x, &w, h);
-    if (!w_ok(&w)) {
-        buf_put(&b);
-        return -(int)REASON_overload;
+    return end_text(x, h, b, &w) ? 0 : -(int)REASON_overload;
+}
+
+void request_note(struct exchange *x, const struct head *h)
+{
+    size_t room = 2 * ((size_t)h->head_len + h->authority.len) + OWN_FIELDS_BYTES;
+    struct buf *b;
+    struct writer w;
+    if (!begin_text(x, room, &b, &w))
+        return;
+    h1_write_request_line(&w, h);
+    if (h->authority.len > 0)
+        h1_write_field(&w, span_str("Host"), head_span(h, h->authority));
+    h1_write_head_end(&w);
+    if (!end_text(x, h, b, &w)) {
+        x->method_at = x->target_at = x->host_at = (struct text_at){0};
+        x->agent_at = x->referer_at = x->id_at = (struct text_at){0};
     }
-    x->request = (struct slice){at, head_bytes, b};
-    x->texts = x->f->log_fields;
-    return 0;
 }

@@ -19,3 +19,7 @@ struct exchange;
 
 /* Fills x->request and the texts for the log behind it. 0, or a negative reason (overload). */
 NODISCARD int request_build(struct exchange *x, const struct head *h, const struct address *peer);
+
+/* For a request that no backend gets: its first line and Host, for logs and sessions alone. Without
+ * room for them they stay unsaid. */
+void request_note(struct exchange *x, const struct head *h);

@@ -73,9 +73,10 @@ struct side_ops {
      */
     bool (*retract)(struct side *s);
 
-    /* Bulk (forward/bulk.h). The stream whose next bytes are body and nothing else, *ret_bytes of
-     * them or BULK_UNTIL_EOF; NULL when there is none or the end of the body has its own framing.
-     */
+    /* Bulk (forward/bulk.h); a protocol that puts all bytes into frames leaves these three out. */
+
+    /* The stream whose next bytes are body and nothing else, *ret_bytes of them or BULK_UNTIL_EOF;
+     * NULL when there is none or the end of the body has its own framing. */
     struct stream *(*bulk_from)(struct side *s, uint64_t *ret_bytes);
 
     /* The stream that takes body bytes as they are; NULL when they must be framed. */

@@ -216,11 +216,6 @@ static bool client_answer(struct side *s, const struct reply *r)
     return true;
 }
 
-static struct address client_local(struct side *s)
-{
-    return stream_local(client_of(s)->base.stream);
-}
-
 static void client_release(struct side *s, bool clean)
 {
     (void)clean;
@@ -239,7 +234,7 @@ static const struct side_ops client_side_ops = {
     .flush = client_flush,
     .credit = client_credit,
     .answer = client_answer,
-    .local = client_local,
+    .local = client_side_local,
     .bulk_from = client_bulk_from,
     .bulk_to = client_bulk_to,
     .bulk = client_bulk,

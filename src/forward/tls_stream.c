@@ -427,16 +427,3 @@ const struct tls_session *tls_stream_session(struct stream *s)
     const struct layered *l = layered_of(s);
     return l && l->layer == &tls_layer ? &tls_stream_of(s)->session : NULL;
 }
-
-struct stream *tls_stream_give_back(struct stream **stream)
-{
-    struct tls_stream *s = tls_stream_of(*stream);
-    CHECK(has(s, TS_FAILED) && s->why == REASON_not_tls);
-    CHECK(!has(s, TS_BELOW_DOWN));
-    struct stream *below = s->layered.below;
-    *stream = NULL;
-    s->layered.below = NULL;
-    stream_set_ops(below, NULL, NULL);
-    end(s);
-    return below;
-}

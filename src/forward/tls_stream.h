@@ -64,7 +64,3 @@ struct stream *tls_stream_connect(struct tls_worker *worker, struct tls_client *
 /* For tls_session_facts, _peer and _why: the stream's session, or NULL if it is no TLS stream.
  * Valid until stream_close. */
 const struct tls_session *tls_stream_session(struct stream *s);
-
-/* Instead of stream_close after failed(not_tls): the stream below, to answer in clear, with its
- * reading off and without ops. */
-struct stream *tls_stream_give_back(struct stream **s);

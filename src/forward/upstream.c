@@ -99,7 +99,7 @@ static void arm(struct upstream *u)
     const struct pool_conf *conf = pool_conf(u->backend->pool);
     if (u->state == UPSTREAM_CONNECTING)
         set_timer(u, conf->connect_ms);
-    else if (x->request_done && !x->response_begun && !x->tunnel)
+    else if (x->request_done && !x->response_begun)
         set_timer(u, conf->response_ms);
     else
         set_timer(u, exchange_quiet_ms(x));

@@ -9,7 +9,6 @@
 #include "forward/upstream_h2.h"
 
 #include "codec/h2_fields.h"
-#include "forward/bulk.h"
 #include "forward/forwarder.h"
 #include "forward/upstream_h2_priv.h"
 
@@ -40,6 +39,7 @@ static void request_free(struct upstream_request *r)
     struct forwarder *f = r->f;
     buf_put(&r->head_buf);
     buf_put(&r->trailer_buf);
+    buf_put(&r->late_buf);
     r->magic = 0;
     slab_put(&f->upstream_requests, r);
 }
@@ -73,13 +73,18 @@ static bool is_fresh(const struct upstream_request *r, enum reason why)
 void upstream_request_fail(struct upstream_request *r, enum reason why)
 {
     struct exchange *x = r->side.x;
+    if (why == REASON_backend_h2_error && !r->conn->settled)
+        why = REASON_backend_no_http2; /* it did not even begin with its settings */
     bool fresh = is_fresh(r, why);
+    struct buf *head = r->head_buf; /* what is gathered for the client may lie there */
+    r->head_buf = NULL;
     r->side.x = NULL;
     x->backend = NULL;
     if (r->opened && !h2_stream_is_closed(&r->stream))
         h2_stream_reset(&r->stream, NGHTTP2_CANCEL);
     request_end(r);
     exchange_backend_failed(x, why, fresh);
+    buf_put(&head);
 }
 
 /* ---- time ---- */
@@ -89,7 +94,7 @@ static void arm(struct upstream_request *r)
 {
     const struct exchange *x = r->side.x;
     const struct pool_conf *conf = pool_conf(x->pool);
-    bool awaited = x->request_done && !x->response_begun && !x->tunnel;
+    bool awaited = !r->opened || (x->request_done && !x->response_begun && !x->tunnel);
     loop_timer_set(r->f->loop, &r->timer, awaited ? conf->response_ms : exchange_quiet_ms(x));
 }
 
@@ -114,7 +119,9 @@ static void on_timer(struct timer *t)
     struct exchange *x = r->side.x;
     if (x->tunnel) {
         exchange_quiet(x);
-    } else if (x->request_done && !x->response_begun && !r->sending) {
+    } else if (r->late_buf) {
+        arm(r); /* it is the client that is slow */
+    } else if (!r->opened || (x->request_done && !x->response_begun && !r->sending)) {
         part_if_silent(r);
         upstream_request_fail(r, REASON_response_timeout);
     } else if (x->grpc && !r->sending && !x->backend_waits) {
@@ -242,6 +249,53 @@ static void on_head(struct upstream_request *r, struct span text)
         slab_put(&f->heads, room);
 }
 
+static void begin_head(struct upstream_request *r, struct span text, struct buf *buf)
+{
+    CHECK(!r->head_buf);
+    r->head_buf = buf;
+    on_head(r, text);
+}
+
+/* Heads come whether they can be taken or not. While the client's side is still busy with interim
+ * responses, the final one waits, and further interim ones are left out. */
+static void keep_head(struct upstream_request *r, struct span text, struct buf *buf, bool interim)
+{
+    if (!interim) {
+        r->late_buf = buf;
+        r->late = text;
+        return;
+    }
+    buf_put(&buf);
+    if (++r->interim_count > HTTP_INTERIM_MAX)
+        upstream_request_fail(r, REASON_too_many_interim);
+}
+
+static void take_head(struct upstream_request *r, struct span text, struct buf *buf)
+{
+    bool interim = r->conn->block.status < 200;
+    if (r->head_buf) { /* of an interim response: gathered, and on its way before this one */
+        exchange_flush(r->side.x, &r->side);
+        buf_put(&r->head_buf);
+    }
+    if (!r->side.x)
+        buf_put(&buf);
+    else if (r->side.x->backend_waits)
+        keep_head(r, text, buf, interim);
+    else
+        begin_head(r, text, buf);
+}
+
+/* False when that was the end of the request. */
+static bool take_late_head(struct upstream_request *r)
+{
+    struct buf *buf = r->late_buf;
+    if (LIKELY(!buf))
+        return true;
+    r->late_buf = NULL;
+    begin_head(r, r->late, buf);
+    return r->side.x != NULL;
+}
+
 static void on_block(struct h2_stream *s, enum h2_block block, bool end)
 {
     struct upstream_request *r = upstream_request_of(s);
@@ -258,19 +312,15 @@ static void on_block(struct h2_stream *s, enum h2_block block, bool end)
         r->trailer_buf = buf;
         r->trailers = text;
     } else {
-        if (r->head_buf) { /* of an interim response: gathered, and on its way before this one */
-            exchange_flush(r->side.x, &r->side);
-            buf_put(&r->head_buf);
-        }
-        r->head_buf = buf;
-        if (r->side.x)
-            on_head(r, text);
+        take_head(r, text, buf);
     }
 }
 
 static void on_body(struct h2_stream *s, struct slice piece)
 {
     struct upstream_request *r = upstream_request_of(s);
+    if (!take_late_head(r))
+        return;
     bool counted = r->framing == BODY_LENGTH || r->framing == BODY_NONE;
     if (counted && piece.n > r->left) {
         upstream_request_fail(r, REASON_bad_response_length);
@@ -285,6 +335,8 @@ static void on_end(struct h2_stream *s)
 {
     struct upstream_request *r = upstream_request_of(s);
     struct exchange *x = r->side.x;
+    if (!take_late_head(r))
+        return;
     if (!x->response_begun)
         upstream_request_fail(r, REASON_backend_h2_error);
     else if (r->framing == BODY_LENGTH && r->left > 0)
@@ -296,6 +348,8 @@ static void on_end(struct h2_stream *s)
 static void on_input(struct h2_stream *s)
 {
     struct upstream_request *r = upstream_request_of(s);
+    if (!r->side.x->backend_waits && !take_late_head(r))
+        return;
     exchange_flush(r->side.x, &r->side);
     buf_put(&r->head_buf);
 }
@@ -379,20 +433,8 @@ static void side_credit(struct side *s, bool on)
     if (on)
         arm(r);
     h2_stream_read(&r->stream, on);
-}
-
-/* Bytes come in frames and leave in frames. */
-static struct stream *side_bulk_from(struct side *s, uint64_t *ret_bytes)
-{
-    (void)s;
-    *ret_bytes = 0;
-    return NULL;
-}
-
-static struct stream *side_bulk_to(struct side *s)
-{
-    (void)s;
-    return NULL;
+    if (on && r->late_buf)
+        h2_stream_recall(&r->stream);
 }
 
 static void side_tunnel(struct side *s)
@@ -423,8 +465,6 @@ static const struct side_ops side_ops = {
     .end = side_end,
     .flush = side_flush,
     .credit = side_credit,
-    .bulk_from = side_bulk_from,
-    .bulk_to = side_bulk_to,
     .tunnel = side_tunnel,
     .release = side_release,
     .abort = side_abort,
@@ -469,16 +509,18 @@ void upstream_request_go_on(struct upstream_request *r)
     struct exchange *x = r->side.x;
     if (x->state == EXCHANGE_CONNECTING)
         exchange_connected(x);
-    arm(r);
     if (must_wait(r)) {
+        arm(r);
         wait_for(r, &r->conn->unsettled);
         return;
     }
     int rc = r->opened ? 0 : request_open(r);
-    if (rc < 0)
+    if (rc < 0) {
         upstream_request_fail(r, (enum reason) - rc);
-    else
-        exchange_writable(x, &r->side); /* may end the exchange */
+        return;
+    }
+    arm(r);
+    exchange_writable(x, &r->side); /* may end the exchange */
 }
 
 bool upstream_h2_begin(struct exchange *x, struct backend *b)

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "forward/forwarder.h"
 #include "forward/idle.h"
+#include "forward/tls_stream.h"
 #include "forward/upstream_h2_priv.h"
 
 /* A request that must not be repeated goes only on a connection that was in use this recently, as
@@ -123,6 +124,11 @@ void upstream_h2_on_failed(struct h2_conn *c, enum reason why)
 static void stream_ended(struct upstream_h2 *u, enum reason why)
 {
     u->why = (uint8_t)why;
+    unlist(u);
+    u->busy++; /* it stays while they go */
+    fail_waiting(&u->waiting, why);
+    fail_waiting(&u->unsettled, why);
+    u->busy--;
     h2_conn_eof(&u->h2, why);
 }
 
@@ -192,10 +198,25 @@ static void go_on(struct list *waiting)
         upstream_request_go_on(container_of(at, struct upstream_request, link));
 }
 
+/* In clear this is known in advance, over TLS it has been agreed on. */
+static bool speaks_http2(struct stream *s)
+{
+    const struct tls_session *t = tls_stream_session(s);
+    struct tls_facts facts;
+    if (!t)
+        return true;
+    tls_session_facts(t, &facts);
+    return span_eq(facts.alpn, span_str("h2"));
+}
+
 static void on_connected(struct stream *s)
 {
     struct upstream_h2 *u = s->user;
     u->stream = u->h2.stream = s;
+    if (!speaks_http2(s)) {
+        stream_ended(u, REASON_backend_no_http2);
+        return;
+    }
     u->connecting = false;
     tick(u);
     u->busy++; /* it stays while they begin */
@@ -265,7 +286,7 @@ static struct upstream_h2 *open_new(const struct exchange *x, struct backend *b,
     list_init(&u->unsettled);
     timer_init(&u->timer, on_timer);
     u->stream = dial_for(x, b, &stream_ops, u, &introduced);
-    struct h2_conn_options options = {.server = false};
+    struct h2_conn_options options = {.server = false, .streams_max = UPSTREAM_H2_STREAMS};
     if (!u->stream ||
         h2_conn_init(&u->h2, f->h2, f->loop, u->stream, &upstream_h2_conn_ops, &options) < 0) {
         if (u->stream)

@@ -64,6 +64,8 @@ struct upstream_request {
     struct timer timer; /* response, idle in the middle */
     struct list link;   /* waiting */
     struct buf *head_buf, *trailer_buf;
+    struct buf *late_buf; /* of a head that the client's side could not take yet … */
+    struct span late;     /* … which is this */
     struct span trailers; /* in trailer_buf */
     struct span websocket_key;
 };

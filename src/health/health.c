@@ -49,14 +49,16 @@ const char *target_text(const struct target *t, char text[TARGET_TEXT_MAX])
 static void verdict_changed(struct target *t, uint32_t after)
 {
     struct health *h = t->health;
-    char who[TARGET_TEXT_MAX];
+    char who[TARGET_TEXT_MAX], text[96];
     uint64_t now = health_now_ms(h), before = now - t->since_ms;
     target_text(t, who);
     t->since_ms = now;
     t->changed = true;
     if (t->verdict.state == VERDICT_DOWN) {
-        log_warn("health", "%s state=down reason=%s after=%u", who, reason_name(t->verdict.last),
-                 after);
+        const char *detail = t->probe.detail;
+        log_warn("health", "%s state=down reason=%s after=%u%s%s", who,
+                 reason_name(t->verdict.last), after, detail ? " detail=" : "",
+                 detail ? log_value(text, sizeof(text), span_cstr(detail)) : "");
         target_state(t, BACKEND_DOWN, 0);
         passive_superseded(t);
     } else {
@@ -137,7 +139,11 @@ static void note_check(struct target *t, enum reason result)
 {
     uint64_t took_ns = loop_now(t->health->loop) - t->started_ns;
     t->last_check = (struct health_check){
-        .at_ms = health_now_ms(t->health), .took_us = took_ns / NS_PER_US, .result = result};
+        .at_ms = health_now_ms(t->health),
+        .took_us = took_ns / NS_PER_US,
+        .result = result,
+        .detail = t->probe.detail,
+    };
 }
 
 static void on_probe_done(struct probe *p, enum reason result)

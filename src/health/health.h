@@ -84,6 +84,7 @@ struct health_check {
     uint64_t at_ms; /* loop time; 0 = there was none */
     uint64_t took_us;
     enum reason result;
+    const char *detail; /* what TLS says it was, or NULL; static text */
 };
 
 /* How a backend stands, for status pages and tests. */

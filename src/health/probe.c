@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "config/compare.h"
+#include "forward/tls_stream.h"
 
 static const struct probe_kind *const kinds[] = {
     [HEALTH_NONE] = NULL,
@@ -47,7 +48,10 @@ static void on_sent(struct stream *s)
 
 static void on_failed(struct stream *s, enum reason why)
 {
-    probe_end(s->user, why);
+    struct probe *p = s->user;
+    const struct tls_session *tls = tls_stream_session(s);
+    p->detail = tls ? tls_session_why(tls) : NULL;
+    probe_end(p, why);
 }
 
 static const struct stream_ops probe_ops = {
@@ -117,6 +121,7 @@ int probe_begin(struct probe *p, const struct dial *what)
     if (p->conf->port != 0 && address.kind != ADDRESS_UNIX)
         address.port = p->conf->port;
     p->connected = false;
+    p->detail = NULL;
     int rc = p->kind->begin ? p->kind->begin(p, &address) : 0;
     if (rc < 0)
         return rc;

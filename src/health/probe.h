@@ -49,6 +49,8 @@ struct probe {
     struct timer deadline;
     bool connected;
     void *state; /* the kind's */
+
+    const char *detail; /* of the last result: what TLS says it was, or NULL; static text */
 };
 
 /* `pool` may be replaced later by one of which probe_same says so. */

@@ -11,8 +11,6 @@
 #include "codec/grpc.h"
 #include "health/probe_h2.h"
 
-#include <stdlib.h>
-
 #define PREFIX_BYTES 5
 /* The answer has two bytes; what else a server may add has room. */
 #define MESSAGE_BYTES_MAX 512
@@ -27,11 +25,11 @@ struct grpc_state {
     bool status_came; /* grpc-status … */
     uint64_t status;  /* … is this */
     uint32_t held;    /* bytes of the message, with its prefix */
-    size_t host_len, request_len;
-    uint8_t host[HTTP_HOST_MAX + ADDRESS_TEXT_MAX];
+    size_t request_len;
     uint8_t request[PREFIX_BYTES + 4 + HTTP_HOST_MAX];
     uint8_t message[PREFIX_BYTES + MESSAGE_BYTES_MAX];
 };
+static_assert(offsetof(struct grpc_state, h2) == 0, "probe_h2_begin asks for it");
 
 static struct grpc_state *state_of(struct probe_h2 *h)
 {
@@ -173,31 +171,10 @@ static const struct probe_h2_ops ops = {.field = on_field, .body = on_body, .end
 
 static int grpc_begin(struct probe *p, const struct address *to)
 {
-    struct grpc_state *s = malloc(sizeof(*s));
-    if (!s)
-        return -(int)REASON_overload;
-    int rc = probe_h2_init(&s->h2, p, &ops);
-    if (rc < 0) {
-        free(s);
-        return rc;
-    }
-    s->typed = s->status_came = false;
-    s->held = 0;
-    struct writer w = writer_of(s->host, sizeof(s->host));
-    probe_write_host(&w, p, to);
-    CHECK(w_ok(&w));
-    s->host_len = w_len(&w);
-    write_request(s, span_cstr(p->conf->service));
-    p->state = s;
-    return 0;
-}
-
-static void grpc_end(struct probe *p)
-{
-    struct grpc_state *s = p->state;
-    probe_h2_fini(&s->h2);
-    free(s);
-    p->state = NULL;
+    int rc = probe_h2_begin(p, to, sizeof(struct grpc_state), &ops);
+    if (rc == 0)
+        write_request(p->state, span_cstr(p->conf->service));
+    return rc;
 }
 
 static void grpc_connected(struct probe *p)
@@ -211,7 +188,7 @@ static void grpc_connected(struct probe *p)
         probe_h2_field(span_str(":method"), span_str("POST")),
         probe_h2_field(span_str(":scheme"), probe_scheme(p)),
         probe_h2_field(span_str(":path"), span_str("/grpc.health.v1.Health/Check")),
-        probe_h2_field(span_str(":authority"), span_of(s->host, s->host_len)),
+        probe_h2_field(span_str(":authority"), span_of(s->h2.host, s->h2.host_len)),
         probe_h2_field(span_str("te"), span_str("trailers")),
         probe_h2_field(span_str("grpc-timeout"), w_span_of_result(&w)),
         probe_h2_field(span_str("content-type"), span_str("application/grpc")),
@@ -220,22 +197,10 @@ static void grpc_connected(struct probe *p)
     probe_h2_request(&s->h2, fields, ARRAY_LEN(fields), span_of(s->request, s->request_len));
 }
 
-static void grpc_data(struct probe *p, struct slice in)
-{
-    struct grpc_state *s = p->state;
-    probe_h2_data(&s->h2, in);
-}
-
-static void grpc_sent(struct probe *p)
-{
-    struct grpc_state *s = p->state;
-    probe_h2_sent(&s->h2);
-}
-
 const struct probe_kind probe_grpc = {
     .begin = grpc_begin,
     .connected = grpc_connected,
-    .data = grpc_data,
-    .sent = grpc_sent,
-    .end = grpc_end,
+    .data = probe_h2_data,
+    .sent = probe_h2_sent,
+    .end = probe_h2_end,
 };

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void probe_h2_decide(struct probe_h2 *h, enum reason result)
@@ -163,8 +164,9 @@ static void go_on(struct probe_h2 *h)
         probe_end(h->probe, h->result);
 }
 
-void probe_h2_data(struct probe_h2 *h, struct slice in)
+void probe_h2_data(struct probe *p, struct slice in)
 {
+    struct probe_h2 *h = p->state;
     h->in_bytes += in.n;
     if (nghttp2_session_mem_recv(h->session, in.p, in.n) < 0)
         probe_h2_decide(h, h->spoke ? REASON_probe_bad_answer : REASON_backend_no_http2);
@@ -173,8 +175,9 @@ void probe_h2_data(struct probe_h2 *h, struct slice in)
     go_on(h);
 }
 
-void probe_h2_sent(struct probe_h2 *h)
+void probe_h2_sent(struct probe *p)
 {
+    struct probe_h2 *h = p->state;
     h->sending = false;
     go_on(h);
 }
@@ -199,17 +202,9 @@ void probe_h2_request(struct probe_h2 *h, const nghttp2_nv *fields, size_t count
 
 /* ---- begin and end ---- */
 
-int probe_h2_init(struct probe_h2 *h, struct probe *p, const struct probe_h2_ops *ops)
+static int make_session(struct probe_h2 *h)
 {
     nghttp2_session_callbacks *callbacks;
-    h->probe = p;
-    h->ops = ops;
-    h->status = 0;
-    h->session = NULL;
-    h->stream_id = 0;
-    h->request_body = span_of(NULL, 0);
-    h->decided = h->sending = h->spoke = h->block_is_final = false;
-    h->in_bytes = h->field_bytes = h->interim_count = 0;
     if (nghttp2_session_callbacks_new(&callbacks) != 0)
         return -(int)REASON_overload;
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
@@ -222,8 +217,31 @@ int probe_h2_init(struct probe_h2 *h, struct probe *p, const struct probe_h2_ops
     return rc == 0 ? 0 : -(int)REASON_overload;
 }
 
-void probe_h2_fini(struct probe_h2 *h)
+int probe_h2_begin(struct probe *p, const struct address *to, size_t state_bytes,
+                   const struct probe_h2_ops *ops)
 {
+    CHECK(state_bytes >= sizeof(struct probe_h2));
+    struct probe_h2 *h = calloc(1, state_bytes);
+    if (!h)
+        return -(int)REASON_overload;
+    h->probe = p;
+    h->ops = ops;
+    struct writer w = writer_of(h->host, sizeof(h->host));
+    probe_write_host(&w, p, to);
+    CHECK(w_ok(&w));
+    h->host_len = w_len(&w);
+    int rc = make_session(h);
+    if (rc < 0)
+        free(h);
+    else
+        p->state = h;
+    return rc;
+}
+
+void probe_h2_end(struct probe *p)
+{
+    struct probe_h2 *h = p->state;
     nghttp2_session_del(h->session);
-    h->session = NULL;
+    free(h);
+    p->state = NULL;
 }

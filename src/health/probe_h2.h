@@ -5,7 +5,7 @@
  * Private to health/: one request of a probe over HTTP/2, in clear or whatever the probe's stream
  * is. Kinds of probes that speak HTTP/2 embed it, say what to send and look at what comes:
  *
- *   probe_h2_init ─▶ (connected) probe_h2_request ─▶ ops->field …, head, body …, end
+ *   probe_h2_begin ─▶ (connected) probe_h2_request ─▶ ops->field …, head, body …, end
  *                                                        └─ probe_h2_decide ─▶ probe_end
  *
  * A backend may be anything: what it sends is bounded in bytes, in fields, in interim responses and
@@ -15,6 +15,7 @@
  * Thread rule: the control loop's.
  */
 
+#include "base/limits.h"
 #include "health/probe.h"
 
 #include <nghttp2/nghttp2.h>
@@ -35,7 +36,7 @@ struct probe_h2_ops {
 };
 
 struct probe_h2 {
-    /* set by probe_h2_init */
+    /* set by probe_h2_begin */
     struct probe *probe;
     const struct probe_h2_ops *ops;
 
@@ -48,20 +49,24 @@ struct probe_h2 {
     bool decided, sending, spoke, block_is_final;
     enum reason result;
     uint32_t in_bytes, field_bytes, interim_count;
+    size_t host_len;
+    uint8_t host[HTTP_HOST_MAX + ADDRESS_TEXT_MAX]; /* :authority */
     uint8_t out[PROBE_H2_OUT_MAX];
 };
 
-/* 0 or -REASON_overload. */
-NODISCARD int probe_h2_init(struct probe_h2 *h, struct probe *p, const struct probe_h2_ops *ops);
-void probe_h2_fini(struct probe_h2 *h);
+/* For the kind's `begin`: p->state becomes `state_bytes` zeroes that begin with a probe_h2. 0 or
+ * -REASON_overload. */
+NODISCARD int probe_h2_begin(struct probe *p, const struct address *to, size_t state_bytes,
+                             const struct probe_h2_ops *ops);
 
 /* Sends the request when the connection stands; the body (not copied) may be empty. May end the
  * probe. */
 void probe_h2_request(struct probe_h2 *h, const nghttp2_nv *fields, size_t count, struct span body);
 
-/* Bytes came; a send is complete. May end the probe. */
-void probe_h2_data(struct probe_h2 *h, struct slice in);
-void probe_h2_sent(struct probe_h2 *h);
+/* `data`, `sent` and `end` of such a kind. The first two may end the probe. */
+void probe_h2_data(struct probe *p, struct slice in);
+void probe_h2_sent(struct probe *p);
+void probe_h2_end(struct probe *p);
 
 /* From ops: the result is known. The first one counts; the probe ends when the call from which the
  * op came is over. */

@@ -73,6 +73,7 @@ enum epoll_stream_bit {
     STREAM_UNWATCHED = 1u << 20,    /* its link is on one of the lists of that name */
 };
 #define STREAM_REASON_SHIFT 24
+static_assert(STREAM_WANT_READ == STREAM_READING, "stream_read looks at it");
 
 static_assert(REASON_COUNT <= 256, "a reason fits the top byte of engine_bits");
 

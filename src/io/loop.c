@@ -199,18 +199,18 @@ void loop_defer_cancel(struct loop *loop, struct deferred *d)
     d->waits = false;
 }
 
-/* Those that wait now; what they defer waits for the next turn. */
-static void run_deferred(struct loop *loop)
+/* Those that wait now, of which there are some; what they defer waits for the next turn. Any of
+ * them may cancel any other: a mark behind them says where they end. */
+static NOINLINE void run_deferred(struct loop *loop)
 {
-    struct deferred *last = NULL;
-    for (struct deferred *d = loop->deferred; d; d = d->next)
-        last = d;
-    for (bool more = last != NULL; more;) {
+    struct deferred end = {0};
+    loop_defer(loop, &end);
+    while (loop->deferred != &end) {
         struct deferred *d = loop->deferred;
-        more = d != last;
         loop_defer_cancel(loop, d);
         d->fn(d);
     }
+    loop_defer_cancel(loop, &end);
 }
 
 /* ---- turns ---- */
@@ -239,7 +239,8 @@ void loop_run(struct loop *loop)
         engine->turn(loop, wait_ms(loop));
         timer_wheel_turn(&loop->wheel, loop->now_ns / NS_PER_MS);
         run_messages(loop);
-        run_deferred(loop);
+        if (UNLIKELY(loop->deferred != NULL))
+            run_deferred(loop);
         engine->turn_end(loop);
     }
     atomic_store(&loop->stopping, false);
@@ -294,7 +295,7 @@ static struct stream *ground(struct stream *s)
     return s;
 }
 
-void stream_read(struct stream *s, bool want)
+void stream_read_change(struct stream *s, bool want)
 {
     const struct stream_layer *layer = layer_of(s);
     if (UNLIKELY(layer != NULL))

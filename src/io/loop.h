@@ -151,8 +151,10 @@ struct stream_ops {
 struct stream {
 #define STREAM_MAGIC       0x57e4a001u
 #define STREAM_LAYER_MAGIC 0x57e4a002u
+/* Of engine_bits: reading is on. Cleared when the stream fails or is closed. */
+#define STREAM_READING 1u
     uint32_t magic;
-    uint32_t engine_bits; /* the engine's own */
+    uint32_t engine_bits; /* the engine's own, but for STREAM_READING; 0 of a layer */
     const struct stream_ops *ops;
     void *user;
     struct loop *loop;
@@ -177,7 +179,7 @@ static inline void stream_set_ops(struct stream *s, const struct stream_ops *ops
 }
 
 /* Credit: whether `data` and `eof` may come. Cheap to toggle: costs no system call by itself. */
-void stream_read(struct stream *s, bool want);
+static inline void stream_read(struct stream *s, bool want);
 
 enum send_result { SEND_DONE, SEND_PENDING };
 
@@ -310,3 +312,13 @@ void acceptor_pause(struct acceptor *a, bool paused);
 
 /* Stops accepting; the listener itself stays open until listener_close. */
 void acceptor_stop(struct acceptor *a);
+
+/* ---- inline bodies ---- */
+
+void stream_read_change(struct stream *s, bool want);
+
+static inline void stream_read(struct stream *s, bool want)
+{
+    if (!want || !(s->engine_bits & STREAM_READING))
+        stream_read_change(s, want);
+}

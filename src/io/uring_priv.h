@@ -177,6 +177,7 @@ enum uring_stream_bit {
     URING_BULK_SRC = 1u << 25, /* what it receives goes to another stream */
     URING_BULK_DST = 1u << 26, /* SENDING is what another one receives */
 };
+static_assert(URING_WANT_READ == STREAM_READING, "stream_read looks at it");
 #define URING_IN_KERNEL (URING_RECV | URING_IN | URING_OUT | URING_HUP)
 
 static_assert(REASON_COUNT <= 256, "a reason fits `why`");

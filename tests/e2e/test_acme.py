@@ -50,6 +50,23 @@ def test_files(work, start):
     assert get(poise.port, PATH + "token").status == 404
 
 
+def test_a_listener_that_needs_no_pool(work, start):
+    folder, c = config(work, start.server("app"), redirect_https=8443)
+    del c["listeners"][0]["pool"], c["pools"]
+    poise = start.poise(c | {"access_log": {"file": "-", "format": "json"}})
+    (folder / "token").write_text("token.print")
+    assert get(poise.port, PATH + "token").body == b"token.print"
+    answer = get(poise.port, "/a?b")
+    assert (answer.status, answer.headers["Location"]) == (308, "https://127.0.0.1:8443/a?b")
+    wait_until(lambda: poise.out.count('"reason":') == 2, "both are logged")
+    lines = [json.loads(line) for line in poise.out.splitlines() if line.startswith("{")]
+    host = f"127.0.0.1:{poise.port}"
+    assert {r["reason"]: (r["method"], r["host"], r["target"], r["pool"]) for r in lines} == {
+        "acme_challenge": ("GET", host, PATH + "token", None),
+        "redirected": ("GET", host, "/a?b", None),
+    }
+
+
 def test_reload_and_a_folder_that_goes(work, start):
     folder, c = config(work, start.server("app"))
     poise = start.poise(c)

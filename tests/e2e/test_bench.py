@@ -38,7 +38,9 @@ def test_tls_and_http2(work, wanted, part):
     proxies = ["poise", *(["nginx"] if Nginx.present() else [])]
     results = bench(work, " ".join(proxies), wanted, part)
     if part == "tls_memory":
-        assert all(results[part]["bytes"][p] > 0 for p in proxies), results[part]
+        # So few connections may hold less than what their handshakes gave back.
+        assert results[part]["bytes"]["poise"] < 14 * 1024, results[part]
+        assert all(results[part]["bytes"][p] > 0 for p in proxies[1:]), results[part]
         return
     for rows in (results[part] | results.get("h2_backends", {})).values():
         assert all(rows[p]["us"] > 0 for p in (*proxies, "poise again")), rows

@@ -392,6 +392,23 @@ def test_the_end_of_a_certificate_is_announced(start, work, ca):
     assert first["subject"] == "CN=a.example.com" and first["issuer"] == "CN=Test CA"
     assert first["names"] == ["a.example.com"] and first["key"] == "ECDSA 256"
     assert (shows["min_version"], shows["client_auth"]) == ("1.2", "none")
+    told = subprocess.run([BINARY, "status", "--admin", f"127.0.0.1:{admin.port}"], capture_output=True, text=True, timeout=60)
+    assert re.search(rf"certificate +{old.cert} of listener web expired .*ago\n", told.stdout), told
+    assert f"{soon.cert} of listener web expires in " in told.stdout
+    assert str(far.cert) not in told.stdout
+
+
+def test_what_listeners_do_is_shown(start, work, ca):
+    match = {"sni": ["a.example.com"], "client_san": ["ann"], "client_subject": ["CN=ann"]}
+    match["client_fingerprint"] = ["ab" * 32]
+    web = tls(ca.leaf(["a.example.com"]), client_auth="optional", client_ca=str(ca.cert))
+    web["routes"] = [{"match": match, "pool": "app"}]
+    c = config(pool(start.servers(1)), listener=web, **ADMIN)
+    plain = {"redirect_https": 443, "acme_challenge": str(work)}
+    c["listeners"].append({"name": "plain", "listen": "127.0.0.1:0"} | plain)
+    shown = Admin(start.poise(c)).get("/api/v1/listeners")["listeners"]
+    assert shown[0]["routes"][0]["match"] == match
+    assert {k: shown[1][k] for k in plain} == plain and not plain.keys() & shown[0].keys()
 
 
 # ---- tickets, and other processes ----

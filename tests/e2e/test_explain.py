@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 
+import pytest
 import web
 from programs import BINARY, config, pool, wait_until
 
@@ -38,6 +39,14 @@ def test_from_a_file(work):
     told = json.loads(explain("-c", path, "-H", "Host: api.example.com", "/", "--json").stdout)
     assert told["route"]["name"] == "web[0]" and told["outcome"] == "no_backend" and told["status"] == 503
     assert explain("-c", path, "-H", "Host: api.example.com", "/").returncode == 1
+
+
+@pytest.mark.parametrize("tls,scheme", [("", "http"), ("tls: {certificates: [{cert: /c.pem}]}", "https")])
+def test_the_scheme_is_the_listeners(work, tls, scheme):
+    path = work / "poise.yaml"
+    path.write_text(ROUTED.replace("pool: app", f"pool: app\n    {tls}", 1))
+    done = explain("-c", path, f"GET {scheme}://www.example.com:8080/x")
+    assert done.stdout.startswith(f"GET {scheme}://www.example.com/x from "), done
 
 
 def test_wrong_questions(work):

@@ -10,6 +10,7 @@ import threading
 import time
 
 import certificates
+import h2wire
 import pytest
 import web
 from programs import config, pool, wait_until
@@ -156,6 +157,26 @@ def test_clients_that_leave(listener, sent, how):
     wait_until(lambda: sum(here.reasons().values()) == 1, "it is logged")
     assert set(here.reasons()) <= {"client_closed", "client_reset", "tls_truncated", "tls_handshake_failed"}
     assert here.get()
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_clients_that_go_without_a_word(listener, protocol):
+    """Between requests that is no record: nothing was lost."""
+    here = listener()
+    context = here.context()
+    context.set_alpn_protocols([protocol])
+    with web.connect(here.port) as plain:
+        s = context.wrap_socket(plain, server_hostname="a.example.com")
+        if protocol == "h2":
+            w = h2wire.Wire(here.port, sock=s)
+            w.headers(1, h2wire.GET[:3] + ((":authority", "a.example.com"),))
+            assert w.answer(1).status == 200
+        else:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: a.example.com\r\n\r\n")
+            assert s.recv(65536).startswith(b"HTTP/1.1 200 ")
+        s.close()  # FIN alone
+    here.poise.end()
+    assert here.reasons() == {"ok": 1}
 
 
 def test_who_does_not_trust_us(listener):

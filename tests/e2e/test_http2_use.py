@@ -11,6 +11,7 @@ import time
 
 import memory
 import pytest
+from admin import UnixConnection
 from h2origin import Origin
 from h2wire import (
     CANCEL, DATA, END_STREAM, GET, GOAWAY, INTERNAL_ERROR, NO_ERROR, POST, WINDOW_UPDATE,
@@ -325,11 +326,19 @@ def test_an_upload_that_stops(start, origin):
         assert w.get(3, "/hello").status == 200
 
 
-def test_requests_under_way_are_listed(lb, origin):
+def test_requests_under_way_are_listed(start, origin, work):
+    path = work / "admin.sock"
+    lb = start.poise(conf(origin, admin={"socket": str(path)}))
     with Wire(lb.port) as w:
         for stream in (1, 3, 5):
-            w.headers(stream, to("/wait"))
+            w.headers(stream, to(f"/wait?{stream}"))
         wait_until(lambda: len(origin.seen) == 3, "the requests")
+        connection = UnixConnection(path)
+        connection.request("GET", "/api/v1/sessions")
+        seen = json.loads(connection.getresponse().read())
+        connection.close()
+        assert seen["total"] == 3
+        assert {s["target"] for s in seen["sessions"]} == {"/wait?1", "/wait?3", "/wait?5"}
         origin.go.set()
         for stream in (1, 3, 5):
             assert w.answer(stream).body == b"waited"

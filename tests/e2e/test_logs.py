@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import web
-from programs import config, pool
+from programs import config, pool, wait_until
 
 REQUESTS = 40
 
@@ -71,3 +71,28 @@ def test_each_record_says_why_in_words(start, work):
     assert words["ok"] == "The exchange completed."
     assert words["no_backend"] == "No backend of the pool is available."
     assert set(words) == {"ok", "no_backend", "bad_request_line"}, words
+
+
+@pytest.mark.parametrize("length", [1, 3000])
+def test_requests_without_a_pool_are_told_as_well(start, length):
+    listener = {"name": "web", "listen": "127.0.0.1:0", "limits": {"body": "1B"}}
+    listener["routes"] = [{"match": {"path_prefix": "/some"}, "pool": "app"}]
+    poise = start.poise(
+        {
+            "access_log": {"file": "-", "format": "json"},
+            "listeners": [listener],
+            "pools": [pool([start.server("B1")])],
+        }
+    )
+    agent = "a" * length
+    assert web.get(poise.port, "/none?x", headers={"User-Agent": agent, "X-Request-Id": "id"}).status == 404
+    assert web.get(poise.port, "/some", "POST", body=b"two").status == 413
+    wait_until(lambda: poise.out.count('"reason":') == 2, "both are logged")
+    records = [json.loads(line) for line in poise.out.splitlines() if line.startswith("{")]
+    keys = ("method", "target", "host", "user_agent", "request_id")
+    told = {r["reason"]: [r[k] and r[k][:99] for k in keys] for r in records}
+    here = f"127.0.0.1:{poise.port}"
+    assert told == {
+        "no_route": ["GET", "/none?x", here, agent[:99], "id"],
+        "body_too_large": ["POST", "/some", here, None, None],
+    }

@@ -17,6 +17,7 @@ import certificates
 import proxies
 import pytest
 import web
+from admin import Admin
 from programs import Held, config, pool, wait_until
 from proxies import DESTINATION, LOCAL, SOURCE, Keeper, tlv, v1, v2
 
@@ -232,12 +233,19 @@ def test_dripping_does_not_gain_time(logged):
     wait_until(lambda: reasons(poise.access) == ["handshake_timeout"], "it is closed and logged")
 
 
+def wait_for_clients(poise, count):
+    admin = Admin(poise)
+    wait_until(
+        lambda: admin.get("/api/v1/listeners")["listeners"][0]["connections"] == count, f"{count} clients are here"
+    )
+
+
 def test_waiting_headers_count_as_connections(logged):
-    poise = logged({"max_connections": 2})
+    poise = logged({"max_connections": 2}, admin={"listen": "127.0.0.1:0"})
     waiting = [socket.create_connection(("127.0.0.1", poise.port), 60) for _ in range(2)]
     for s in waiting:
         s.sendall(b"PROXY ")
-    time.sleep(0.2)
+    wait_for_clients(poise, 2)
     assert said(poise.port, v1() + GET) == b""
     wait_until(lambda: reasons(poise.access) == ["too_many_connections"], "it is refused and logged")
     waiting[0].close()
@@ -251,11 +259,11 @@ def test_an_end_in_good_order_waits_for_no_header(logged, keeper):
     """One that has begun may go on; one that says nothing is closed soon."""
     kept = keeper(b"answer")
     pools = pool([("B1", kept.address)], protocol="tcp")
-    poise = logged({"timeouts": {"handshake": "1h"}}, "tcp", pools)
+    poise = logged({"timeouts": {"handshake": "1h"}}, "tcp", pools, admin={"listen": "127.0.0.1:0"})
     quiet = socket.create_connection(("127.0.0.1", poise.port), 60)
     begun = socket.create_connection(("127.0.0.1", poise.port), 60)
     begun.sendall(b"PROXY ")
-    time.sleep(0.2)
+    wait_for_clients(poise, 2)
     ending = threading.Thread(target=poise.end)
     ending.start()
     assert quiet.recv(1) == b""
@@ -541,7 +549,8 @@ def test_tls_facts_are_told(start, keeper, work):
     listener = tls_of(authority.leaf(["a.example.com"]), client_auth="optional", client_ca=str(authority.cert))
     poise = start.poise(config(pool([("B1", kept.address)], proxy_protocol="v2"), listener=listener))
     for shown in (None, ann):
-        assert b" 200 " in over_tls(poise.port, b"", GET, client_context(authority, shown=shown))
+        request = GET.replace(b"Host: x", b"Host: a.example.com")
+        assert b" 200 " in over_tls(poise.port, b"", request, client_context(authority, shown=shown))
         (command, source, destination, found), rest = proxies.read_v2(kept.first[-1])
         assert command == 0x21 and rest.startswith(b"GET /headers")
         assert source[0] == "127.0.0.1" and destination == ("127.0.0.1", poise.port)

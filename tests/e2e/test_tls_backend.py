@@ -221,8 +221,8 @@ def test_health_checks(start, work, authority, backend, kind):
         {"ca": str(authority.cert)},
         health={"type": kind, "interval": "200ms"},
     )
-    poise.wait_for("backend=B2 state=down reason=backend_certificate")
-    poise.wait_for("backend=B3 state=down reason=backend_tls_failed")
+    poise.wait_for('backend=B2 state=down reason=backend_certificate .*detail="IP address mismatch"')
+    poise.wait_for('backend=B3 state=down reason=backend_tls_failed .*detail="wrong version number"')
     for _ in range(6):
         assert web.get(poise.port).status == 200
     assert "backend=B1 state=down" not in poise.err

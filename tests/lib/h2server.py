@@ -3,7 +3,9 @@
 
 import hashlib
 import json
+import select
 import socket
+import ssl
 import threading
 import time
 
@@ -50,7 +52,6 @@ class Connection(threading.Thread):
         )
         self.requests, self.output, self.goaway, self.closed = {}, {}, None, False
         self.under_way = self.most = 0
-        self.start()
 
     def flush(self):
         with self.lock:
@@ -172,11 +173,43 @@ class Connection(threading.Thread):
         self.sock.close()
 
 
+class Both:
+    """A TLS socket that one thread reads while another writes, which OpenSSL cannot do."""
+
+    def __init__(self, sock):
+        sock.setblocking(False)
+        self.sock, self.lock = sock, threading.Lock()
+
+    def recv(self, n):
+        while True:
+            try:
+                with self.lock:
+                    return self.sock.recv(n)
+            except ssl.SSLWantReadError:
+                select.select([self.sock], [], [], 0.2)
+
+    def sendall(self, data):
+        data = memoryview(data)
+        while data:
+            try:
+                with self.lock:
+                    data = data[self.sock.send(data) :]
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                select.select([], [self.sock], [], 0.2)
+
+    def shutdown(self, how):
+        self.sock.shutdown(how)
+
+    def close(self):
+        self.sock.close()
+
+
 class Server:
     """Paths: /echo (what came as JSON), /bytes/N, /trailers, /wait (until `release`); POST and PUT give the
     SHA-256 of what came. Override on_* for more."""
 
-    def __init__(self, settings=None, name="B1"):
+    def __init__(self, settings=None, name="B1", tls=None):
+        self.tls = tls
         self.settings = {
             h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 100,
             h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 65535,
@@ -196,7 +229,13 @@ class Server:
             except OSError:
                 return
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls:
+                try:
+                    s = Both(self.tls.wrap_socket(s, server_side=True))
+                except OSError:
+                    continue
             self.connections.append(Connection(self, s))
+            self.connections[-1].start()
 
     def close(self):
         self.released.set()

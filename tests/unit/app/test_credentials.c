@@ -176,13 +176,16 @@ static void test_bad_files(void **state)
     struct rig *r = *state;
     put_certificate("a", &(struct wish){0});
     put_certificate("b", &(struct wish){0});
-    assert_null(load(r, CERTIFICATES("{cert: x.pem, key: x.key}, {cert: a.pem, key: b.key}, {cert: "
-                                     "a.pem}, {cert: b.pem, key: b.key}")));
+    assert_null(
+        load(r, CERTIFICATES("{cert: x.pem, key: x.key}, {cert: a.pem, key: b.key}, {cert: "
+                             "a.pem}, {cert: b.pem, key: b.key}, {cert: a.key, key: a.pem}")));
     assert_non_null(strstr(r->said, "U the certificate x.pem cannot be read: No such file"));
     assert_non_null(strstr(r->said, "U the key x.key cannot be read: No such file"));
     assert_non_null(strstr(r->said, "I certificate a.pem with key b.key cannot be used: the "
                                     "private key does not belong to the certificate"));
     assert_non_null(strstr(r->said, "I there is no private key in a.pem"));
+    assert_non_null(strstr(r->said, "(PEM is wanted); say where it is with key: FILE"));
+    assert_non_null(strstr(r->said, "(PEM is wanted); cert and key may be swapped"));
     assert_null(strstr(r->said, "b.pem"));
     assert_null(load(r, ", tls: {client_auth: optional, client_ca: a.key, certificates: [{cert: "
                         "a.pem, key: a.key}]}"));

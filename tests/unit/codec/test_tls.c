@@ -9,7 +9,7 @@
 static struct tls_library *library;
 static struct tls_tickets *tickets;
 static struct made ca, leaf, rsa_leaf;
-static struct tls_server *server;
+static struct tls_server *server, *openssl_server;
 static struct tls_client *client;
 static char why[TLS_WHY_MAX];
 
@@ -23,7 +23,7 @@ static int open_all(void **state)
     leaf = make_certificate(&(struct wish){.issuer = &ca, .sans = sans});
     rsa_leaf = make_certificate(&(struct wish){.issuer = &ca, .sans = sans, .rsa = true});
     const struct tls_certificate given[] = {made_given(&leaf), made_given(&rsa_leaf)};
-    const struct tls_server_options so = {
+    struct tls_server_options so = {
         .certificates = given,
         .certificates_count = 2,
         .domain = span_str("web"),
@@ -31,6 +31,9 @@ static int open_all(void **state)
         .tickets = tickets,
     };
     if (tls_server_new(library, &so, &server, why) != 0)
+        fail_msg("%s", why);
+    so.openssl_records = true;
+    if (tls_server_new(library, &so, &openssl_server, why) != 0)
         fail_msg("%s", why);
     const struct tls_client_options co = {
         .verify = true, .ca_pem = span_cstr(ca.pem), .alpn = TLS_ALPN_HTTP1};
@@ -44,6 +47,7 @@ static int close_all(void **state)
     (void)state;
     tls_client_unref(&client);
     tls_server_unref(&server);
+    tls_server_unref(&openssl_server);
     made_free(&rsa_leaf);
     made_free(&leaf);
     made_free(&ca);
@@ -57,8 +61,7 @@ static void test_handshake_at_every_cut(void **state)
     (void)state;
     for (size_t step = 1; step < 2000; step = step < 20 ? step + 1 : step * 3 / 2) {
         static struct pair p;
-        tls_library_own_records(library, step % 2);
-        pair_open(&p, server, client, "localhost", NULL);
+        pair_open(&p, step % 2 ? server : openssl_server, client, "localhost", NULL);
         assert_true(pair_run(&p, step));
         assert_int_equal(p.server.t.records != NULL, step % 2);
         assert_true(pair_send(&p.client, &p.server, "GET /", 5));
@@ -244,17 +247,17 @@ static void test_changed_record(void **state)
     pair_close(&p);
 }
 
-static void measure_idle(size_t most)
+static void measure_idle(struct tls_server *by, size_t most)
 {
     enum { COUNT = 1000 };
     static struct tls_session kept[COUNT];
     static struct pair p;
-    pair_open(&p, server, client, "localhost", NULL); /* what is made once */
+    pair_open(&p, by, client, "localhost", NULL); /* what is made once */
     assert_true(pair_run(&p, SIZE_MAX));
     pair_close(&p);
     struct mallinfo2 before = mallinfo2();
     for (int i = 0; i < COUNT; i++) {
-        pair_open(&p, server, client, "localhost", NULL);
+        pair_open(&p, by, client, "localhost", NULL);
         assert_true(pair_run(&p, SIZE_MAX));
         assert_true(pair_send(&p.client, &p.server, "GET /", 5));
         assert_true(pair_send(&p.server, &p.client, "200", 3));
@@ -278,10 +281,8 @@ static void test_idle_memory(void **state)
 #if SANITIZED
     skip();
 #endif
-    tls_library_own_records(library, false);
-    measure_idle(14 * 1024);
-    tls_library_own_records(library, true);
-    measure_idle(3 * 1024);
+    measure_idle(openssl_server, 14 * 1024);
+    measure_idle(server, 3 * 1024);
 }
 
 int main(void)

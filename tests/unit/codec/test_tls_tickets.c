@@ -2,6 +2,9 @@
 /* Whose ticket is good, for how long, and where. */
 #include "tls_site.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 static void test_tickets(void **state)
 {
     (void)state;
@@ -206,9 +209,52 @@ static void test_resumption_belongs_to_its_client(void **state)
     tls_server_unref(&s);
 }
 
+/* Readers on other threads see all of a change or nothing. */
+static atomic_bool enough;
+static atomic_uint torn, seen;
+
+static void *read_keys(void *keys_of)
+{
+    while (!atomic_load(&enough)) {
+        struct tls_ticket_key keys[TLS_TICKET_KEYS];
+        const uint8_t *bytes = (const uint8_t *)keys;
+        tls_tickets_get(keys_of, keys);
+        for (size_t i = 1; i < sizeof keys; i++) {
+            if (bytes[i] != bytes[0])
+                atomic_fetch_add(&torn, 1);
+        }
+        atomic_fetch_add(&seen, 1);
+    }
+    return NULL;
+}
+
+static void test_keys_change_as_a_whole(void **state)
+{
+    (void)state;
+    struct tls_tickets *changing;
+    struct tls_ticket_key keys[TLS_TICKET_KEYS];
+    pthread_t readers[2];
+    assert_int_equal(tls_tickets_new(&changing), 0);
+    memset(keys, 0, sizeof keys);
+    tls_tickets_set(changing, keys);
+    atomic_store(&enough, false);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        assert_int_equal(pthread_create(&readers[i], NULL, read_keys, changing), 0);
+    for (unsigned i = 0; i < 20000 || atomic_load(&seen) < 1000; i++) {
+        memset(keys, (int)(i & 0xff), sizeof keys);
+        tls_tickets_set(changing, keys);
+    }
+    atomic_store(&enough, true);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        assert_int_equal(pthread_join(readers[i], NULL), 0);
+    assert_int_equal(atomic_load(&torn), 0);
+    tls_tickets_free(&changing);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys_change_as_a_whole),
         cmocka_unit_test_teardown(test_tickets, clear_tune),
         cmocka_unit_test(test_ticket_keys_handed_over),
         cmocka_unit_test_teardown(test_tickets_stay_in_their_domain, clear_tune),

@@ -199,9 +199,12 @@ static const struct mistake mistakes[] = {
     {L P "admin: {listen: 'unix:/s'}\n", 3, 17, 9, "is named by 'socket'", NULL},
 
     /* missing */
-    {L, 1, 1, 1, "the configuration has no 'pools'", NULL},
+    {L, 1, 46, 3, "there is no pool 'app'", NULL},
+    {"listeners: [{name: web, listen: ':80'}]\n", 1, 20, 3,
+     "listener 'web' has no pool and no routes", "add 'pool: NAME'"},
     {P, 1, 1, 1, "the configuration has no 'listeners'", NULL},
-    {L "pools: []\n", 2, 8, 1, "'pools' is an empty list", NULL},
+    {L "pools: []\n", 1, 46, 3, "there is no pool 'app'", NULL},
+    {"listeners: []\n" P, 1, 12, 1, "'listeners' is an empty list", NULL},
     {L "pools: [{name: app}]\n", 2, 9, 1, "this pool has no 'backends'", NULL},
     {L "pools: [{name: app, backends: [{weight: 1}]}]\n", 2, 32, 1, "this backend has no 'address'",
      NULL},
@@ -294,6 +297,8 @@ static void test_mistakes(void **state)
 }
 
 static const struct mistake warnings[] = {
+    {"listeners: [{name: web, listen: [':80', ':443'], redirect_https: 443}]\n", 1, 66, 3,
+     "this is the listener's own port, where no https is spoken", NULL},
     {"listeners: [{name: web, listen: ':80', pool: app, routes: [{match: {client_subject: a.b}, "
      "pool: app}]}]\n" P,
      1, 85, 3, "this never matches: the listener's tls has no client_auth", NULL},

@@ -66,7 +66,8 @@ static void test_stopped_timer(void **state)
 struct late {
     struct deferred d;
     struct rig *rig;
-    struct late *defers; /* when it runs */
+    struct late *defers;  /* when it runs */
+    struct late *cancels; /* when it runs */
     unsigned runs;
     uint64_t turn;
 };
@@ -83,6 +84,8 @@ static void run_late(struct deferred *d)
     if (l->defers)
         loop_defer(l->rig->loop, &l->defers->d);
     l->defers = NULL;
+    if (l->cancels)
+        loop_defer_cancel(l->rig->loop, &l->cancels->d);
 }
 
 /* Deferred by a message, so that it is known to belong to a turn. */
@@ -152,6 +155,31 @@ static void test_deferred_after_cancel(void **state)
     assert_ptr_equal(late_runs[0], &l[0]);
     assert_ptr_equal(late_runs[1], &l[2]);
     assert_ptr_equal(late_runs[2], &l[3]);
+    rig_close(&rig);
+}
+
+static bool ran_two(struct rig *rig)
+{
+    (void)rig;
+    return late_order == 2;
+}
+
+/* One of a turn cancels the last of the same turn. */
+static void test_deferred_cancels_last(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, state, NULL);
+    late_order = 0;
+    struct late last = {.d.fn = run_late, .rig = &rig};
+    struct late next = {.d.fn = run_late, .rig = &rig};
+    struct late first = {.d.fn = run_late, .rig = &rig, .defers = &next, .cancels = &last};
+    loop_defer(rig.loop, &first.d);
+    loop_defer(rig.loop, &last.d);
+    rig_run(&rig, ran_two);
+    assert_ptr_equal(late_runs[0], &first);
+    assert_ptr_equal(late_runs[1], &next);
+    assert_int_equal(next.turn, first.turn + 1);
+    assert_int_equal(last.runs, 0);
     rig_close(&rig);
 }
 
@@ -427,6 +455,7 @@ int main(void)
         {"a stopped timer", test_stopped_timer},
         {"deferred to the end of the turn", test_deferred},
         {"deferred after a cancelled one", test_deferred_after_cancel},
+        {"deferred that cancels the last", test_deferred_cancels_last},
         {"wall clock", test_wall_clock},
         {"messages of many threads", test_messages_of_many_threads},
         {"ping pong of two loops", test_ping_pong},
