@@ -283,6 +283,14 @@ void tls_stream_serve(struct tls_stream *s)
     tls_leave(s);
 }
 
+void tls_stream_left(struct tls_stream *s)
+{
+    tls_enter(s);
+    tls_fail_later(s, REASON_client_closed);
+    tell_end(s);
+    tls_leave(s);
+}
+
 /* ---- the user's calls ---- */
 
 static void layer_read(struct stream *stream, bool want)

@@ -117,6 +117,9 @@ void tls_make_ready(struct tls_stream *s);
 
 void tls_stream_serve(struct tls_stream *s);
 
+/* It waits for its first step, and its client has left: it fails. */
+void tls_stream_left(struct tls_stream *s);
+
 /* A step over `in`, which has been taken for it. */
 void tls_stream_step(struct tls_stream *s, struct slice in);
 

@@ -10,6 +10,9 @@
 /* Steps with public-key operations that one turn takes: 0.1 to 2 ms each. */
 #define STEPS_PER_TURN 2
 
+/* Clients that have left which one turn lets go. */
+#define LEFT_PER_TURN 64
+
 /* OpenSSL's buffers of a stream that was quiet for one to two of these are given back. */
 #define IDLE_MS 250
 
@@ -138,14 +141,24 @@ void tls_make_ready(struct tls_stream *s)
     loop_defer(s->w->loop, &s->w->later);
 }
 
-static void run_later(struct deferred *d)
+/* In a crowd no step is wasted on who cannot answer any more. */
+static bool has_left(const struct tls_stream *s)
 {
-    struct tls_worker *w = container_of(d, struct tls_worker, later);
-    struct list now = LIST_INIT(now);
-    list_splice_tail(&now, &w->ready);
-    for (struct list *link; (link = list_pop(&now));)
-        tls_stream_serve(list_entry(link, struct tls_stream, link));
-    for (struct tls_stream *s; (s = first_waiting(w)) && tls_take_step(w, true);) {
+    return s->w->counts.waiting > STEPS_PER_TURN && !s->session.is_client && !s->session.hello &&
+           stream_has_left(s->layered.below);
+}
+
+static void serve_waiting(struct tls_worker *w)
+{
+    unsigned leaving = LEFT_PER_TURN;
+    for (struct tls_stream *s; (s = first_waiting(w)) != NULL;) {
+        if (leaving > 0 && has_left(s)) {
+            leaving--;
+            tls_stream_left(s);
+            continue;
+        }
+        if (!tls_take_step(w, true))
+            break;
         list_del(&s->link);
         w->backends_next = !s->session.is_client;
         struct slice in = s->held;
@@ -155,6 +168,16 @@ static void run_later(struct deferred *d)
         tls_stream_step(s, in);
         slice_put(&in);
     }
+}
+
+static void run_later(struct deferred *d)
+{
+    struct tls_worker *w = container_of(d, struct tls_worker, later);
+    struct list now = LIST_INIT(now);
+    list_splice_tail(&now, &w->ready);
+    for (struct list *link; (link = list_pop(&now));)
+        tls_stream_serve(list_entry(link, struct tls_stream, link));
+    serve_waiting(w);
     if (first_waiting(w))
         loop_defer(w->loop, &w->later);
 }

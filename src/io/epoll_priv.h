@@ -159,6 +159,7 @@ void epoll_last(struct stream *s);
 void epoll_shutdown(struct stream *s);
 void epoll_close(struct stream *s, enum stream_close_how how);
 uint64_t epoll_unsent(struct stream *s);
+bool epoll_has_left(struct stream *s);
 bool epoll_has_input(struct stream *s);
 bool epoll_is_ending(struct stream *s);
 bool epoll_bulk(struct stream *src, struct stream *dst, uint64_t bytes);

@@ -362,6 +362,12 @@ bool stream_is_ending(struct stream *s)
     return own->loop->engine->is_ending && own->loop->engine->is_ending(own);
 }
 
+bool stream_has_left(struct stream *s)
+{
+    struct stream *own = ground(s);
+    return stream_is_ending(own) || own->loop->engine->has_left(own);
+}
+
 struct address stream_peer(struct stream *s)
 {
     struct stream *own = ground(s);

@@ -236,6 +236,10 @@ bool stream_has_input(struct stream *s);
  * Costs no system call. */
 bool stream_is_ending(struct stream *s);
 
+/* The same of a stream that is not read, about whose end nobody may have been told. Costs a system
+ * call. */
+bool stream_has_left(struct stream *s);
+
 /* ---- bulk: forwarding without user space ---- */
 
 #define BULK_UNTIL_EOF UINT64_MAX

@@ -237,6 +237,7 @@ static const struct engine engine_epoll = {
     .shutdown = epoll_shutdown,
     .close = epoll_close,
     .unsent = epoll_unsent,
+    .has_left = epoll_has_left,
     .has_input = epoll_has_input,
     .is_ending = epoll_is_ending,
     .bulk = epoll_bulk,

@@ -47,6 +47,7 @@ struct engine {
     void (*shutdown)(struct stream *s);
     void (*close)(struct stream *s, enum stream_close_how how);
     uint64_t (*unsent)(struct stream *s);
+    bool (*has_left)(struct stream *s);
     bool (*has_input)(struct stream *s);
     bool (*is_ending)(struct stream *s); /* may be NULL: nobody knows */
     bool (*bulk)(struct stream *src, struct stream *dst, uint64_t bytes); /* NULL: cannot */

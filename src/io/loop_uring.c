@@ -444,6 +444,7 @@ static const struct engine engine_uring = {
     .shutdown = uring_shutdown,
     .close = uring_close_stream,
     .unsent = uring_unsent,
+    .has_left = uring_has_left,
     .has_input = uring_has_input,
     .is_ending = uring_is_ending,
     .bulk = uring_bulk,

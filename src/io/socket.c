@@ -184,3 +184,13 @@ enum reason socket_stream_reason(int err)
     default: return REASON_backend_reset; /* ECONNRESET, EPIPE, ETIMEDOUT, what routers say */
     }
 }
+
+bool socket_has_left(int fd)
+{
+    uint8_t state = TCP_ESTABLISHED; /* tcp_info's first member */
+    socklen_t n = sizeof(state);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &n) != 0 || n != sizeof(state))
+        return false;
+    return state == TCP_CLOSE_WAIT || state == TCP_CLOSE || state == TCP_LAST_ACK ||
+           state == TCP_CLOSING;
+}

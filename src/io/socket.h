@@ -72,3 +72,7 @@ enum reason socket_connect_reason(int err);
 
 /* What a send or receive says, in our words. */
 enum reason socket_stream_reason(int err);
+
+/* Whether the peer has ended or broken its direction, read or not. False where that is not known.
+ */
+bool socket_has_left(int fd);

@@ -382,6 +382,11 @@ enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t
     return SEND_PENDING;
 }
 
+bool epoll_has_left(struct stream *s)
+{
+    return socket_has_left(epoll_stream_of(s)->fd);
+}
+
 uint64_t epoll_unsent(struct stream *s)
 {
     struct epoll_stream *e = epoll_stream_of(s);

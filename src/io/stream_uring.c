@@ -484,6 +484,11 @@ static void finish_connect(struct uring_stream *e)
 
 /* ---- sending ---- */
 
+bool uring_has_left(struct stream *s)
+{
+    return socket_has_left(uring_stream_of(s)->fd);
+}
+
 uint64_t uring_unsent(struct stream *s)
 {
     struct uring_stream *e = uring_stream_of(s);

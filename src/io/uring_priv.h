@@ -276,6 +276,7 @@ void uring_read(struct stream *s, bool want);
 void uring_shutdown(struct stream *s);
 void uring_close_stream(struct stream *s, enum stream_close_how how);
 uint64_t uring_unsent(struct stream *s);
+bool uring_has_left(struct stream *s);
 bool uring_has_input(struct stream *s);
 bool uring_is_ending(struct stream *s);
 struct address uring_peer(struct stream *s);

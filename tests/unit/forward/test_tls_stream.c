@@ -619,6 +619,45 @@ static void test_backends_do_not_wait_for_a_crowd(void **state)
     close_rig();
 }
 
+static bool crowd_hums(struct rig *r)
+{
+    (void)r;
+    return tls_worker_counts(worker).waiting > LARGE_CROWD / 3;
+}
+
+static bool crowd_ended(struct rig *r)
+{
+    unsigned ended = 0;
+    for (unsigned i = 0; i < r->servers_count; i++)
+        ended += r->servers[i].fails > 0 || r->servers[i].eofs > 0;
+    return ended == LARGE_CROWD;
+}
+
+/* … nor costs a handshake each when it does not stay for it. */
+static void test_a_crowd_that_leaves(void **state)
+{
+    static struct end ends[LARGE_CROWD];
+    struct tls_worker *others;
+    unsigned spared = 0;
+    open_rig(state);
+    assert_int_equal(tls_worker_new(rig.loop, &others), 0);
+    for (unsigned i = 0; i < LARGE_CROWD; i++) {
+        end_init(&rig, &ends[i]);
+        rig_connect_end(&rig, &ends[i], listener_address(rig.listener));
+        ends[i].s = tls_stream_connect(others, client, span_str("localhost"), NULL, ends[i].s,
+                                       nothing, &end_ops, &ends[i]);
+    }
+    rig_run(&rig, crowd_hums);
+    for (unsigned i = 0; i < LARGE_CROWD; i++)
+        end_close(&ends[i]);
+    rig_run(&rig, crowd_ended);
+    for (unsigned i = 0; i < LARGE_CROWD; i++)
+        spared += rig.servers[i].why == REASON_client_closed;
+    assert_true(spared >= LARGE_CROWD / 6);
+    tls_worker_free(&others);
+    close_rig();
+}
+
 /* A ticket leads to a shorter handshake, and it leaves with the first answer at the latest. */
 static void test_resumption(void **state)
 {
@@ -721,6 +760,7 @@ int main(void)
         {"prefix and early bytes", test_prefix_and_early_bytes},
         {"crowd", test_crowd},
         {"backends do not wait for a crowd", test_backends_do_not_wait_for_a_crowd},
+        {"a crowd that leaves", test_a_crowd_that_leaves},
         {"resumption", test_resumption},
         {"key update", test_key_update_is_answered},
         {"key update behind a stuck send", test_key_update_behind_a_stuck_send},
