@@ -129,8 +129,8 @@ struct deferred {
 };
 
 /* Runs d->fn(d) at the end of this turn, after streams, timers and messages, in the order of
- * asking; no effect while it waits already. It may defer others, which run in the same turn, and
- * itself, which then runs in the next; either way the loop does not sleep before. */
+ * asking; no effect while it waits already. What is deferred meanwhile, itself too, runs at the end
+ * of the next turn, before which the loop does not sleep. */
 void loop_defer(struct loop *loop, struct deferred *d);
 
 /* It will not run. */
