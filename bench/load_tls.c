@@ -94,7 +94,7 @@ static void context_make(void)
         !BIO_meth_set_write(method, bio_write) || !BIO_meth_set_ctrl(method, bio_control) ||
         !SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) ||
         !SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256") ||
-        !SSL_CTX_set1_groups_list(context, "X25519"))
+        !SSL_CTX_set1_groups_list(context, (char *)(uintptr_t) "X25519"))
         tls_fail("TLS");
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -191,7 +191,7 @@ void tls_begin(struct connection *c)
     SSL_set_connect_state(tls->ssl);
     if (c->idle)
         SSL_set_mode(tls->ssl, SSL_MODE_RELEASE_BUFFERS); /* there are many of them */
-    SSL_set_tlsext_host_name(tls->ssl, "www.example.org");
+    SSL_set_tlsext_host_name(tls->ssl, (char *)(uintptr_t) "www.example.org");
     if (run.streams)
         SSL_set_alpn_protos(tls->ssl, h2, sizeof h2 - 1);
     else

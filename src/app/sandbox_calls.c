@@ -27,7 +27,7 @@ static int allow_sockets(scmp_filter_ctx f)
     for (size_t i = 0; i < ARRAY_LEN(families); i++) {
         for (size_t k = 0; k < ARRAY_LEN(types); k++) {
             int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-                                     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
+                                     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0),
                                      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, (scmp_datum_t)types[k]));
             if (r < 0)
                 return r;

@@ -23,9 +23,14 @@ static struct span item_text(const struct snapshot *s, const struct option *o, c
     return w_span_of_result(&w);
 }
 
+static const void *field_at(const void *owner, uint32_t offset)
+{
+    return (const uint8_t *)owner + offset;
+}
+
 static const char *secret(const struct option *o, const void *owner)
 {
-    const char *text = *(const char *const *)((const uint8_t *)owner + o->offset);
+    const char *text = *(const char *const *)field_at(owner, o->offset);
     return text ? text : "";
 }
 
@@ -105,8 +110,8 @@ static size_t compare_block(const struct comparison *c, enum scope scope, const 
 
 static size_t items_of(const struct option *o, const void *owner, const uint8_t **ret_items)
 {
-    *ret_items = *(const uint8_t *const *)((const uint8_t *)owner + o->offset);
-    return *(const size_t *)((const uint8_t *)owner + o->count_offset);
+    *ret_items = *(const uint8_t *const *)field_at(owner, o->offset);
+    return *(const size_t *)field_at(owner, o->count_offset);
 }
 
 /* A list of blocks within a block (certificates): their order says something. */

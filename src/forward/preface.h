@@ -22,7 +22,7 @@ static inline enum preface preface_look(size_t seen, struct span in)
     if (in.n > 0 && in.p[0] != PREFACE[seen])
         return PREFACE_NOT; /* all but a few: HTTP/1 has other methods */
     size_t n = in.n < PREFACE_BYTES - seen ? in.n : PREFACE_BYTES - seen;
-    if (memcmp(PREFACE + seen, in.p, n) != 0)
+    if (memcmp(&PREFACE[seen], in.p, n) != 0)
         return PREFACE_NOT;
     return seen + n == PREFACE_BYTES ? PREFACE_WHOLE : PREFACE_MORE;
 }

@@ -245,8 +245,8 @@ static void test_what_asks_for_the_same(void **state)
         CERTIFICATES("{cert: a, key: b, names: [x.y]}, {cert: a, key: b, names: [x.y]}"),
         ", tls: {tickets: false, certificates: [{cert: a, key: b, names: [x.y]}]}",
         ", tls: {min_version: '1.3', certificates: [{cert: a, key: b, names: [x.y]}]}",
-        ", tls: {client_auth: require, client_ca: c, certificates: [{cert: a, key: b, names: "
-        "[x.y]}]}",
+        (", tls: {client_auth: require, client_ca: c, certificates: [{cert: a, key: b, names: "
+         "[x.y]}]}"),
         ", http2: false, tls: {certificates: [{cert: a, key: b, names: [x.y]}]}",
     };
     const struct snapshot *a = snapshot_with(base, ""), *same = snapshot_with(base, "");

@@ -6,12 +6,12 @@
 
 static void only_rsa(SSL *ssl)
 {
-    assert_int_equal(SSL_set1_sigalgs_list(ssl, "RSA-PSS+SHA256:RSA+SHA256"), 1);
+    assert_int_equal(SSL_set1_sigalgs_list(ssl, text("RSA-PSS+SHA256:RSA+SHA256")), 1);
 }
 
 static void only_ecdsa(SSL *ssl)
 {
-    assert_int_equal(SSL_set1_sigalgs_list(ssl, "ECDSA+SHA256"), 1);
+    assert_int_equal(SSL_set1_sigalgs_list(ssl, text("ECDSA+SHA256")), 1);
 }
 
 /* The subject of what a client that asks for `name` is shown. */
@@ -172,7 +172,7 @@ static void use_cbc(SSL *ssl)
 
 static void use_p521(SSL *ssl)
 {
-    assert_int_equal(SSL_set1_groups_list(ssl, "P-521"), 1);
+    assert_int_equal(SSL_set1_groups_list(ssl, text("P-521")), 1);
 }
 
 static void test_weak_offers_are_refused(void **state)
@@ -193,7 +193,7 @@ static void test_weak_offers_are_refused(void **state)
 /* What the client offers first is not taken, what it offers as well is. */
 static void begin_with_p521(SSL *ssl)
 {
-    assert_int_equal(SSL_set1_groups_list(ssl, "P-521:P-384"), 1);
+    assert_int_equal(SSL_set1_groups_list(ssl, text("P-521:P-384")), 1);
 }
 
 static void test_hello_retry(void **state)

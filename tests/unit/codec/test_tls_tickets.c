@@ -135,7 +135,7 @@ static const char *lie; /* the name that is asked for with a ticket of another *
 static void ask_for_lie(SSL *ssl)
 {
     if (lie)
-        assert_int_equal(SSL_set_tlsext_host_name(ssl, lie), 1);
+        assert_int_equal(SSL_set_tlsext_host_name(ssl, text(lie)), 1);
 }
 
 static void ask_for_lie_1_2(SSL *ssl)

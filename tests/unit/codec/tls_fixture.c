@@ -18,8 +18,10 @@ static char *text_of(BIO *bio)
 {
     char *bytes = NULL;
     long n = BIO_get_mem_data(bio, &bytes);
-    char *text = strndup(bytes, (size_t)n);
+    char *text = malloc((size_t)n + 1);
     CHECK(text != NULL);
+    memcpy(text, bytes, (size_t)n);
+    text[n] = 0;
     BIO_free(bio);
     return text;
 }
