@@ -552,6 +552,7 @@ class Backend(threading.Thread):
                 raw.close()
 
     def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # or accept() goes on, perhaps on another's socket
         self.listener.close()
 
 

@@ -24,6 +24,7 @@ class Origin:
 
     def close(self):
         self.go.set()
+        self.listener.shutdown(socket.SHUT_RDWR)  # or accept() goes on, perhaps on another's socket
         self.listener.close()
 
     def _run(self):

@@ -239,6 +239,7 @@ class Server:
 
     def close(self):
         self.released.set()
+        self.listener.shutdown(socket.SHUT_RDWR)  # or accept() goes on, perhaps on another's socket
         self.listener.close()
         for c in self.connections:
             c.close()

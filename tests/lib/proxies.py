@@ -94,4 +94,7 @@ class Keeper:
                 pass
 
     def close(self):
+        # Closing alone leaves the thread in accept(), where it may take what comes to whoever has that descriptor next.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         self.listener.close()
