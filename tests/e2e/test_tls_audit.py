@@ -28,6 +28,7 @@ GROUPS = {"x25519", "secp256r1 (NIST P-256)", "secp384r1 (NIST P-384)"}
 # Findings of testssl.sh that say nothing against the server.
 EXCEPTIONS = {
     "cipher_order": "every suite on offer is strong, so the client chooses by what its machine does well",
+    "engine_problem": "a WARN: the openssl of this machine has no GOST",
     "RC4": "a WARN: the openssl of this machine has no RC4 to try; sslscan brings its own and finds none",
     "sessionresumption_ticket": "a WARN: openssl may end before the ticket is there that follows a handshake",
     "cert_revocation": "the authority of the test publishes no list and has no responder",

@@ -218,7 +218,7 @@ static void every_engine(void (*test)(struct scene *t), enum protocol protocol)
 {
     for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
         const char *why;
-        struct scene t;
+        static struct scene t;
         if (loop_engine_try(engines[i], &why) < 0)
             continue;
         scene_open(&t, engines[i], protocol);
