@@ -68,7 +68,7 @@
 /* HTTP/2, for each connection. Windows bound what one that sends can make us hold, the rest what
  * one can make us do. */
 #define H2_STREAM_WINDOW     65535      /* bytes of a stream: h2_flow_control */
-#define H2_CONNECTION_WINDOW (1u << 20) /* bytes of all its streams: h2_flow_control */
+#define H2_CONNECTION_WINDOW (1u << 20) /* of its streams, to backends more: h2_flow_control */
 #define H2_RESETS_MAX        100        /* theirs and those they make us send … */
 #define H2_RESETS_MS         10000      /* … in this time: h2_rapid_reset */
 #define H2_CONTROL_PER_S     1000 /* control frames beyond H2_CONTROL_PER_DATA: h2_control_flood */
