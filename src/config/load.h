@@ -104,6 +104,8 @@ void config_print_schema(FILE *out);
 /* What the command line says on top of a file; NULL = nothing. */
 struct config_overrides {
     const char *workers, *engine, *log_level, *log_file;
+    const char *balance; /* of every pool */
+    bool inward;         /* nothing that reaches outside: no log files, no admin server */
 };
 
 /* Puts them into *s, which must hold the only reference. False with a sentence in ret_why. */
