@@ -42,6 +42,15 @@ static void turn_inward(struct snapshot *s)
     s->access_log.file = NULL;
     s->access_log.format = ACCESS_NONE;
     s->admin.enabled = false;
+    for (size_t i = 0; i < s->listener_count; i++) {
+        s->listeners[i].tls.enabled = false;
+        s->listeners[i].tls.certificate_count = 0;
+        s->listeners[i].proxy_count = 0;
+    }
+    for (size_t i = 0; i < s->pool_count; i++) {
+        s->pools[i].tls.enabled = false;
+        s->pools[i].proxy_protocol = PROXY_NONE;
+    }
 }
 
 static void complain(const struct override *v, const struct diagnostics *found, char *ret_why,
