@@ -11,7 +11,7 @@
 
 double spread_unit(uint64_t luck)
 {
-    return ((double)(luck >> 11) + 0.5) * 0x1p-53;
+    return ((double)(luck >> 12) + 0.5) * 0x1p-52;
 }
 
 struct spread spread_lognormal(double p50_ns, double p99_ns)
