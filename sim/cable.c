@@ -145,17 +145,19 @@ struct host *network_find(struct network *n, const struct address *a)
 }
 
 /* From 1 in the order of asking. */
-static uint32_t number_of(struct network *n, const char *name)
+static uint32_t number_of(struct network *n, const char *text)
 {
     uint32_t number = 1;
-    for (const struct list *at = n->names.next; at != &n->names; at = at->next, number++) {
-        if (strcmp(container_of(at, const struct name, link)->text, name) == 0)
+    struct name *name;
+    list_each(name, &n->names, link) {
+        if (strcmp(name->text, text) == 0)
             return number;
+        number++;
     }
-    struct name *new = world_must(calloc(1, sizeof(*new)));
-    (void)snprintf(new->text, sizeof(new->text), "%s", name);
-    list_init(&new->link);
-    list_add_tail(&n->names, &new->link);
+    name = world_must(calloc(1, sizeof(*name)));
+    (void)snprintf(name->text, sizeof(name->text), "%s", text);
+    list_init(&name->link);
+    list_add_tail(&n->names, &name->link);
     return number;
 }
 
