@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `poise simulate`: results go to stdout, what is wrong or left out to stderr. */
 #include "app/cli.h"
+#include "app/config_path.h"
 #include "app/exit_code.h"
 #include "app/term.h"
 #include "base/limits.h"
@@ -16,6 +17,7 @@
 /* The runs that were asked for. */
 struct runs {
     struct scenario *scenario;
+    struct trace *trace;                    /* or NULL */
     const char *policies[SIM_POLICIES_MAX]; /* NULL: as configured */
     struct outcome *outcomes[SIM_POLICIES_MAX];
     size_t count;
@@ -94,20 +96,52 @@ static int report(const struct runs *r, bool json)
     return good ? EXIT_OK : EXIT_RUNTIME;
 }
 
+/* The way to a backend and back is in the recorded times, and in the simulation once more. */
+static int take_trace(struct runs *r, const char *log, char *why)
+{
+    int code = trace_read(log, 2 * r->scenario->latency_ns, &r->trace, why, WHY_MAX);
+    if (code != EXIT_OK)
+        return fail(code, why);
+    if (r->trace->skipped > 0)
+        fprintf(stderr, "poise: note: %s: lines that are no requests: %zu\n", log,
+                r->trace->skipped);
+    scenario_take_trace(r->scenario, r->trace);
+    return EXIT_OK;
+}
+
 static int simulate(struct runs *r, struct diagnostics *d, const struct cli_args *args, char *why)
 {
     int code = simulation_check(r->scenario, d, on_note, NULL, why, WHY_MAX);
+    const char *log = cli_text(args, OPT_simulate_trace);
     if (code != EXIT_OK)
         return *why ? fail_with_text(code, why) : code;
     r->scenario->seed = cli_number(args, OPT_simulate_seed, r->scenario->seed);
-    code = run_all(r, why);
+    if (log)
+        code = take_trace(r, log, why);
+    if (code == EXIT_OK)
+        code = run_all(r, why);
     return code == EXIT_OK ? report(r, cli_has(args, OPT_simulate_json)) : code;
+}
+
+static int read_scenario(struct runs *r, const struct cli_args *args, struct diagnostics *d,
+                         char *why)
+{
+    bool traced = cli_has(args, OPT_simulate_trace);
+    const char *config = cli_text(args, OPT_simulate_config);
+    if (args->operand_count == 1)
+        return scenario_read(args->operands[0], traced, d, &r->scenario, why, WHY_MAX);
+    diagnostics_init(d, "", span_of(NULL, 0));
+    config = config_path_find(config);
+    if (config)
+        return scenario_of_config(config, &r->scenario, why, WHY_MAX);
+    (void)snprintf(why, WHY_MAX, "%s", config_path_none);
+    return EXIT_OPEN;
 }
 
 static int read_and_simulate(struct runs *r, const struct cli_args *args, char *why)
 {
     struct diagnostics d;
-    int code = scenario_read(args->operands[0], &d, &r->scenario, why, WHY_MAX);
+    int code = read_scenario(r, args, &d, why);
     if (code == EXIT_OPEN)
         (void)fail(code, why);
     else if (code == EXIT_OK)
@@ -118,13 +152,24 @@ static int read_and_simulate(struct runs *r, const struct cli_args *args, char *
     return code;
 }
 
+/* NULL: the words make sense. */
+static const char *misuse(const struct cli_args *args)
+{
+    bool traced = cli_has(args, OPT_simulate_trace), config = cli_has(args, OPT_simulate_config);
+    if (args->operand_count == 0 && !traced)
+        return "simulate takes a scenario; see 'poise help simulate'";
+    if (config && (args->operand_count == 1 || !traced))
+        return "-c names the configuration of a --trace without a scenario";
+    return NULL;
+}
+
 int cmd_simulate(const struct cli_args *args)
 {
     struct runs r = {.count = 1};
     const char *balance = cli_text(args, OPT_simulate_balance);
+    if (misuse(args))
+        return fail(EXIT_USAGE, misuse(args));
     char *words = balance ? world_must(strdup(balance)) : NULL;
-    if (args->operand_count != 1)
-        return fail(EXIT_USAGE, "simulate takes one scenario; see 'poise help simulate'");
     char *why = world_must(calloc(1, WHY_MAX));
     int code = words ? split_policies(&r, words) : EXIT_OK;
     if (code == EXIT_OK)
@@ -132,6 +177,7 @@ int cmd_simulate(const struct cli_args *args)
     for (size_t i = 0; i < r.count; i++)
         outcome_free(&r.outcomes[i]);
     scenario_free(&r.scenario);
+    trace_free(&r.trace);
     free(why);
     free(words);
     return code;

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define NS_PER_S         1e9
-#define REQUEST_HEAD_MAX 4096
+#define REQUEST_HEAD_MAX 8192
 
 enum guest_state { GUEST_IDLE, GUEST_WAITS };
 
@@ -30,6 +30,7 @@ struct guest {
     uint64_t asked;     /* requests */
     uint64_t came_ns;
     uint64_t luck;
+    const struct trace_record *record; /* what it asks, or NULL */
     bool opened, used, resent, answered, thinking;
     uint16_t status;
     uint32_t why; /* of an answer of 400 or more */
@@ -51,6 +52,7 @@ struct crowd {
     uint64_t waiting_count;
     size_t guest_count;
     uint64_t guests, came;   /* guests and requests there have been */
+    size_t expected;         /* records that were waited for */
     uint64_t timeout_due_ns; /* UINT64_MAX: no event is */
     double next_ns;          /* of the next arrival */
     uint32_t ports;
@@ -293,20 +295,19 @@ static void upload(struct guest *g)
 static void put_request(struct guest *g)
 {
     const struct crowd_conf *conf = &g->crowd->conf;
-    char text[REQUEST_HEAD_MAX];
+    const struct trace_record *record = g->record;
+    const char *method = record ? record->method : conf->body_bytes ? "POST" : "GET";
+    char text[REQUEST_HEAD_MAX], length[48] = "";
     int n;
+    if (conf->body_bytes || strcmp(method, "GET") != 0)
+        (void)snprintf(length, sizeof(length), "Content-Length: %u\r\n", conf->body_bytes);
     if (conf->tcp)
         n = snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)g->luck);
-    else if (conf->body_bytes)
-        n = snprintf(text, sizeof(text),
-                     "POST %s HTTP/1.1\r\nHost: %s\r\n" SERVER_LUCK
-                     ": %016llx\r\nContent-Length: %u\r\n%s\r\n",
-                     conf->path, conf->host, (unsigned long long)g->luck, conf->body_bytes,
-                     conf->keep_alive ? "" : "Connection: close\r\n");
     else
         n = snprintf(text, sizeof(text),
-                     "GET %s HTTP/1.1\r\nHost: %s\r\n" SERVER_LUCK ": %016llx\r\n%s\r\n",
-                     conf->path, conf->host, (unsigned long long)g->luck,
+                     "%s %s HTTP/1.1\r\nHost: %s\r\n" SERVER_LUCK ": %016llx\r\n%s%s\r\n", method,
+                     record ? record->target : conf->path, record ? record->host : conf->host,
+                     (unsigned long long)g->luck, length,
                      conf->keep_alive ? "" : "Connection: close\r\n");
     CHECK(n > 0 && (size_t)n < sizeof(text));
     CHECK(cable_put(g->end, text, (uint32_t)n) == (uint32_t)n);
@@ -406,7 +407,10 @@ static uint64_t luck_of(const struct crowd *c, struct guest *g)
 {
     uint64_t who = g ? g->number + 1 : 0;
     uint64_t which = g ? g->asked++ : c->came;
-    return mix64(c->luck ^ mix64(which ^ mix64(who))) & ~(uint64_t)SERVER_COUNTS;
+    uint64_t luck = mix64(c->luck ^ mix64(which ^ mix64(who)));
+    if (c->conf.trace)
+        luck = c->conf.trace->records[which].luck;
+    return luck & ~(uint64_t)SERVER_COUNTS;
 }
 
 static void begin_request(struct crowd *c, struct guest *g, size_t target)
@@ -427,6 +431,7 @@ static void begin_request(struct crowd *c, struct guest *g, size_t target)
     if (!g)
         g = guest_new(c, target);
     g->luck = luck;
+    g->record = c->conf.trace ? &c->conf.trace->records[c->came - 1] : NULL;
     g->came_ns = now;
     g->resent = false;
     list_add_tail(&c->waiting, &g->link);
@@ -437,8 +442,21 @@ static void begin_request(struct crowd *c, struct guest *g, size_t target)
 
 static void on_arrival_due(void *what, uint64_t argument);
 
+static void await_recorded(struct crowd *c)
+{
+    const struct trace *t = c->conf.trace;
+    uint64_t at = c->expected < t->count ? t->records[c->expected].at_ns : UINT64_MAX;
+    c->expected++;
+    if (at < c->measured.until_ns)
+        world_at(c->world, at, on_arrival_due, c, 0);
+}
+
 static void await_arrival(struct crowd *c)
 {
+    if (c->conf.trace) {
+        await_recorded(c);
+        return;
+    }
     double gap = NS_PER_S / c->conf.rate_per_s;
     if (!c->conf.even)
         gap *= -log(spread_unit(rng_u64(&c->arrivals)));

@@ -25,6 +25,7 @@
 #include "sim/cable.h"
 #include "sim/server.h"
 #include "sim/spread.h"
+#include "sim/trace.h"
 
 #include <stdbool.h>
 
@@ -36,8 +37,9 @@ struct crowd_target {
 
 struct crowd_conf {
     const char *name;
-    double rate_per_s; /* 0: closed loop */
-    bool even;         /* arrivals at equal distances */
+    const struct trace *trace; /* requests as recorded (trace.h), in an open loop; or NULL */
+    double rate_per_s;         /* 0: closed loop */
+    bool even;                 /* arrivals at equal distances */
     uint32_t connections;
     struct spread think;
     uint64_t timeout_ns;

@@ -164,6 +164,15 @@ static const struct shape client_shapes[] = {
     CLIENT("addresses", shape_count32, conf.addresses, 1, 1u << 18),
 };
 
+static const struct crowd_conf client_default = {
+    .name = "clients",
+    .timeout_ns = 30 * NS_PER_S,
+    .keep_alive = true,
+    .path = "/",
+    .host = "sim.example",
+    .addresses = 1000,
+};
+
 static bool check_clients(struct reading *r, const struct scenario_clients *c)
 {
     if ((c->conf.rate_per_s > 0) != (c->conf.connections > 0))
@@ -186,15 +195,7 @@ static bool read_clients(struct reading *r, const struct shape *shape, const str
     bool good = true;
     for (; item; item = item->next) {
         struct scenario_clients *c = &s->clients[s->client_count++];
-        *c = (struct scenario_clients){
-            .at = item->at,
-            .conf = {.name = "clients",
-                     .timeout_ns = 30 * NS_PER_S,
-                     .keep_alive = true,
-                     .path = "/",
-                     .host = "sim.example",
-                     .addresses = 1000},
-        };
+        *c = (struct scenario_clients){.at = item->at, .conf = client_default};
         if (!shape_block(r, item, client_shapes, ARRAY_LEN(client_shapes), c))
             good = false;
         else
@@ -264,12 +265,13 @@ static bool read_backends(struct reading *r, const struct shape *shape, const st
     return good;
 }
 
-const struct server_conf *scenario_model(struct scenario *s, const char *pool, const char *backend)
+void scenario_model(const struct scenario *s, const char *pool, const char *backend,
+                    struct server_conf *ret_conf)
 {
-    struct scenario_backend *best = NULL;
+    const struct scenario_backend *best = NULL;
     unsigned best_fit = 0;
     for (size_t i = 0; i < s->backend_count; i++) {
-        struct scenario_backend *b = &s->backends[i];
+        const struct scenario_backend *b = &s->backends[i];
         if ((b->name && strcmp(b->name, backend) != 0) || (b->pool && strcmp(b->pool, pool) != 0))
             continue;
         unsigned fit = 1 + 2 * (b->name != NULL) + (b->pool != NULL);
@@ -278,10 +280,10 @@ const struct server_conf *scenario_model(struct scenario *s, const char *pool, c
             best_fit = fit;
         }
     }
-    if (!best)
-        return &server_default;
-    best->used = true;
-    return &best->conf;
+    *ret_conf = best ? best->conf : server_default;
+    if (s->trace && !(best && best->name) &&
+        trace_spread(s->trace, pool, backend, &ret_conf->service))
+        ret_conf->slots = 0; /* its times hold the waiting */
 }
 
 /* ---- events ---- */
@@ -470,31 +472,35 @@ static const struct shape root_shapes[] = {
      .read = shape_duration,
      .offset = offsetof(struct scenario, duration_ns),
      .min = NS_PER_MS,
-     .max = TIME_NS_MAX,
-     .required = true},
+     .max = TIME_NS_MAX},
     ROOT("warm_up", shape_duration, warm_up_ns, 0, TIME_NS_MAX),
     ROOT("balancers", shape_count, balancers, 1, SIM_BALANCERS_MAX),
     ROOT("workers", shape_count, workers, 1, WORKERS_MAX),
     {.name = "network", .read = read_network},
-    {.name = "clients", .read = read_clients, .required = true},
+    {.name = "clients", .read = read_clients},
     {.name = "backends", .read = read_backends},
     {.name = "events", .read = read_events},
     ROOT("expect", read_expects, expects, 0, 0),
 };
 
-static void check_whole(struct reading *r, const struct scenario *s, const struct node *root)
+static void check_whole(struct reading *r, const struct scenario *s, const struct node *root,
+                        bool traced)
 {
     double requests = 0;
+    if (!s->client_count && !traced)
+        diagnose_error(r->d, root->at, "'clients' is missing");
+    if (!s->duration_ns && !traced)
+        diagnose_error(r->d, root->at, "'duration' is missing");
     for (size_t i = 0; i < s->client_count; i++)
         requests += s->clients[i].conf.rate_per_s * (double)s->duration_ns / 1e9;
     if (requests > (double)SIM_REQUESTS_MAX)
         diagnose_error(r->d, root->at, "that would be more than %llu requests",
                        (unsigned long long)SIM_REQUESTS_MAX);
-    if (s->warm_up_ns >= s->duration_ns)
+    if (s->duration_ns && s->warm_up_ns >= s->duration_ns)
         diagnose_error(r->d, root->at, "'warm_up' is no shorter than 'duration'");
 }
 
-static void read_whole(struct reading *r, struct scenario *s)
+static void read_whole(struct reading *r, struct scenario *s, bool traced)
 {
     struct arena nodes;
     bool whole;
@@ -504,11 +510,56 @@ static void read_whole(struct reading *r, struct scenario *s)
         diagnose(r->d, &(struct finding){.note = "docs/simulator.md shows one"},
                  "there is no scenario in it");
     if (root && whole && shape_block(r, root, root_shapes, ARRAY_LEN(root_shapes), s))
-        check_whole(r, s, root);
+        check_whole(r, s, root, traced);
     arena_fini(&nodes);
 }
 
-int scenario_read(const char *path, struct diagnostics *ret_diagnostics,
+static struct scenario *scenario_new(const char *path)
+{
+    struct scenario *s = config_must(calloc(1, sizeof(*s)));
+    arena_init(&s->arena, 65536, ARENA_MAX);
+    s->path = config_must(arena_strdup(&s->arena, span_cstr(path)));
+    s->seed = 1;
+    s->balancers = 1;
+    s->latency_ns = 250000;
+    return s;
+}
+
+int scenario_of_config(const char *path, struct scenario **ret_scenario, char *ret_why,
+                       size_t why_size)
+{
+    char *text;
+    size_t len;
+    *ret_scenario = NULL;
+    if (config_read_file(path, &text, &len, ret_why, why_size) != 0)
+        return EXIT_OPEN;
+    struct scenario *s = scenario_new(path);
+    s->config.path = s->config.source = s->path;
+    s->config.text = arena_dup(&s->arena, span_of(text, len));
+    CHECK(s->config.text.p != NULL);
+    free(text);
+    *ret_scenario = s;
+    return EXIT_OK;
+}
+
+void scenario_take_trace(struct scenario *s, const struct trace *t)
+{
+    struct scenario_clients *c = config_must(arena_new(&s->arena, struct scenario_clients));
+    uint64_t end_ns = t->records[t->count - 1].at_ns + NS_PER_MS;
+    *c = (struct scenario_clients){.conf = client_default};
+    if (s->client_count > 0)
+        *c = s->clients[0];
+    c->conf.trace = t;
+    c->conf.rate_per_s = 0;
+    c->conf.connections = 0;
+    s->trace = t;
+    s->clients = c;
+    s->client_count = 1;
+    s->duration_ns = s->duration_ns ? MIN(s->duration_ns, end_ns) : end_ns;
+    s->warm_up_ns = MIN(s->warm_up_ns, s->duration_ns);
+}
+
+int scenario_read(const char *path, bool traced, struct diagnostics *ret_diagnostics,
                   struct scenario **ret_scenario, char *ret_why, size_t why_size)
 {
     char *text;
@@ -517,12 +568,7 @@ int scenario_read(const char *path, struct diagnostics *ret_diagnostics,
     diagnostics_init(ret_diagnostics, path, span_of(NULL, 0));
     if (config_read_file(path, &text, &len, ret_why, why_size) != 0)
         return EXIT_OPEN;
-    struct scenario *s = config_must(calloc(1, sizeof(*s)));
-    arena_init(&s->arena, 65536, ARENA_MAX);
-    s->path = config_must(arena_strdup(&s->arena, span_cstr(path)));
-    s->seed = 1;
-    s->balancers = 1;
-    s->latency_ns = 250000;
+    struct scenario *s = scenario_new(path);
     struct reading r = {.d = ret_diagnostics,
                         .arena = &s->arena,
                         .text = arena_dup(&s->arena, span_of(text, len)),
@@ -530,7 +576,7 @@ int scenario_read(const char *path, struct diagnostics *ret_diagnostics,
     free(text);
     diagnostics_fini(ret_diagnostics);
     diagnostics_init(ret_diagnostics, s->path, r.text);
-    read_whole(&r, s);
+    read_whole(&r, s, traced);
     diagnostics_sort(ret_diagnostics);
     *ret_scenario = s;
     return ret_diagnostics->errors ? EXIT_CONFIG : EXIT_OK;

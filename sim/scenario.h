@@ -44,7 +44,6 @@ struct scenario_backend {
     const char *name, *pool; /* NULL: any */
     struct server_conf conf;
     struct place at, name_at;
-    bool used;
 };
 
 enum becomes {
@@ -108,20 +107,31 @@ struct scenario {
     struct scenario_event *events;
     size_t event_count;
     struct scenario_expect expects[EXPECT_METRICS];
+    const struct trace *trace; /* whose requests and times are taken, or NULL */
     struct arena arena;
 };
 
 /*
  * Reads a file. 0; or an exit code of the program: EXIT_OPEN with a sentence in ret_why, or
  * EXIT_CONFIG with diagnostics. `ret_diagnostics` is filled in both cases and quotes the text that
- * the scenario owns: diagnostics_fini before scenario_free.
+ * the scenario owns: diagnostics_fini before scenario_free. `traced`: clients and the duration may
+ * be missing, as scenario_take_trace follows.
  */
-NODISCARD int scenario_read(const char *path, struct diagnostics *ret_diagnostics,
+NODISCARD int scenario_read(const char *path, bool traced, struct diagnostics *ret_diagnostics,
                             struct scenario **ret_scenario, char *ret_why, size_t why_size);
+
+/* The scenario of a configuration alone, which lacks clients. As above. */
+NODISCARD int scenario_of_config(const char *path, struct scenario **ret_scenario, char *ret_why,
+                                 size_t why_size);
+
+/* Its clients are those of the trace, which outlives it, and so are the times of backends without
+ * an entry of their name. It ends with the trace, or at its duration if it has one. */
+void scenario_take_trace(struct scenario *s, const struct trace *t);
 
 /* Leaves NULL; accepts NULL. */
 void scenario_free(struct scenario **s);
 
-/* The model for a backend of a pool: the entry of its name, else the one without, else the default.
- * Marks it as used. */
-const struct server_conf *scenario_model(struct scenario *s, const char *pool, const char *backend);
+/* The model for a backend of a pool: the entry of its name, else the times of the trace, else the
+ * entry without a name, else the default. */
+void scenario_model(const struct scenario *s, const char *pool, const char *backend,
+                    struct server_conf *ret_conf);

@@ -184,7 +184,9 @@ static void serve(struct visitor *v)
 {
     struct server *s = v->server;
     uint64_t now = world_now(s->world);
-    double ns = (double)spread_draw(&s->conf.service, mix64(v->luck ^ 1)) * s->slowness;
+    bool ranked = s->conf.service.kind == SPREAD_EMPIRICAL; /* then luck is the rank: trace.h */
+    uint64_t luck = ranked ? v->luck : mix64(v->luck ^ 1);
+    double ns = (double)spread_draw(&s->conf.service, luck) * s->slowness;
     if (v->state == JOB_WAITS && v->counted)
         s->stats.queued_ns += now - v->since_ns;
     v->state = JOB_SERVED;

@@ -89,7 +89,8 @@ static void add_model(struct simulation *s, const struct pool_conf *pool, const 
         a->kind == ADDRESS_NAME ? network_resolve(s->network, a->text, a->port) : *a;
     if (network_find(s->network, &at))
         return;
-    struct server_conf conf = *scenario_model(s->scenario, pool->name, name);
+    struct server_conf conf;
+    scenario_model(s->scenario, pool->name, name, &conf);
     struct model *m;
     s->models = world_must(realloc(s->models, (s->model_count + 1) * sizeof(s->models[0])));
     m = &s->models[s->model_count++];

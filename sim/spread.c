@@ -37,15 +37,21 @@ uint64_t spread_draw(const struct spread *s, uint64_t luck)
     case SPREAD_EXPONENTIAL: ns = -log(spread_unit(luck)) * s->mean_ns; break;
     case SPREAD_LOGNORMAL: ns = exp(s->log_mean + s->log_sigma * normal(luck)); break;
     case SPREAD_UNIFORM: ns = s->low_ns + spread_unit(luck) * (s->high_ns - s->low_ns); break;
+    case SPREAD_EMPIRICAL: return s->times_ns[(size_t)(spread_unit(luck) * (double)s->time_count)];
     }
     return ns < 1e18 ? (uint64_t)ns : UINT64_C(1000000000000000000);
 }
 
 double spread_mean_ns(const struct spread *s)
 {
+    double sum = 0;
     switch (s->kind) {
     case SPREAD_LOGNORMAL: return exp(s->log_mean + s->log_sigma * s->log_sigma / 2);
     case SPREAD_UNIFORM: return (s->low_ns + s->high_ns) / 2;
+    case SPREAD_EMPIRICAL:
+        for (size_t i = 0; i < s->time_count; i++)
+            sum += (double)s->times_ns[i];
+        return sum / (double)s->time_count;
     default: return s->mean_ns;
     }
 }

@@ -9,9 +9,16 @@
  * Constant data; any thread.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 
-enum spread_kind { SPREAD_CONSTANT, SPREAD_EXPONENTIAL, SPREAD_LOGNORMAL, SPREAD_UNIFORM };
+enum spread_kind {
+    SPREAD_CONSTANT,
+    SPREAD_EXPONENTIAL,
+    SPREAD_LOGNORMAL,
+    SPREAD_UNIFORM,
+    SPREAD_EMPIRICAL
+};
 
 struct spread {
     enum spread_kind kind;
@@ -19,6 +26,9 @@ struct spread {
     double log_mean;        /* LOGNORMAL: of the logarithm of nanoseconds */
     double log_sigma;       /* … its standard deviation */
     double low_ns, high_ns; /* UNIFORM */
+    /* EMPIRICAL: times, sorted, somebody else's; the number drawn by is the rank itself */
+    const uint64_t *times_ns;
+    size_t time_count;
 };
 
 /* The lognormal that has these quantiles; p99_ns >= p50_ns > 0. */
