@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from programs import BINARY
+import web
+from programs import BINARY, config, pool, wait_until
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "docs" / "scenarios"
 
@@ -29,7 +30,7 @@ def simulate(*words):
 
 
 def outcome(path, *words, code=0):
-    done = simulate(path, "--json", *words)
+    done = simulate(path, *words, "--json")
     assert done.returncode == code, (done.stdout, done.stderr)
     return json.loads(done.stdout)
 
@@ -265,3 +266,56 @@ def test_tls_is_left_out_and_said_so(scenario):
                     + "duration: 2s\nclients: [{rate: 50/s}]\nexpect: {failed: 0}\n")
     done = simulate(path)
     assert done.returncode == 0 and "note: listener web: TLS is left out" in done.stderr, done
+
+
+def recorded(work, rows):
+    path = work / "recorded.log"
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def test_a_recorded_log_meets_the_same_backends(start, work):
+    """What ran for real runs again: every request goes to where it went, and takes the time that it took."""
+    servers = [start.server(f"B{i + 1}", "--delay", f"{5 + 10 * i}ms", "--jitter", "3ms") for i in range(3)]
+    log = work / "access.log"
+    weighed = [{"name": s.backend, "address": s.address, "weight": i + 1} for i, s in enumerate(servers)]
+    balancer = start.poise(config(pool(weighed), access_log={"file": str(log), "format": "json"}))
+    for i in range(150):
+        assert web.get(balancer.port, f"/{i}").status == 200
+    wait_until(lambda: len(log.read_text().splitlines()) == 150, "the log to be whole")
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    told = outcome("--trace", log, "-c", balancer.config_path)
+    assert told["requests"] == told["ok"] == 150
+    assert shares(told) == {s.backend: sum(r["backend"] == s.backend for r in rows) for s in servers}
+    # The way to the backend and back is 0.5 ms and in the times; that of the client comes on top, and
+    # so does one for each connection that had to be made.
+    made = told["client_connections"] + sum(b["connections"] for b in told["backends"])
+    mean = sum(r["response"] for r in rows) / len(rows) * 1e9 + 500_000 * (1 + made / len(rows))
+    assert abs(told["latency_ns"]["mean"] - mean) < 2000, (told["latency_ns"], mean)
+
+
+def test_a_log_and_a_scenario(scenario, work):
+    scenario((SCENARIOS / "poise.yaml").read_text(), "poise.yaml")
+    rows = [{"time": f"2026-11-21T23:59:{59 if i < 50 else 58}.{i:03}Z", "pool": "app", "backend": "B1", "method": "GET",
+             "host": "h", "target": f"/{i}", "status": 200, "response": 0.0105 if i % 2 else 0.0205}
+            for i in range(100)]
+    log = recorded(work, ["no JSON", *rows, {"time": "yesterday"}, "[]"])
+    path = scenario("config: poise.yaml\nbackends: [{name: B3, service: 40ms}]\nexpect: {requests: 100, max: \"<50ms\"}\n")
+    done = simulate(path, "--trace", log, "--json")
+    assert done.returncode == 0 and "lines that are no requests: 3" in done.stderr, done
+    told = json.loads(done.stdout)
+    assert sorted(shares(told).values()) == [33, 33, 34]
+    by_name = {b["name"]: b for b in told["backends"]}
+    b2, b3 = by_name["B2"], by_name["B3"]
+    assert b3["busy_ns"] > 30 * b3["requests"] * 1_000_000, "an entry of its name stands before the log"
+    assert b2["requests"] * 10_000_000 <= b2["busy_ns"] <= b2["requests"] * 20_000_000, "B2 goes by all times"
+
+
+def test_logs_that_cannot_be_used(scenario, work):
+    path = scenario(THREE)
+    assert simulate(path).returncode == 3, "clients are missing"
+    assert simulate(path, "--trace", work / "nothing.log").returncode == 4
+    empty = simulate(path, "--trace", recorded(work, ["127.0.0.1 - - [x] GET /"]))
+    assert empty.returncode == 3 and "in the format json" in empty.stderr
+    assert simulate("-c", path).returncode == 2
+    assert simulate(path, "-c", path, "--trace", work / "x").returncode == 2
