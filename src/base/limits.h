@@ -145,7 +145,7 @@
 #define SIM_POLICIES_MAX      8           /* of --balance: usage error */
 #define SIM_REQUESTS_MAX      10000000000 /* of one run, as the rates say: scenario error */
 #define SIM_VISITS_MAX        1000000     /* connections of a group of clients: client_overload */
-#define SIM_TRACE_MAX 20000000 /* requests of a recorded log: usage error */
+#define SIM_TRACE_MAX         20000000    /* requests of a recorded log: usage error */
 #define SIM_LOG_LINES_MAX     10000       /* kept of a run: the rest is counted */
 #define SIM_BACKEND_QUEUE_MAX 1000000     /* scenario error */
 
