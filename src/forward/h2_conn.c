@@ -658,6 +658,7 @@ bool h2_conn_input(struct h2_conn *c, struct slice in)
     ssize_t n = nghttp2_session_mem_recv(c->session, in.p, in.n);
     c->receiving = false;
     c->input = (struct slice){0};
+    h2_guard_late(c);
     if (n < 0)
         h2_conn_end(c, why_of_error(c, n), code_of_error(n));
     else

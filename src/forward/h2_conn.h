@@ -200,12 +200,14 @@ struct h2_conn {
     struct h2_stream *head_due; /* its head is being packed */
 
     /* private: what the guard knows */
-    uint32_t frame_left; /* of the frame that comes in: payload bytes */
-    uint8_t frame_have;  /* … or of its head */
-    uint8_t frame_head[9];
+    uint32_t frame_left;       /* of the frame that comes in: payload bytes */
+    uint8_t frame_have;        /* … or of its head */
+    uint8_t frame_head[9 + 4]; /* of PRIORITY also what the stream depends on */
     uint8_t gone_at;
-    int32_t last_id;  /* the largest that HEADERS of the peer had */
-    int32_t gone[16]; /* streams closed lately; those that were complete have their sign changed */
+    int32_t late_id;      /* a stream that its client spoke on behind its reset */
+    int32_t last_id;      /* the largest that HEADERS of the peer had */
+    int32_t gone[16];     /* streams closed lately … */
+    uint8_t gone_how[16]; /* … and how: of the guard's kinds */
     uint64_t block_since_ms, resets_since_ms, control_since_ms, send_since_ms, unsent;
     uint32_t resets, control, control_credit, empty;
     uint32_t goaway_code;

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#define FRAME_HEAD 9u
+
 static int refuse(struct h2_conn *c, enum reason why)
 {
     h2_conn_end(c, c->server ? why : REASON_backend_h2_error, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -62,42 +64,76 @@ static int guard_control(struct h2_conn *c)
 
 /* ---- closed streams ---- */
 
-/* nghttp2 forgets a stream when it is closed and takes everything that comes for it later for what
- * was on its way when it was reset. Of a stream that both ends had completed nothing can be on its
- * way (RFC 9113 5.1), and a stream that never was cannot begin below those that were (5.1.1). */
+/* How a stream came to its end: what its peer may still have sent then. */
+enum h2_gone {
+    H2_GONE_BROKEN,   /* broken off by us: anything may be on its way */
+    H2_GONE_COMPLETE, /* both messages had ended: nothing */
+    H2_GONE_RESET,    /* reset by a client, behind which it may say nothing */
+};
 
-void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete)
+/* nghttp2 forgets a stream when it is closed and takes everything that comes for it later for what
+ * was on its way when it was reset. Of a stream that both ends had completed, or that the client
+ * has reset itself, nothing can be on its way (RFC 9113 5.1), and a stream that never was cannot
+ * begin below those that were (5.1.1). */
+
+/* Where that stream is remembered, or -1. */
+static int find_gone(const struct h2_conn *c, int32_t id)
 {
-    c->gone[c->gone_at++ % ARRAY_LEN(c->gone)] = complete ? -id : id;
+    for (int i = 0; i < (int)ARRAY_LEN(c->gone) && id != 0; i++) {
+        if (c->gone[i] == id)
+            return i;
+    }
+    return -1;
+}
+
+static void remember(struct h2_conn *c, int32_t id, enum h2_gone how)
+{
+    size_t at = c->gone_at++ % ARRAY_LEN(c->gone);
+    c->gone[at] = id;
+    c->gone_how[at] = (uint8_t)how;
     if (c->gone_at == 0)
         c->gone_at = 2 * ARRAY_LEN(c->gone); /* it went round */
 }
 
-/* Whether that stream is remembered as closed with both messages complete. */
-static bool is_complete(const struct h2_conn *c, int32_t id)
+void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete)
 {
-    for (size_t i = 0; i < ARRAY_LEN(c->gone) && id != 0; i++) {
-        if (c->gone[i] == -id)
-            return true;
-    }
-    return false;
+    if (find_gone(c, id) < 0)
+        remember(c, id, complete ? H2_GONE_COMPLETE : H2_GONE_BROKEN);
 }
 
-static bool is_forgotten(const struct h2_conn *c, int32_t id)
+/* Heads are looked at before nghttp2 has what came before them, so a client's reset is remembered
+ * here and not when it has closed the stream, which may not even have begun. */
+static int guard_reset(struct h2_conn *c, int32_t id)
 {
-    if (c->gone_at > ARRAY_LEN(c->gone) || c->draining)
-        return false; /* who knows; behind GOAWAY requests are passed over */
-    for (size_t i = 0; i < c->gone_at; i++) {
-        if (c->gone[i] == id)
-            return false;
-    }
-    return true;
+    bool open = id > c->last_id || h2_stream_of(c, id);
+    if (c->server && open && find_gone(c, id) < 0)
+        remember(c, id, H2_GONE_RESET);
+    return guard_control(c);
 }
 
 static int break_rule(struct h2_conn *c, uint32_t code)
 {
     h2_conn_end(c, c->server ? REASON_h2_protocol_error : REASON_backend_h2_error, code);
     return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* HEADERS or DATA of a stream that may be closed. */
+static int guard_closed(struct h2_conn *c, int32_t id)
+{
+    int at = find_gone(c, id);
+    if (at < 0 || c->gone_how[at] == H2_GONE_BROKEN)
+        return 0;
+    if (c->gone_how[at] == H2_GONE_COMPLETE)
+        return break_rule(c, NGHTTP2_STREAM_CLOSED);
+    c->late_id = id; /* nghttp2 may not even know of the stream yet */
+    return h2_guard_reset(c);
+}
+
+void h2_guard_late(struct h2_conn *c)
+{
+    if (c->late_id)
+        (void)nghttp2_submit_rst_stream(c->session, 0, c->late_id, NGHTTP2_STREAM_CLOSED);
+    c->late_id = 0;
 }
 
 /* HEADERS of a client, in order with all that came before. */
@@ -107,9 +143,11 @@ static int guard_headers(struct h2_conn *c, int32_t id)
     c->last_id = MAX(c->last_id, id);
     if (!old || nghttp2_session_get_stream_user_data(c->session, id))
         return 0;
-    if (is_complete(c, id))
-        return break_rule(c, NGHTTP2_STREAM_CLOSED);
-    return is_forgotten(c, id) ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : 0;
+    /* Behind GOAWAY requests are passed over. */
+    bool all_known = c->gone_at <= ARRAY_LEN(c->gone) && !c->draining;
+    if (all_known && find_gone(c, id) < 0)
+        return break_rule(c, NGHTTP2_PROTOCOL_ERROR);
+    return guard_closed(c, id);
 }
 
 /* ---- every frame ---- */
@@ -120,21 +158,43 @@ int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void
     return hd->type == NGHTTP2_HEADERS ? guard_headers(user, hd->stream_id) : 0;
 }
 
+static int32_t stream_id_at(const uint8_t *p)
+{
+    return (int32_t)((uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+                     p[3]);
+}
+
+/* PRIORITY is obsolete, and since we say so nghttp2 does not look at it; its rules of old stand
+ * (RFC 7540 5.3.1 and 6.3), and no client breaks them. */
+static int guard_priority(struct h2_conn *c, int32_t id)
+{
+    if (id == 0 || (c->frame_have > FRAME_HEAD && stream_id_at(c->frame_head + FRAME_HEAD) == id))
+        return break_rule(c, NGHTTP2_PROTOCOL_ERROR);
+    return guard_control(c);
+}
+
 /* The head of a frame, which nghttp2 may drop without a word. */
 static int look_at_head(struct h2_conn *c)
 {
     const uint8_t *h = c->frame_head;
-    c->frame_left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
-    int32_t id = (int32_t)((uint32_t)(h[5] & 0x7f) << 24 | (uint32_t)h[6] << 16 |
-                           (uint32_t)h[7] << 8 | h[8]);
+    int32_t id = stream_id_at(h + 5);
     switch (h[3]) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_CONTINUATION: return 0;
-    case NGHTTP2_DATA: return is_complete(c, id) ? break_rule(c, NGHTTP2_STREAM_CLOSED) : 0;
-    case NGHTTP2_PRIORITY: /* obsolete, and where both ends say so nghttp2 does not look at it */
-        return id == 0 ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : guard_control(c);
+    case NGHTTP2_DATA: return guard_closed(c, id);
+    case NGHTTP2_PRIORITY: return guard_priority(c, id);
+    case NGHTTP2_RST_STREAM: return guard_reset(c, id);
     default: return guard_control(c);
     }
+}
+
+/* Bytes of a frame that are looked at: its head, of PRIORITY also the stream it depends on. */
+static size_t looked_at(const struct h2_conn *c)
+{
+    const uint8_t *h = c->frame_head;
+    bool priority =
+        c->frame_have >= FRAME_HEAD && h[3] == NGHTTP2_PRIORITY && (h[0] | h[1]) == 0 && h[2] == 5;
+    return priority ? sizeof(c->frame_head) : FRAME_HEAD;
 }
 
 bool h2_guard_input(struct h2_conn *c, struct span in)
@@ -147,16 +207,19 @@ bool h2_guard_input(struct h2_conn *c, struct span in)
             in.n -= skip;
             continue;
         }
-        size_t take = MIN(sizeof(c->frame_head) - c->frame_have, in.n);
+        size_t take = MIN(looked_at(c) - c->frame_have, in.n);
         memcpy(c->frame_head + c->frame_have, in.p, take);
         c->frame_have = (uint8_t)(c->frame_have + take);
         in.p += take;
         in.n -= take;
-        if (c->frame_have < sizeof(c->frame_head))
-            break;
-        c->frame_have = 0;
+        if (c->frame_have < looked_at(c))
+            continue;
+        const uint8_t *h = c->frame_head;
+        c->frame_left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
+        c->frame_left -= c->frame_have - FRAME_HEAD;
         if (look_at_head(c) != 0)
             return false;
+        c->frame_have = 0;
     }
     return true;
 }

@@ -117,7 +117,10 @@ int h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void
 /* Looks at the heads of all frames before nghttp2 does. False: the connection has been ended. */
 bool h2_guard_input(struct h2_conn *c, struct span in);
 
-/* A stream is closed. */
+/* nghttp2 has the same input now: what came behind a client's own reset is answered. */
+void h2_guard_late(struct h2_conn *c);
+
+/* A stream is closed; of a complete one both messages had ended. */
 void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete);
 
 /* A frame begins: 0, or the connection has been ended (NGHTTP2_ERR_CALLBACK_FAILURE). */

@@ -142,6 +142,7 @@ CONNECTION = {
     "data padding": (P, of(DATA, PADDED | END_STREAM, 1, b"\x06test", half)),
     "headers without stream": (P, headers_on(0)),
     "headers padding": (P, of(HEADERS, PADDED | END_HEADERS | END_STREAM, 1, b"\xff" + BLOCK)),
+    "priority on itself": (P, of(PRIORITY, 0, 1, b"\0\0\0\x01\xff")),
     "priority without stream": (P, of(PRIORITY, 0, 0, b"\0\0\0\0\xff")),
     "reset without stream": (P, of(RST_STREAM, 0, 0, b"\0\0\0\x08")),
     "reset length": (F, of(RST_STREAM, 0, 1, b"\0\0\0", half)),
@@ -227,6 +228,14 @@ def depends_on_itself(w):
 
 STREAM = {
     # 5.1
+    "data behind a reset": (S, of(DATA, 0, 1, b"late", reset)),
+    "data right behind a reset": (
+        S,
+        lambda w: w.send(
+            frame(HEADERS, END_HEADERS, 1, BLOCK) + frame(RST_STREAM, 0, 1, b"\0\0\0\x08") + frame(DATA, 0, 1, b"late")
+        ),
+    ),
+    "headers behind a reset": (S, twice(reset, headers_on(1))),
     # 6.9
     "all windows overflow": (
         W,
@@ -402,10 +411,13 @@ def test_window_of_one(lb):
         assert len(w.answer(1).body) == 20000
 
 
-def test_reset_streams_take_what_was_on_its_way(wire):
-    reset(wire)
-    wire.data(1, b"late", end=True)
+def test_streams_broken_off_take_what_was_on_its_way(wire):
+    trailers((":method", "GET"))(wire)
+    wire.until(lambda: wire.streams[1].reset == PROTOCOL_ERROR, "a reset")
+    wire.data(1, b"late", end=False)
+    wire.headers(1, (("x-late", "1"),))
     assert wire.get(3).status == 200
+    assert wire.streams[1].reset == PROTOCOL_ERROR, "and nothing more is said of it"
 
 
 def test_too_many_streams(lb, wire):
