@@ -9,12 +9,18 @@
  *                     ours may be answered with two of them, beyond that there are so many a second
  *   empty DATA        the same
  *   CONTINUATION      counted by nghttp2; how long a block takes is looked at here
+ *   header blocks     those that no stream takes, for it was closed or refused: they have to be
+ *                     decoded all the same. Each counts, and each KiB of it
  *   windows           a stream whose output waits for one is broken off after a while
  */
 #include "base/limits.h"
 #include "forward/h2_conn_priv.h"
 
 #include <string.h>
+
+/* What a response may add to the unwanted header blocks when we have broken it off: interim heads,
+ * the head, trailers. */
+#define UNWANTED_PER_RESPONSE 64
 
 static int refuse(struct h2_conn *c, enum reason why)
 {
@@ -50,14 +56,39 @@ int h2_guard_empty(struct h2_conn *c)
     return ++c->empty > H2_EMPTY_PER_S ? refuse(c, REASON_h2_empty_frames) : 0;
 }
 
-static int guard_control(struct h2_conn *c)
+static bool is_control_flood(struct h2_conn *c)
 {
     if (c->control_credit > 0) {
         c->control_credit--;
-        return 0;
+        return false;
     }
     second(c);
-    return ++c->control > H2_CONTROL_PER_S ? refuse(c, REASON_h2_control_flood) : 0;
+    return ++c->control > H2_CONTROL_PER_S;
+}
+
+/* ---- header blocks ---- */
+
+static int32_t block_cost(uint32_t frame_bytes)
+{
+    return (int32_t)(1 + frame_bytes / 1024);
+}
+
+void h2_guard_wanted(struct h2_conn *c, uint32_t frame_bytes)
+{
+    c->unwanted -= block_cost(frame_bytes);
+}
+
+void h2_guard_blocks(struct h2_conn *c)
+{
+    if (LIKELY(c->unwanted <= H2_UNWANTED_MAX))
+        return;
+    uint64_t now_ms = h2_now_ms(c);
+    if (now_ms - c->unwanted_since_ms >= H2_UNWANTED_MS) {
+        c->unwanted_since_ms = now_ms;
+        c->unwanted -= H2_UNWANTED_MAX;
+    }
+    if (c->unwanted > H2_UNWANTED_MAX)
+        (void)refuse(c, REASON_h2_header_flood);
 }
 
 /* ---- closed streams ---- */
@@ -71,6 +102,9 @@ void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete)
     c->gone[c->gone_at++ % ARRAY_LEN(c->gone)] = complete ? -id : id;
     if (c->gone_at == 0)
         c->gone_at = 2 * ARRAY_LEN(c->gone); /* it went round */
+    /* A response may be on its way that is not waited for any more. */
+    if (!complete && !c->server && c->unwanted > -UNWANTED_PER_RESPONSE * H2_STREAMS_MAX)
+        c->unwanted -= UNWANTED_PER_RESPONSE;
 }
 
 /* Whether that stream is remembered as closed with both messages complete. */
@@ -117,11 +151,23 @@ static int guard_headers(struct h2_conn *c, int32_t id)
 int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
 {
     (void)session;
-    return hd->type == NGHTTP2_HEADERS ? guard_headers(user, hd->stream_id) : 0;
+    struct h2_conn *c = user;
+    if (hd->type == NGHTTP2_HEADERS)
+        return guard_headers(c, hd->stream_id);
+    if (hd->type == NGHTTP2_CONTINUATION && c->block_wanted)
+        h2_guard_wanted(c, (uint32_t)hd->length);
+    return 0;
+}
+
+static struct h2_verdict bad_control(struct h2_conn *c)
+{
+    return is_control_flood(c)
+               ? (struct h2_verdict){REASON_h2_control_flood, NGHTTP2_ENHANCE_YOUR_CALM, 0}
+               : (struct h2_verdict){0};
 }
 
 /* The head of a frame, which nghttp2 may drop without a word. */
-static int look_at_head(struct h2_conn *c)
+static struct h2_verdict look_at_head(struct h2_conn *c)
 {
     const uint8_t *h = c->frame_head;
     c->frame_left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
@@ -129,22 +175,30 @@ static int look_at_head(struct h2_conn *c)
                            (uint32_t)h[7] << 8 | h[8]);
     switch (h[3]) {
     case NGHTTP2_HEADERS:
-    case NGHTTP2_CONTINUATION: return 0;
-    case NGHTTP2_DATA: return is_complete(c, id) ? break_rule(c, NGHTTP2_STREAM_CLOSED) : 0;
+    case NGHTTP2_CONTINUATION: c->unwanted += block_cost(c->frame_left); break;
+    case NGHTTP2_DATA:
+        if (is_complete(c, id))
+            return (struct h2_verdict){REASON_h2_protocol_error, NGHTTP2_STREAM_CLOSED, 0};
+        break;
     case NGHTTP2_PRIORITY: /* obsolete, and where both ends say so nghttp2 does not look at it */
-        return id == 0 ? break_rule(c, NGHTTP2_PROTOCOL_ERROR) : guard_control(c);
-    default: return guard_control(c);
+        if (id == 0)
+            return (struct h2_verdict){REASON_h2_protocol_error, NGHTTP2_PROTOCOL_ERROR, 0};
+        return bad_control(c);
+    default: return bad_control(c);
     }
+    return (struct h2_verdict){0};
 }
 
-bool h2_guard_input(struct h2_conn *c, struct span in)
+struct h2_verdict h2_guard_input(struct h2_conn *c, struct span in)
 {
+    const uint8_t *begin = in.p, *frame = in.p;
     while (in.n > 0) {
         if (c->frame_left > 0) {
             size_t skip = MIN((size_t)c->frame_left, in.n);
             c->frame_left -= (uint32_t)skip;
             in.p += skip;
             in.n -= skip;
+            frame = in.p;
             continue;
         }
         size_t take = MIN(sizeof(c->frame_head) - c->frame_have, in.n);
@@ -155,10 +209,15 @@ bool h2_guard_input(struct h2_conn *c, struct span in)
         if (c->frame_have < sizeof(c->frame_head))
             break;
         c->frame_have = 0;
-        if (look_at_head(c) != 0)
-            return false;
+        struct h2_verdict v = look_at_head(c);
+        if (UNLIKELY(v.why != REASON_ok)) {
+            v.why = c->server ? v.why : REASON_backend_h2_error;
+            v.before = c->server ? 0 : (size_t)(frame - begin);
+            return v;
+        }
+        frame = in.p;
     }
-    return true;
+    return (struct h2_verdict){.before = (size_t)(in.p - begin)};
 }
 
 /* A stream whose peer takes nothing of it. */
@@ -189,14 +248,16 @@ bool h2_conn_tick(struct h2_conn *c, uint64_t stall_ms, uint64_t block_ms)
     if (c->over || c->outlived)
         return !c->told;
     if (c->block_open && now_ms - c->block_since_ms >= block_ms)
-        return h2_conn_fail(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,
-                            NGHTTP2_ENHANCE_YOUR_CALM);
+        return h2_conn_give_up(c, c->server ? REASON_request_timeout : REASON_backend_too_slow,
+                               NGHTTP2_ENHANCE_YOUR_CALM);
     if (c->sending)
         return !send_stalled(c, now_ms, stall_ms) ||
-               h2_conn_fail(c, c->server ? REASON_client_too_slow : REASON_backend_too_slow,
-                            H2_NO_GOAWAY);
+               h2_conn_give_up(c, c->server ? REASON_client_too_slow : REASON_backend_too_slow,
+                               H2_NO_GOAWAY);
     struct h2_stream *s;
-    list_each(s, &c->streams, link)
+    list_each(s, &c->streams, link) {
         look_at_stream(s, now_ms, stall_ms);
+        h2_held_pay(s);
+    }
     return true;
 }
