@@ -154,7 +154,14 @@ def test_an_interim_head_and_the_end_of_the_connection(start, serve):
 # ---- a connection that ends behind complete responses ----
 
 
-@pytest.mark.parametrize("how", ["fin", "goaway", "both"])
+BROKEN = {
+    "priority": h2wire.frame(h2wire.PRIORITY, 0, 0, b"\0\0\0\0\1"),
+    "data": h2wire.frame(h2wire.DATA, 0, 0, b"x"),
+    "headers": h2wire.frame(h2wire.HEADERS, END_HEADERS, 1, b"\xff" * 9),
+}
+
+
+@pytest.mark.parametrize("how", ["fin", "goaway", "both", *BROKEN])
 def test_a_whole_response_outlives_its_connection(start, serve, how):
     """The backend has said all and leaves, while the client has not read it."""
 
@@ -170,14 +177,32 @@ def test_a_whole_response_outlives_its_connection(start, serve, how):
     while backend.output:  # the kernel takes a little less this time
         said += slow.recv(4096)
     with backend.lock:
-        if how != "fin":
+        if how in BROKEN:
+            backend.raw(BROKEN[how])
+        elif how != "fin":
             backend.h2.close_connection(last_stream_id=server.requests[-1].id)
             backend.flush()
-        if how != "goaway":
+        if how in ("fin", "both"):
             backend.sock.shutdown(socket.SHUT_WR)
     wait_until(lambda: web.get(poise.port, "/echo").status == 200 and len(server.connections) > 1, "it was noticed")
     said += all_of(slow)
     assert len(said) > size and said.endswith(b"\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_whole_response_and_a_mistake_behind_it(start, serve, how):
+    """In one delivery: the first was all right."""
+    body = h2server.block(10000)
+
+    def answer(n):
+        return head(n, "200", [("content-length", "10000")]) + h2wire.frame(h2wire.DATA, END, n, body) + BROKEN[how]
+
+    server = serve(Raw, answer=answer)
+    poise = balancer(start, server, retries={"attempts": 0})
+    for _ in range(3):
+        a = web.get(poise.port, "/raw")
+        assert (a.status, a.body) == (200, body)
+    assert len(server.connections) == 3, "none is used again"
 
 
 # ---- windows ----

@@ -231,6 +231,32 @@ def test_an_upload_that_is_not_read_is_held_back(lb, origin):
     wait_for_reason(lb, "client_cancelled")
 
 
+def test_uploads_that_wait_stall_no_other(lb, origin):
+    """Their windows are shut, that of the connection is not, however many they are."""
+    with Wire(lb.port) as w:
+        credit = 65535
+
+        def send(stream, data, end):
+            nonlocal credit
+            for at in range(0, len(data), 15000):
+                while credit < 15000:
+                    f = w.read()
+                    if f.type == WINDOW_UPDATE and f.stream == 0:
+                        credit += int.from_bytes(f.payload, "big")
+                w.data(stream, data[at : at + 15000], end=end and at + 15000 == len(data))
+                credit -= 15000
+
+        fields = to("/hang", "CONNECT", (":protocol", "websocket"), ("sec-websocket-version", "13"))
+        waiting = range(1, 101, 2)
+        for stream in waiting:  # nobody accepts them
+            w.headers(stream, fields, end=False)
+            send(stream, b"w" * 60000, end=False)
+        w.headers(201, to("/echo", "POST"), end=False)
+        send(201, b"x" * 60000, end=True)
+        assert w.answer(201).body == b"x" * 60000
+        assert not any(w.streams[i].heads or w.streams[i].reset for i in waiting), "none had to give way"
+
+
 def test_input_of_a_byte_each_is_held_in_little(lb, origin):
     """A window of one-byte frames while nobody takes them costs a window, not a buffer each."""
     with Wire(lb.port) as w:
