@@ -29,9 +29,9 @@
  * as they are (h2_stream_read is the credit). While the owner does not read they are held here, at
  * most the stream's window of them (H2_STREAM_WINDOW). The window of the connection opens as they
  * come, so no other stream of it waits. What clients make a worker hold this way has two bounds:
- * from H2_HELD_EARLY on a connection's window opens for what was taken, and it holds
- * H2_CONNECTION_WINDOW; at H2_HELD_MAX, or without a buffer, the stream that needs more is reset
- * (overload) and the connection goes on.
+ * from H2_HELD_EARLY on a connection's window opens for what was taken only, and it holds no more
+ * than H2_CONNECTION_WINDOW; at H2_HELD_MAX, or without a buffer, the stream that needs more is
+ * reset (overload) and the connection goes on.
  *
  * Events never come from inside h2_stream_* and h2_conn_* calls, but for h2_conn_input,
  * h2_conn_sent, h2_conn_tick and the connection's own moment at the end of a turn. Where the

@@ -74,6 +74,7 @@ HOSTILE = {
     "bad compression": (lambda n: frame(HEADERS, 5, n, b"\xff\xff\xff\xff\xff\xff"), {"backend_h2_error"}),
     "pushed": (lambda n: frame(PUSH, 4, n, struct.pack(">I", 2) + literal(":status", "200")), {"backend_h2_error"}),
     "unknown stream": (lambda n: head(n + 100, flags=5), {"backend_h2_error"}),
+    "heads of a stream that was": (lambda n: head(1) * 3000, {"backend_h2_error"}),
     "window of nothing": (lambda n: frame(WINDOW, 0, 0, struct.pack(">I", 0)), {"backend_h2_error"}),
     "window too large": (lambda n: frame(WINDOW, 0, 0, struct.pack(">I", 0x7FFFFFFF)), {"backend_h2_error"}),
     "settings of a wrong size": (lambda n: frame(SETTINGS, 0, 0, b"abc"), {"backend_h2_error"}),
