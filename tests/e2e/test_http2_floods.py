@@ -78,16 +78,20 @@ def continuations_with_fields(w):
         w.frame(CONTINUATION, 0, 1, b"\x00\x01a\x01b" * 100)
 
 
+def broken_off(w):
+    """A stream that the other end has reset: what comes for it may have been on its way."""
+    w.headers(1, GET + (("X-Capital", "1"),))
+    w.answer(1)
+
+
 def headers_again(w):
     """Each block has to be decoded, though the stream is no more."""
-    w.headers(1, to("/hang"))
-    w.rst(1)
+    broken_off(w)
     w.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, w.encode(GET)) * 3000)
 
 
 def long_headers_again(w):
-    w.headers(1, to("/hang"))
-    w.rst(1)
+    broken_off(w)
     w.send((frame(HEADERS, END_STREAM, 1) + frame(CONTINUATION, END_HEADERS, 1, b"\x82" * 16000)) * 200)
 
 
@@ -103,6 +107,10 @@ FLOODS = {
                              w.send(frame(3, 0, 1, b"\0\0\0\x08") * 500))),
     "empty continuations": ("h2_continuation_flood", continuations),
     "continuations": ("h2_continuation_flood", continuations_with_fields),
+    "headers behind a reset": ("h2_rapid_reset", lambda w: (w.headers(1, to("/hang")), w.rst(1),
+                               w.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, w.encode(GET)) * 500))),
+    "data behind a reset": ("h2_rapid_reset", lambda w: (w.headers(1, to("/hang")), w.rst(1),
+                            w.send(frame(DATA, 0, 1, b"x") * 500))),
     "headers of a reset stream": ("h2_header_flood", headers_again),
     "long headers of a reset stream": ("h2_header_flood", long_headers_again),
     "settings": ("h2_control_flood", many(SETTINGS, 0, 0, settings(INITIAL_WINDOW_SIZE=65535))),
