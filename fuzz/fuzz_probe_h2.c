@@ -178,6 +178,18 @@ static enum reason run(struct loop *loop, const struct pool_conf *pool, uint8_t 
     return end.result;
 }
 
+/* nghttp2 ends a block after a few CONTINUATION frames, and counts one more for each delivery that
+ * ends within the head of one. */
+static bool has_continuation(const uint8_t *p, size_t n)
+{
+    for (size_t at = 0; at + 9 <= n;) {
+        if (p[at + 3] == NGHTTP2_CONTINUATION)
+            return true;
+        at += 9 + ((size_t)p[at] << 16 | (size_t)p[at + 1] << 8 | p[at + 2]);
+    }
+    return false;
+}
+
 /* The first byte says how, the second how large the pieces are; the rest arrives. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -208,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     uint8_t at_once = how & (uint8_t) ~(PENDING | HOLD);
     enum reason whole = run(loop, &pool, at_once, bytes + 1, rest, bytes);
     enum reason cut = run(loop, &pool, how, data[1] ? data[1] : 1, rest, bytes);
-    if (bytes <= ANSWERED_WHOLE_MAX)
+    if (bytes <= ANSWERED_WHOLE_MAX && !has_continuation(rest, bytes))
         CHECK((whole == REASON_ok) == (cut == REASON_ok));
     return 0;
 }
