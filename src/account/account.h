@@ -7,8 +7,8 @@
  * puts one record into the worker's ring; a writer thread formats and writes it, so the data path
  * neither formats text nor touches a file.
  *
- * Thread rule: a struct account belongs to one worker; account_totals and account_latency may be
- * called from any thread.
+ * Thread rule: a struct account belongs to one worker; account_totals, account_reason,
+ * account_records_dropped and account_latency may be called from any thread.
  */
 
 #include "account/board.h"
