@@ -228,7 +228,7 @@ static uint32_t listener_alpn(const struct listener_conf *l)
 
 /* ---- contexts of all workers ---- */
 
-/* About 0.7 ms a certificate and worker, most of it OpenSSL's reading of the key. Many are spread
+/* About 0.4 ms a certificate and worker, half of it OpenSSL's reading of keys. Many are spread
  * over threads: each library is a world of its own. */
 #define THREADED_CERTIFICATES 32
 #define BUILDERS_MAX          8

@@ -5,6 +5,7 @@
  */
 #include "codec/tls_priv.h"
 
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
@@ -63,12 +64,42 @@ static int no_pass_phrase(char *buf, int size, int rwflag, void *asked)
     return -1;
 }
 
+/* A decoder of any kind of key takes OpenSSL three times as long as one of the kind that the
+ * certificate is for. NULL when the first key is not of that kind, or in another form than PKCS #8.
+ */
+static EVP_PKEY *read_own_kind(struct tls_library *l, BIO *bio, const X509 *leaf, bool *asked)
+{
+    const EVP_PKEY *wanted = X509_get0_pubkey(leaf);
+    const char *kind = wanted ? EVP_PKEY_get0_type_name(wanted) : NULL;
+    char *form = NULL;
+    uint8_t *der = NULL;
+    long n = 0;
+    EVP_PKEY *key = NULL;
+    if (!kind ||
+        PEM_bytes_read_bio(&der, &n, &form, PEM_STRING_EVP_PKEY, bio, no_pass_phrase, asked) != 1)
+        return NULL;
+    OSSL_DECODER_CTX *decoder = NULL;
+    if (strcmp(form, PEM_STRING_PKCS8INF) == 0)
+        decoder = OSSL_DECODER_CTX_new_for_pkey(&key, "DER", "PrivateKeyInfo", kind,
+                                                EVP_PKEY_KEYPAIR, l->ossl, NULL);
+    const uint8_t *at = der;
+    size_t left = (size_t)n;
+    if (decoder)
+        (void)!OSSL_DECODER_from_data(decoder, &at, &left);
+    OSSL_DECODER_CTX_free(decoder);
+    OPENSSL_free(form);
+    OPENSSL_clear_free(der, (size_t)n);
+    return key;
+}
+
 static int read_key(struct tls_library *l, struct span pem, struct tls_parsed *p,
                     char why[TLS_WHY_MAX])
 {
     bool asked = false;
     BIO *bio = tls_bio_of(pem);
     if (bio)
+        p->key = read_own_kind(l, bio, p->leaf, &asked);
+    if (bio && !p->key && !asked && BIO_reset(bio) == 1)
         p->key = PEM_read_bio_PrivateKey_ex(bio, NULL, no_pass_phrase, &asked, l->ossl, NULL);
     BIO_free(bio);
     if (asked)
