@@ -36,8 +36,10 @@ static void open_library(void)
         .tickets = tickets,
     };
     assert_int_equal(tls_server_new(library, &so, &server, why), 0);
-    const struct tls_client_options co = {.verify = true, .ca_pem = span_cstr(ca.pem)};
+    struct tls_ca *trusted = make_ca(library, ca.pem);
+    const struct tls_client_options co = {.verify = true, .ca = trusted};
     assert_int_equal(tls_client_new(library, &co, &client, why), 0);
+    tls_ca_unref(&trusted);
 }
 
 static void close_library(void)
