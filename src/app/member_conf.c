@@ -5,16 +5,6 @@
 
 #include <string.h>
 
-static const char *keep(void *keeper, struct span text)
-{
-    struct member_conf *m = keeper;
-    if (text.n >= sizeof(m->text))
-        return NULL;
-    memcpy(m->text, text.p, text.n);
-    m->text[text.n] = '\0';
-    return m->text;
-}
-
 /* What a backend asks beyond the syntax; NULL = fine. */
 static const char *why_not(const struct address *a)
 {
@@ -31,7 +21,7 @@ static bool read_address(struct member_conf *m, struct span text, struct steer_r
 {
     const char *why = "it is empty or too long";
     bool read = text.n > 0 && text.n < ADDRESS_TEXT_MAX &&
-                address_parse(text, keep, m, &m->conf.address, &why) == 0;
+                address_parse(text, address_keep, m->text, &m->conf.address, &why) == 0;
     if (read)
         why = why_not(&m->conf.address);
     if (!why)

@@ -78,6 +78,11 @@ static const char *keep_text(address_keep_fn *keep, void *keeper, struct span te
     return keep ? keep(keeper, text) : NULL;
 }
 
+const char *address_keep(void *keeper, struct span text)
+{
+    return span_to_cstr(text, keeper, ADDRESS_TEXT_MAX) ? keeper : NULL;
+}
+
 static int parse_unix(struct span path, address_keep_fn *keep, void *keeper,
                       struct address *ret_address, const char **ret_why)
 {
