@@ -93,10 +93,6 @@ char *config_from_words(const struct config_words *words, char *ret_why, size_t 
 void config_print_effective(const struct snapshot *s, FILE *out);
 void config_print_effective_json(const struct snapshot *s, FILE *out);
 
-/* What a good file says, for people: "2 listeners, 1 route, 3 pools, 9 backends" and one line for
- * each listener and pool. */
-void config_summary_print(const struct snapshot *s, FILE *out);
-
 /* The reference in Markdown and the JSON Schema, from the option table. */
 void config_print_reference(FILE *out);
 void config_print_schema(FILE *out);
