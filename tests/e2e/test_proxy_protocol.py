@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The PROXY protocol: in from proxies that are trusted, out to backends that ask for it."""
 
+import functools
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import ssl
@@ -18,32 +18,17 @@ import proxies
 import pytest
 import web
 from admin import Admin
+from needs import need
 from programs import Held, config, pool, wait_until
-from proxies import DESTINATION, LOCAL, SOURCE, Keeper, tlv, v1, v2
+from proxies import LOCAL, SOURCE, Keeper, tlv, v1, v2
 
-PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok"
 FROM_HERE = {"proxy_protocol_from": ["127.0.0.1"]}
 
 
-def need(name):
-    path = shutil.which(name, path=PATH)
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
 @pytest.fixture
-def keeper():
-    made = []
-
-    def make(*args, **options):
-        made.append(Keeper(*args, **options))
-        return made[-1]
-
-    yield make
-    for k in made:
-        k.close()
+def keeper(closing):
+    return functools.partial(closing, Keeper)
 
 
 def said(port, data, source="127.0.0.1", piece=None):

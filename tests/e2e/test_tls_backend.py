@@ -3,9 +3,7 @@
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -14,22 +12,10 @@ import threading
 import certificates
 import pytest
 import web
+from needs import need
 from programs import Held, config, pool, wait_until
 
-PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 BODY = bytes(range(256)) * 4096
-
-
-def need(name):
-    path = shutil.which(name, path=PATH)
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
-@pytest.fixture
-def authority(work):
-    return certificates.ca(work)
 
 
 @pytest.fixture
