@@ -335,6 +335,13 @@ bool address_equal(const struct address *a, const struct address *b)
     return memcmp(a->ip, b->ip, a->kind == ADDRESS_V4 ? 4 : sizeof a->ip) == 0;
 }
 
+bool address_is_any(const struct address *a)
+{
+    static const uint8_t any[sizeof(a->ip)];
+    return (a->kind == ADDRESS_V4 && memcmp(a->ip, any, 4) == 0) ||
+           (a->kind == ADDRESS_V6 && memcmp(a->ip, any, sizeof(any)) == 0);
+}
+
 /* Whether the first `bits` bits of both are the same. */
 static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits)
 {

@@ -60,6 +60,9 @@ void w_address_ip(struct writer *w, const struct address *a);
 
 bool address_equal(const struct address *a, const struct address *b);
 
+/* Whether it means every address of the machine: 0.0.0.0, ::, an empty host. */
+bool address_is_any(const struct address *a);
+
 /* An address block such as 10.0.0.0/8 or ::1 (a single host). */
 struct address_block {
     enum address_kind kind; /* ADDRESS_V4 or ADDRESS_V6 */

@@ -210,11 +210,9 @@ bool read_field_name(struct load *l, const struct place *at, struct span text,
 
 const char *config_backend_address(const struct address *a)
 {
-    static const uint8_t any[16] = {0};
     if (a->kind != ADDRESS_UNIX && a->port == 0)
         return "a backend needs a port from 1 to 65535";
-    if ((a->kind == ADDRESS_V6 && memcmp(a->ip, any, 16) == 0) ||
-        (a->kind == ADDRESS_V4 && memcmp(a->ip, any, 4) == 0))
+    if (address_is_any(a))
         return "a backend needs a host, as in 127.0.0.1:8881";
     return NULL;
 }
