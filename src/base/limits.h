@@ -28,9 +28,11 @@
 #define CHUNK_SIZE_DIGITS_MAX      16 /* 16 hex digits are 64 bits; more is an attack: bad_chunk */
 #define HTTP_CONNECTION_TOKENS_MAX 32 /* names listed in Connection: too_many_fields */
 
-#define REPLY_BODY_MAX   4096 /* of our answers; an ACME file has some 90 bytes: acme_unknown */
-#define CHALLENGES_PER_S 200  /* looked for in all; each holds up the control thread: overload */
-#define CHALLENGES_MAX   64   /* files of ACME asked for by one worker at a time: overload */
+#define REPLY_BODY_MAX 4096 /* of our answers; an ACME file has some 90 bytes: acme_unknown */
+#define CHALLENGES_PER_S \
+    800 /* folders and files read; each holds up the control thread: they wait */
+#define CHALLENGES_MAX      4096 /* files of ACME asked for by one worker at a time: overload */
+#define CHALLENGE_FILES_MAX 4096 /* in a folder; with more a flood is answered with overload */
 
 /* Request targets. */
 #define URI_MAX      HTTP_LINE_MAX /* raw target bytes: target_too_long */

@@ -2,11 +2,8 @@
 """What HTTP/2 lets a client make a server do: each kind of it ends with its reason, and others are
 served as if nothing was."""
 
-import re
-import struct
 import time
 
-import memory
 import pytest
 from h2origin import Origin
 from h2wire import (
@@ -17,10 +14,8 @@ from programs import SCALE, config, pool, wait_until
 
 
 @pytest.fixture
-def origin():
-    o = Origin()
-    yield o
-    o.close()
+def origin(closing):
+    return closing(Origin)
 
 
 def conf(origin, **listener):

@@ -1,26 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Exchanges under way and the last that ended, as the admin API lists them."""
 
-import http.client
 import json
-import socket
 
 import web
+from admin import UnixConnection
 from programs import config, pool, wait_until
 
 
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self.path))
-
-
 def sessions(path, query=""):
-    c = Unix(path)
+    c = UnixConnection(path)
     c.request("GET", f"/api/v1/sessions{query}")
     answer = c.getresponse()
     body = json.loads(answer.read())

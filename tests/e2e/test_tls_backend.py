@@ -3,9 +3,7 @@
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -17,22 +15,10 @@ import certificates
 import memory
 import pytest
 import web
+from needs import need
 from programs import BINARY, Held, config, pool, wait_until
 
-PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 BODY = bytes(range(256)) * 4096
-
-
-def need(name):
-    path = shutil.which(name, path=PATH)
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
-@pytest.fixture
-def authority(work):
-    return certificates.ca(work)
 
 
 @pytest.fixture
