@@ -508,7 +508,7 @@ void upstream_request_go_on(struct upstream_request *r)
 {
     struct exchange *x = r->side.x;
     if (x->state == EXCHANGE_CONNECTING)
-        exchange_connected(x);
+        exchange_connected(x, r->conn->stream);
     if (must_wait(r)) {
         arm(r);
         wait_for(r, &r->conn->unsettled);

@@ -3,7 +3,9 @@
 import type {JSX, RefObject} from "preact";
 import {useLayoutEffect, useRef, useState} from "preact/hooks";
 import type {Backend, Listener, Pool, Route} from "./api";
-import {balanceWords, count, matchWords, plural, rate, stateOrder, stateWords, time} from "./format";
+import {balanceWords, count, expiry, listenerLabels, matchWords, plural, poolLabels, rate, stateOrder, stateWords, time} from "./format";
+import type {Label} from "./format";
+import {useSeconds} from "./header";
 import {StateGlyph} from "./icons";
 import {memo} from "./memo";
 import {useModel} from "./model";
@@ -15,6 +17,20 @@ const CELLS_MAX = 48;
 
 function Where(props: {at: string | undefined}): JSX.Element | null {
     return props.at ? <span class="where">{props.at}</span> : null;
+}
+
+function Labels(props: {labels: Label[]}): JSX.Element {
+    return (
+        <span class="labels">
+            {props.labels.map(([word, says]) => <span class="tag" key={word} title={says}>{word}</span>)}
+        </span>
+    );
+}
+
+function Expiry(props: {notAfter: string}): JSX.Element {
+    const skew = useModel((m) => m.clockSkew);
+    const {words, tone} = expiry(props.notAfter, useSeconds() + skew);
+    return <div class={tone ? `expiry tone-${tone}` : "expiry"} title={props.notAfter}>certificate {words}</div>;
 }
 
 interface RouteProps {
@@ -50,7 +66,7 @@ const ListenerNode = memo(({listener, all}: {listener: Listener; all: boolean}):
             <div class="node listener" data-node={`l:${listener.name}`}>
                 <div class="node-head">
                     <strong>{listener.name}</strong>
-                    <span class="quiet">{listener.protocol}</span>
+                    <Labels labels={listenerLabels(listener)} />
                 </div>
                 <div class="mono small">{listener.addresses.join(", ")}</div>
                 <div class="node-numbers">
@@ -58,6 +74,7 @@ const ListenerNode = memo(({listener, all}: {listener: Listener; all: boolean}):
                     <span><b>{count(listener.connections)}</b> open
                         {listener.max_connections ? ` of ${count(listener.max_connections)}` : ""}</span>
                 </div>
+                {listener.tls?.not_after && <Expiry notAfter={listener.tls.not_after} />}
                 <Where at={listener.at} />
             </div>
             <ul class="routes" aria-label={`Routes of ${listener.name}`}>
@@ -102,6 +119,7 @@ const PoolNode = memo(({pool, chosen}: {pool: Pool; chosen: boolean}): JSX.Eleme
                     <strong>{pool.name}</strong>
                     <span class="quiet">{balanceWords(pool.balance)}</span>
                 </span>
+                <Labels labels={poolLabels(pool)} />
                 <Cells states={statesOf(pool.backends)} />
                 <span class="node-numbers">
                     <span class={bad ? "strong" : ""}><b>{count(pool.backends_up)}</b> of {count(pool.backends_total)} up</span>
@@ -181,7 +199,7 @@ function poolsByUse(listeners: Listener[], pools: Pool[]): Pool[] {
 
 /** What decides where the lines go. */
 function shapeOf(listeners: Listener[], pools: Pool[], all: boolean): string {
-    const live = listeners.map((l) => `${l.name}${l.requests_per_second > 0}${l.addresses.length}` +
+    const live = listeners.map((l) => `${l.name}${l.requests_per_second > 0}${l.addresses.length}${l.tls?.not_after}` +
         routesOf(l).map((r) => `${r.name}>${r.pool}`).join());
     return `${all}|${live.join(";")}|${pools.map((p) => `${p.name}${p.backends.length}${p.waiting > 0}`).join()}`;
 }
