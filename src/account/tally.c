@@ -451,8 +451,8 @@ void tally_exchange(struct tally *t, const struct account_count *c)
 }
 
 /* Its exchange is counted besides, and where there is no room for that, it is told there. */
-void tally_call(struct tally *t, const struct board_key *listener, const struct board_key *pool,
-                uint8_t grpc)
+COLD NOINLINE void tally_call(struct tally *t, const struct board_key *listener,
+                              const struct board_key *pool, uint8_t grpc)
 {
     struct tally_pair *p = find_room(t, listener, pool);
     if (!p)

@@ -558,8 +558,6 @@ bool exchange_end(struct exchange *x, struct side *from, struct span trailers)
         x->body_begun |= x->chunked; /* the end of an empty body is sent once like any other */
     } else {
         x->response_done = true;
-        if (UNLIKELY(x->grpc))
-            exchange_note_trailers(x, trailers);
     }
     return !to || took(x, from, to, to->ops->end(to, trailers));
 }
@@ -717,10 +715,8 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         x->first_byte_ns = now_ns(x);
         x->response_begun = true;
         x->status = h->status;
-        if (UNLIKELY(x->grpc)) {
+        if (UNLIKELY(x->grpc))
             x->sized = h->framing == BODY_LENGTH;
-            exchange_note_answer(x, h);
-        }
         exchange_set_state(x, EXCHANGE_RESPONDING);
     }
     if (interim && x->version_major == 1 && x->version_minor == 0)

@@ -173,6 +173,10 @@ void exchange_connected(struct exchange *x, struct stream *over);
 bool exchange_asked_for(const struct exchange *x, const struct head *h);
 /* A response head, interim (1xx) or final; raw may be empty (h1_conn.h). */
 void exchange_response(struct exchange *x, const struct head *h, struct slice raw);
+/* Of a call of gRPC, before exchange_response and exchange_end: the status is noted that a final
+ * head (of trailers only) has, or trailers have. Backends that serve calls speak HTTP/2. */
+NOINLINE void exchange_note_answer(struct exchange *x, const struct head *h);
+NOINLINE void exchange_note_trailers(struct exchange *x, struct span trailers);
 /* The connection failed; both have let go of each other already. Retries where that is safe, else
  * answers or cuts. `fresh` = not a kept-alive connection that may have been closed meanwhile.
  */

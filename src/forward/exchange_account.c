@@ -135,7 +135,7 @@ void exchange_note_answer(struct exchange *x, const struct head *h)
 {
     unsigned at = 0;
     const struct field *f = head_find_name(h, span_str("grpc-status"), &at);
-    if (f)
+    if (f && h->status >= 200)
         exchange_note_status(x, RECORD_GRPC(grpc_status_of(field_value(h, f))));
 }
 

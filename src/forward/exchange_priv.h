@@ -21,17 +21,14 @@ static inline enum board_tunnel exchange_tunnel_kind(const struct exchange *x)
     return websocket ? BOARD_WEBSOCKET : BOARD_OTHER_TUNNEL;
 }
 
-/* Of a call of gRPC, how it ends: RECORD_GRPC_* (account/record.h); as a response's head says (of
- * trailers only), or as its trailers do. */
-void exchange_note_status(struct exchange *x, uint8_t grpc);
-void exchange_note_answer(struct exchange *x, const struct head *h);
-void exchange_note_trailers(struct exchange *x, struct span trailers);
+/* Of a call of gRPC, how it ends: RECORD_GRPC_* (account/record.h). */
+NOINLINE void exchange_note_status(struct exchange *x, uint8_t grpc);
 
 /* The TLS of the stream to the backend, if it is that. */
-void exchange_note_tls(struct exchange *x, struct stream *over);
+NOINLINE void exchange_note_tls(struct exchange *x, struct stream *over);
 
 /* It has become a tunnel. */
-void exchange_note_tunnel(struct exchange *x);
+NOINLINE void exchange_note_tunnel(struct exchange *x);
 
 /* It is over: counted, and written where it is asked for. Once for every exchange. */
 void exchange_account(const struct exchange *x, enum reason why);

@@ -189,9 +189,9 @@ const clientAuth: Record<string, Label[]> = {
 
 /** What clients may speak to a listener. */
 export function listenerLabels(l: Listener): Label[] {
-    const labels = [...protocolLabels(l.protocol)];
-    if (l.http2)
-        labels.push(["HTTP/2", l.tls ? "HTTP/2 by ALPN" : "HTTP/2 by prior knowledge"]);
+    const labels: Label[] = l.http2
+        ? [["HTTP/1, HTTP/2", l.tls ? "HTTP/1.1, and HTTP/2 by ALPN" : "HTTP/1.1, and HTTP/2 by prior knowledge"]]
+        : [...protocolLabels(l.protocol)];
     if (l.tls)
         labels.push([`TLS ${l.tls.min_version}+`, `TLS ${l.tls.min_version} or newer`], ...clientAuth[l.tls.client_auth] ?? []);
     return labels;
