@@ -25,8 +25,12 @@ class Unix(http.client.HTTPConnection):
 
 
 def sessions(path, query=""):
+    return look(path, f"sessions{query}")
+
+
+def look(path, what):
     c = Unix(path)
-    c.request("GET", f"/api/v1/sessions{query}")
+    c.request("GET", f"/api/v1/{what}")
     answer = c.getresponse()
     body = json.loads(answer.read())
     c.close()
@@ -162,6 +166,7 @@ def test_tls_on_both_sides(start, work):
     assert [tls_of(r, "backend_tls") for r in live + ended] == [("TLSv1.3", "TLS", None)] * 3
     assert [r["backend_protocol"] for r in live + ended] == ["HTTP/2"] * 3
     assert [r["target"] for r in live + ended] == ["/wait", "/old", "/wait"]
+    assert look(path, "pools")["pools"][0]["tls"] == {"verify": True}
     said = subprocess.run([str(BINARY), "sessions", "--recent", "--admin", f"unix:{path}"], capture_output=True,
                           text=True, timeout=60, check=True).stdout
     heads, *lines = said.splitlines()
