@@ -344,8 +344,10 @@ static void calls_of_grpc_have_a_status(void **state)
     (void)state;
     struct record r = sample(), back;
     char plain[ACCESS_LOG_HAPROXY + 1][ACCESS_RECORD_MAX];
-    for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_HAPROXY; format++)
-        strcpy(plain[format], line_of((enum access_log_format)format, &r));
+    for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_HAPROXY; format++) {
+        const char *line = line_of((enum access_log_format)format, &r);
+        memcpy(plain[format], line, strlen(line) + 1);
+    }
     assert_null(strstr(plain[ACCESS_LOG_JSON], "grpc_status"));
     r.grpc = RECORD_GRPC(14);
     record_unpack(pack(&r), &back);
