@@ -183,8 +183,8 @@ function protocolLabels(protocol: string): Label[] {
 }
 
 const clientAuth: Record<string, Label[]> = {
-    optional: [["client cert?", "Clients may show a certificate"]],
-    require: [["client cert", "Clients must show a certificate"]],
+    optional: [["mTLS optional", "Clients may show a certificate"]],
+    require: [["mTLS", "Clients must show a certificate"]],
 };
 
 /** What clients may speak to a listener. */

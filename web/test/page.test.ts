@@ -50,7 +50,7 @@ test("a killed backend turns red and says why, and its return is seen", () => wi
 
 test("what is spoken stands at each listener and pool, and a certificate that ends soon is told", () => withPage(async ({mock, page}) => {
     const labels = (node: string): Promise<string[]> => page.locator(`[data-node="${node}"] .tag`).allTextContents();
-    assert.deepEqual(await labels("l:web"), ["HTTP/1, HTTP/2", "TLS 1.2+", "client cert?"]);
+    assert.deepEqual(await labels("l:web"), ["HTTP/1, HTTP/2", "TLS 1.2+", "mTLS optional"]);
     assert.deepEqual(await labels("l:db"), ["TCP"]);
     assert.deepEqual(await labels("p:app"), ["HTTP/1"]);
     assert.deepEqual(await labels("p:api"), ["HTTP/2", "TLS"]);
