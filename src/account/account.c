@@ -86,6 +86,13 @@ void account_tunnel(struct account *a, const struct board_key *listener, enum bo
     tally_tunnel(a->tally, listener, kind, begun);
 }
 
+void account_call(struct account *a, const struct board_key *listener, const struct board_key *pool,
+                  uint8_t grpc)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    tally_call(a->tally, listener, pool, grpc);
+}
+
 void account_handshake(struct account *a, const struct board_key *listener, bool tls13,
                        bool resumed)
 {

@@ -67,6 +67,10 @@ void account_connection(struct account *a, const struct board_key *listener);
 void account_tunnel(struct account *a, const struct board_key *listener, enum board_tunnel kind,
                     bool begun);
 
+/* A call of gRPC ended, `grpc` of account/record.h says how; besides its account_exchange. */
+COLD void account_call(struct account *a, const struct board_key *listener,
+                       const struct board_key *pool, uint8_t grpc);
+
 /* A TLS handshake with a client was completed, or was not. */
 void account_handshake(struct account *a, const struct board_key *listener, bool tls13,
                        bool resumed);

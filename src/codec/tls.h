@@ -323,6 +323,10 @@ struct tls_facts {
 
 void tls_session_facts(const struct tls_session *t, struct tls_facts *ret_facts);
 
+/* Of these only version and cipher, at no cost. */
+void tls_session_spoken(const struct tls_session *t, const char **ret_version,
+                        const char **ret_cipher);
+
 /* The peer's certificate, in words. Names with control bytes are left out. */
 struct tls_peer {
     char *subject;     /* RFC 2253 */

@@ -227,7 +227,7 @@ static void on_connected(struct stream *s)
     struct exchange *x = u->side.x;
     u->h1.stream = s;
     u->state = UPSTREAM_ACTIVE;
-    exchange_connected(x);
+    exchange_connected(x, s);
     arm(u);
     if (!u->sending)
         exchange_writable(x, &u->side);
@@ -501,7 +501,7 @@ bool upstream_begin(struct exchange *x, struct backend *b, bool reuse, bool body
     if (u->large)
         stream_bulk_likely(u->h1.stream);
     if (connected)
-        exchange_connected(x);
+        exchange_connected(x, u->h1.stream);
     arm(u);
     if (connected && !u->sending)
         exchange_writable(x, &u->side); /* may end the exchange and this connection with it */
