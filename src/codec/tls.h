@@ -11,7 +11,8 @@
  *      tls_library_new    one per worker ────────▶  tls_session_init_server / _client
  *      tls_server_new     listener and worker       tls_session_input   ciphertext ─▶ plaintext
  *      tls_client_new     pool and worker           tls_session_output  plaintext ─▶ ciphertext
- *      tls_tickets_*      one for all               tls_session_end     close_notify
+ *      tls_ca_new         one for all               tls_session_end     close_notify
+ *      tls_tickets_*      one for all
  *
  * Lifetime: a library outlives everything made with it. Servers and clients are immutable and
  * counted by reference; a session holds one. Thread rule: servers and clients of a library may be
