@@ -17,10 +17,8 @@ NAMES = [code.name for code in sorted(grpc.StatusCode, key=lambda code: code.val
 
 
 @pytest.fixture
-def server():
-    s = grpcs.Server()
-    yield s
-    s.stop()
+def server(closing):
+    return closing(grpcs.Server)
 
 
 class Site:
