@@ -28,18 +28,19 @@ static void open_all(void)
     struct made leaf = make_certificate(&(struct wish){.issuer = &ca, .sans = "DNS:localhost"});
     struct made other = make_certificate(&(struct wish){.issuer = &ca, .sans = "DNS:*.a.example"});
     const struct tls_certificate given[] = {made_given(&leaf), made_given(&other)};
+    struct tls_ca *trusted = make_ca(library, ca.pem);
     const struct tls_server_options so = {
         .certificates = given,
         .certificates_count = 2,
         .client_auth = TLS_CLIENT_AUTH_OPTIONAL,
-        .client_ca_pem = span_cstr(ca.pem),
+        .client_ca = trusted,
         .alpn = TLS_ALPN_H2 | TLS_ALPN_HTTP1,
         .tickets = tickets,
     };
     CHECK(tls_server_new(library, &so, &server, why) == 0);
-    const struct tls_client_options co = {
-        .verify = true, .ca_pem = span_cstr(ca.pem), .alpn = TLS_ALPN_HTTP1};
+    const struct tls_client_options co = {.verify = true, .ca = trusted, .alpn = TLS_ALPN_HTTP1};
     CHECK(tls_client_new(library, &co, &client, why) == 0);
+    tls_ca_unref(&trusted);
     made_free(&ca);
     made_free(&leaf);
     made_free(&other);

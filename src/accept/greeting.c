@@ -19,9 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long we listen to a client after an answer, so that it arrives (RFC 9112 9.6). */
-#define LINGER_MS 2000
-
 /* The first byte of TLS: the type of a record. */
 #define TLS_HANDSHAKE 22
 
@@ -226,7 +223,7 @@ static void answer_plain(struct greeting *g)
     g->stage = STAGE_LINGER;
     (void)stream_send(g->base.stream, &answer, 1);
     stream_shutdown(g->base.stream);
-    loop_timer_set(f->loop, &g->timer, LINGER_MS);
+    loop_timer_set(f->loop, &g->timer, CLIENT_LINGER_MS);
     slice_put(&answer);
 }
 

@@ -124,6 +124,18 @@ void put_protocol(struct writer *w, const struct record *r)
     }
 }
 
+/* Only of a call of gRPC. */
+static void put_grpc_status(struct writer *w, const struct record *r)
+{
+    if (LIKELY(!r->grpc))
+        return;
+    w_str(w, ",\"grpc_status\":");
+    if (r->grpc == RECORD_GRPC_NONE)
+        w_str(w, "null");
+    else
+        put_number(w, (uint64_t)RECORD_GRPC_STATUS(r->grpc));
+}
+
 static void put_request_fields(struct writer *w, const struct record *r)
 {
     w_str(w, ",\"listener\":");
@@ -147,6 +159,7 @@ static void put_request_fields(struct writer *w, const struct record *r)
         put_number(w, r->status);
     else
         w_str(w, "null");
+    put_grpc_status(w, r);
 }
 
 /* Only where there was TLS, ended here or passed through. */

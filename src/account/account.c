@@ -17,7 +17,7 @@
 struct account {
     /* set at creation */
     uint32_t magic;
-    struct logring *ring; /* NULL without an access log */
+    struct logring *ring; /* the worker's alone; NULL without an access log */
     struct tally *tally;
     /* shared: written by the worker, read relaxed by any thread */
     _Atomic uint64_t by_reason[REASON_COUNT];
@@ -84,6 +84,13 @@ void account_tunnel(struct account *a, const struct board_key *listener, enum bo
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
     tally_tunnel(a->tally, listener, kind, begun);
+}
+
+void account_call(struct account *a, const struct board_key *listener, const struct board_key *pool,
+                  uint8_t grpc)
+{
+    CHECK_OBJ(a, ACCOUNT_MAGIC);
+    tally_call(a->tally, listener, pool, grpc);
 }
 
 void account_handshake(struct account *a, const struct board_key *listener, bool tls13,
@@ -168,7 +175,7 @@ uint64_t account_reason(const struct account *a, enum reason reason)
 uint64_t account_records_dropped(const struct account *a)
 {
     CHECK_OBJ(a, ACCOUNT_MAGIC);
-    return a->ring ? logring_dropped(a->ring) : 0;
+    return read_counter(&a->records_dropped); /* the ring may be replaced meanwhile */
 }
 
 void account_totals(const struct account *a, struct account_totals *add_to)

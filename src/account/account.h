@@ -7,8 +7,8 @@
  * puts one record into the worker's ring; a writer thread formats and writes it, so the data path
  * neither formats text nor touches a file.
  *
- * Thread rule: a struct account belongs to one worker; account_totals and account_latency may be
- * called from any thread.
+ * Thread rule: a struct account belongs to one worker; account_totals, account_reason,
+ * account_records_dropped and account_latency may be called from any thread.
  */
 
 #include "account/board.h"
@@ -66,6 +66,10 @@ void account_connection(struct account *a, const struct board_key *listener);
 /* An exchange has become a tunnel; such an exchange has ended. */
 void account_tunnel(struct account *a, const struct board_key *listener, enum board_tunnel kind,
                     bool begun);
+
+/* A call of gRPC ended, `grpc` of account/record.h says how; besides its account_exchange. */
+COLD void account_call(struct account *a, const struct board_key *listener,
+                       const struct board_key *pool, uint8_t grpc);
 
 /* A TLS handshake with a client was completed, or was not. */
 void account_handshake(struct account *a, const struct board_key *listener, bool tls13,

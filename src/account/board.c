@@ -246,6 +246,18 @@ void board_pair_codes(const struct account_board *b, struct board_key listener,
     }
 }
 
+void board_pair_grpc(const struct account_board *b, struct board_key listener,
+                     const struct board_key *pool, uint64_t add_to[BOARD_GRPC])
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct tally_pair *p = pair_in(b, i, listener, pool);
+        const struct tally_calls *calls =
+            p ? atomic_load_explicit(&p->calls, memory_order_acquire) : NULL;
+        for (size_t k = 0; calls && k < BOARD_GRPC; k++)
+            add_to[k] += histogram_load(&calls->by_status[k]);
+    }
+}
+
 void board_listener(const struct account_board *b, struct board_key listener,
                     struct board_sum *add_to, uint64_t classes[BOARD_CLASSES])
 {

@@ -107,6 +107,11 @@ void board_codes_clear(struct board_codes *c);
 
 /* ---- by listener and pool ---- */
 
+/* Calls of gRPC by how they ended: [i] is RECORD_GRPC_NONE + i (account/record.h). */
+#define BOARD_GRPC 18
+COLD void board_pair_grpc(const struct account_board *b, struct board_key listener,
+                          const struct board_key *pool, uint64_t add_to[BOARD_GRPC]);
+
 /* Connections taken by a listener. */
 COLD uint64_t board_connections(const struct account_board *b, struct board_key listener);
 

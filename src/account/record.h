@@ -20,6 +20,13 @@
 
 struct board_key; /* account/board.h */
 
+/* How a call of gRPC ended, in a byte of which 0 says that it was none: its status, from 0 to 16,
+ * or that it got none, as when its client went. */
+#define RECORD_GRPC_NONE      1
+#define RECORD_GRPC(status)   ((uint8_t)((status) + 2))
+#define RECORD_GRPC_STATUS(g) ((g)-2)
+#define RECORD_GRPC_COUNT     18 /* of what it may be but 0 */
+
 struct record {
     uint64_t start_wall_ms; /* since 1970, when the request's first byte came */
     struct address client;
@@ -35,6 +42,7 @@ struct record {
     uint64_t queue_us, connect_us, response_us, total_us;
     uint32_t retries;
     bool made_here; /* the answer is ours, not a backend's */
+    uint8_t grpc;   /* RECORD_GRPC_*; 0 = no call of gRPC */
     enum reason reason;
     /* for the counters; not in the log */
     uint8_t method_number;                           /* as in account/board.h */

@@ -12,7 +12,7 @@ struct packed_head {
     uint64_t queue_us, connect_us, response_us, total_us;
     uint32_t retries, scope;
     uint16_t status, port, reason;
-    uint8_t client_kind, version_major, version_minor, http, made_here, tls;
+    uint8_t client_kind, version_major, version_minor, http, made_here, tls, grpc;
     uint8_t ip[16];
     uint16_t lens[RECORD_TEXTS];
 };
@@ -128,6 +128,7 @@ void record_pack(const struct record *r, uint8_t *out)
         .http = r->http,
         .made_here = r->made_here,
         .tls = has_tls(r),
+        .grpc = r->grpc,
     };
     memcpy(h.ip, r->client.ip, sizeof(h.ip));
     uint8_t *at = out + sizeof(h);
@@ -164,6 +165,7 @@ void record_unpack(struct span packed, struct record *ret_record)
         .total_us = h.total_us,
         .retries = h.retries,
         .made_here = h.made_here,
+        .grpc = h.grpc,
         .reason = (enum reason)h.reason,
     };
     memcpy(r.client.ip, h.ip, sizeof(h.ip));

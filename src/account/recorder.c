@@ -6,6 +6,7 @@
  */
 #include "account/recorder.h"
 
+#include "account/record.h"
 #include "base/check.h"
 #include "base/region.h"
 
@@ -17,6 +18,11 @@
 #define NAME_CUT 63
 #define ID_CUT   36
 #define HEAD_CUT 160
+
+/* Behind the marks, in the same word. */
+#define HAS_TLS    (UINT64_C(1) << 62)
+#define HAS_OWN_ID (UINT64_C(1) << 63)
+#define MARK_BITS  14
 
 /* The first words of a row; behind them the texts, how long they are in the last of these. */
 enum {
@@ -39,6 +45,7 @@ enum {
 static_assert(TEXTS + NAME_WORDS < WORDS, "names fit; the id and the head get the rest");
 static_assert((WORDS - TEXTS) * 8 <= RECORDER_TEXT_MAX, "nobody finds more text");
 static_assert(HEAD_CUT <= UINT8_MAX && HEAD_CUT % 8 == 0, "whole words, counted by a byte");
+static_assert(RECORD_GRPC(16) << FLIGHT_GRPC_SHIFT < 1 << MARK_BITS, "marks are these bits");
 static_assert((RECORDER_ROWS & (RECORDER_ROWS - 1)) == 0, "rows are found by masking");
 
 struct row {
@@ -190,10 +197,41 @@ static inline ALWAYS_INLINE size_t store_names(_Atomic uint64_t *words, const st
     return store_new_names(words, &names, k, ret_lengths);
 }
 
-/* An id in the part of the head that is kept need not be kept twice: else *ret_own is 1.
+/* Texts of TLS in their order, and how much is kept of each. */
+static const struct {
+    size_t offset;
+    uint8_t cut;
+} tls_texts[] = {
+    {offsetof(struct flight_tls, version), 15},
+    {offsetof(struct flight_tls, cipher), 47},
+    {offsetof(struct flight_tls, sni), NAME_CUT},
+    {offsetof(struct flight_tls, backend_version), 15},
+    {offsetof(struct flight_tls, backend_cipher), 47},
+};
+
+static_assert(ARRAY_LEN(tls_texts) <= 8, "a word has all their lengths");
+
+/* A word of lengths, then the texts; there is room for the first at least. Returns the word behind
+ * them. */
+static NOINLINE size_t store_tls(_Atomic uint64_t *words, size_t at, const struct flight_tls *tls)
+{
+    size_t lengths_at = at++;
+    uint64_t lengths = 0;
+    for (size_t i = 0; i < ARRAY_LEN(tls_texts); i++) {
+        struct span text;
+        memcpy(&text, (const uint8_t *)tls + tls_texts[i].offset, sizeof(text));
+        size_t n = MIN(text.n, MIN((size_t)tls_texts[i].cut, (WORDS - at) * 8));
+        at = store_text(words, at, text.p, n);
+        lengths |= (uint64_t)n << 8 * i;
+    }
+    store(&words[lengths_at], lengths);
+    return at;
+}
+
+/* An id in the part of the head that is kept need not be kept twice: else *marks say so.
  * Returns the lengths. */
 static inline uint64_t store_head(_Atomic uint64_t *words, size_t at, const struct flight *f,
-                                  uint64_t *ret_own)
+                                  uint64_t *marks)
 {
     size_t head = MIN(f->head.n, MIN((size_t)HEAD_CUT, (WORDS - at) * 8));
     size_t id = MIN(f->request_id.n, (size_t)ID_CUT);
@@ -201,7 +239,7 @@ static inline uint64_t store_head(_Atomic uint64_t *words, size_t at, const stru
     if (id == 0) {
         id_at = 0;
     } else if (id_at > head || id > head - id_at) {
-        *ret_own = 1;
+        *marks |= HAS_OWN_ID;
         id_at = 0;
         id = MIN(id, (WORDS - at) * 8);
         at = store_text(words, at, f->request_id.p, id);
@@ -235,13 +273,17 @@ static inline ALWAYS_INLINE void pack(_Atomic uint64_t *words, const struct flig
     store(&words[AT_PEER],
           client->scope | (uint64_t)client->port << 32 | (uint64_t)(uint16_t)f->retries << 48);
     uint32_t names;
-    uint64_t texts = 0, own_id = 0;
+    uint64_t texts = 0, marks = (uint64_t)f->marks << 48;
     size_t at = store_names(words, f, known, &names);
-    if (f->http)
-        texts = store_head(words, at, f, &own_id);
+    if (UNLIKELY(f->tls)) {
+        at = store_tls(words, at, f->tls);
+        marks |= HAS_TLS;
+    }
+    if (f->marks & FLIGHT_PROTOCOL)
+        texts = store_head(words, at, f, &marks);
     store(&words[AT_LENGTHS], names | texts << 32);
     store(&words[AT_END], f->status | (uint64_t)f->reason << 16 | (uint64_t)client->kind << 32 |
-                              (uint64_t)f->state << 40 | (uint64_t)f->http << 48 | own_id << 56);
+                              (uint64_t)f->state << 40 | marks);
 }
 
 void flight_pack(struct flight_row *row, const struct flight *f)
@@ -331,17 +373,35 @@ static uint64_t us_between(uint64_t from_ns, uint64_t to_ns)
     return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
+static size_t word_up(size_t n)
+{
+    return (n + 7) / 8 * 8;
+}
+
+/* Returns what is behind them. */
+static const uint8_t *view_tls(const uint8_t *at, struct flight_tls *tls)
+{
+    uint64_t lengths = load8(at);
+    at += 8;
+    for (size_t i = 0; i < ARRAY_LEN(tls_texts); i++) {
+        struct span text = span_of(at, lengths >> 8 * i & 0xff);
+        memcpy((uint8_t *)tls + tls_texts[i].offset, &text, sizeof(text));
+        at += word_up(text.n);
+    }
+    return at;
+}
+
 /* Behind the names, each from a word on: the id, unless it is in the head, and the head. */
 static void view_head(const uint8_t *at, uint64_t lengths, bool own_id, struct flight_view *v)
 {
     size_t head = lengths >> 32 & 0xff, id = lengths >> 40 & 0xff, id_at = lengths >> 48 & 0xff;
     v->request_id = span_of(at + id_at, id);
     if (own_id)
-        at += (id + 7) / 8 * 8;
+        at += word_up(id);
     read_head(span_of(at, head), v);
 }
 
-static void view_texts(const struct flight_row *row, bool own_id, struct flight_view *v)
+static void view_texts(const struct flight_row *row, uint64_t end, struct flight_view *v)
 {
     uint64_t lengths = row->words[AT_LENGTHS];
     const uint8_t *names = (const uint8_t *)&row->words[TEXTS], *at = names;
@@ -349,8 +409,11 @@ static void view_texts(const struct flight_row *row, bool own_id, struct flight_
     v->route = take(&at, lengths >> 8 & 0xff);
     v->pool = take(&at, lengths >> 16 & 0xff);
     v->backend = take(&at, lengths >> 24 & 0xff);
+    at = names + word_up((size_t)(at - names));
+    if (end & HAS_TLS)
+        at = view_tls(at, &v->tls);
     if (v->http)
-        view_head(names + (size_t)(at - names + 7) / 8 * 8, lengths, own_id, v);
+        view_head(at, lengths, end & HAS_OWN_ID, v);
 }
 
 void flight_view(const struct flight_row *row, struct flight_view *ret_view)
@@ -373,8 +436,10 @@ void flight_view(const struct flight_row *row, struct flight_view *ret_view)
         .status = (uint16_t)end,
         .reason = (enum reason)reason,
         .state = (uint8_t)(end >> 40),
-        .http = end >> 48 & 1,
+        .marks = end >> 48 & ((1u << MARK_BITS) - 1),
     };
+    ret_view->http = ret_view->marks & FLIGHT_PROTOCOL;
+    ret_view->grpc = (uint8_t)(ret_view->marks >> FLIGHT_GRPC_SHIFT);
     memcpy(ret_view->client.ip, &w[AT_IP], sizeof(ret_view->client.ip));
-    view_texts(row, end >> 56, ret_view);
+    view_texts(row, end, ret_view);
 }

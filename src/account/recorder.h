@@ -12,7 +12,8 @@
  * rows of RECORDER_ROW_BYTES, which is 1.5 MiB for each worker, touched as it fills.
  *
  * Texts are cut to what fits a row: names to 63 bytes, the request id to 36, and of the request's
- * head the first 160 bytes, from which method, target and Host are read when somebody asks.
+ * head the first 160 bytes, from which method, target and Host are read when somebody asks. Words
+ * of TLS take the place of its end where names are long.
  *
  * Thread rule: recorder_put on the worker; recorder_read and what is below on any thread.
  */
@@ -32,6 +33,25 @@
 
 struct recorder;
 
+/* How its peers speak, and what it became: bits of flight.marks. Above them RECORD_GRPC_*. */
+enum flight_mark {
+    FLIGHT_TCP = 0,
+    FLIGHT_HTTP_1_0 = 1,
+    FLIGHT_HTTP_1_1 = 2,
+    FLIGHT_HTTP_2 = 3,
+    FLIGHT_PROTOCOL = 3, /* the bits of these four, of the client */
+    FLIGHT_BACKEND_HTTP_2 = 1 << 2,
+    FLIGHT_BACKEND_TLS = 1 << 3,
+    FLIGHT_WEBSOCKET = 1 << 4,
+};
+#define FLIGHT_GRPC_SHIFT 8
+
+/* What is known of TLS on either side; what there is none of is empty. */
+struct flight_tls {
+    struct span version, cipher, sni;
+    struct span backend_version, backend_cipher;
+};
+
 /* What is kept of an exchange. Times are those of the worker's clock (loop_now); 0 where it did not
  * come so far. */
 struct flight {
@@ -45,9 +65,10 @@ struct flight {
     uint32_t births[3]; /* of the keys of listener, pool and backend (account/board.h); 0: none */
     uint32_t retries;
     uint16_t status;
-    uint16_t reason; /* enum reason */
-    uint8_t state;   /* of one under way, the caller's own numbers */
-    bool http;
+    uint16_t reason;              /* enum reason */
+    uint16_t marks;               /* enum flight_mark */
+    uint8_t state;                /* the caller's own numbers */
+    const struct flight_tls *tls; /* NULL: none on either side */
 };
 
 /* A row as it was found, on its own. */
@@ -82,7 +103,9 @@ struct flight_view {
     uint32_t retries;
     uint16_t status;
     enum reason reason;
-    uint8_t state;
+    uint16_t marks;
+    uint8_t state, grpc; /* RECORD_GRPC_* */
     bool http;
+    struct flight_tls tls;
 };
 void flight_view(const struct flight_row *row, struct flight_view *ret_view);

@@ -12,6 +12,7 @@
 
 static_assert(sizeof(struct tally_backend) <= 1088, "the memory that limits.h promises");
 static_assert(sizeof(struct tally_pair) <= 2048, "the memory that limits.h promises");
+static_assert(BOARD_GRPC == RECORD_GRPC_COUNT, "one for each");
 static_assert(BOARD_STATUSES <= 1 << TALLY_STATUS_BITS, "a status fits its part of a code");
 static_assert(BOARD_METHODS << TALLY_STATUS_BITS < 65535, "a status and a method fit 16 bits");
 
@@ -20,12 +21,19 @@ struct tally *tally_new(void)
     return calloc(1, sizeof(struct tally));
 }
 
+static void free_pair(struct tally_pair *p)
+{
+    if (p)
+        free(atomic_load_explicit(&p->calls, memory_order_relaxed));
+    free(p);
+}
+
 static void free_front(struct tally_front *f)
 {
     for (size_t i = 0; f && i < TALLY_POOL_CHUNKS; i++) {
         struct tally_pairs *chunk = atomic_load_explicit(&f->chunks[i], memory_order_relaxed);
         for (size_t k = 0; chunk && k < TALLY_CHUNK; k++)
-            free(atomic_load_explicit(&chunk->pairs[k], memory_order_relaxed));
+            free_pair(atomic_load_explicit(&chunk->pairs[k], memory_order_relaxed));
         free(chunk);
     }
     free(f);
@@ -103,6 +111,9 @@ static void own_pair(struct tally *t, struct tally_front *f, struct tally_pair *
     reset_counts(&p->counts);
     reset_codes(p->codes, p->by_code, PAIR_CODES);
     reset_numbers(p->by_class, ARRAY_LEN(p->by_class));
+    struct tally_calls *calls = atomic_load_explicit(&p->calls, memory_order_relaxed);
+    if (calls)
+        reset_numbers(calls->by_status, BOARD_GRPC);
     p->distinct = 0;
     atomic_store_explicit(&p->birth, birth, memory_order_release);
 }
@@ -402,13 +413,19 @@ static COLD NOINLINE struct tally_pair *no_pair(struct tally *t, bool of_a_liste
     return &t->nowhere;
 }
 
+/* NULL where there is no room for it. */
+static inline struct tally_pair *find_room(struct tally *t, const struct board_key *listener,
+                                           const struct board_key *pool)
+{
+    struct tally_front *f = LIKELY(listener) ? front_of(t, listener) : NULL;
+    if (UNLIKELY(!f))
+        return NULL;
+    return pool ? pair_of(t, f, pool->number + 1, pool->birth) : pair_of(t, f, 0, listener->birth);
+}
+
 static inline struct tally_pair *pair_for(struct tally *t, const struct account_count *c)
 {
-    struct tally_front *f = LIKELY(c->listener) ? front_of(t, c->listener) : NULL;
-    struct tally_pair *p = NULL;
-    if (LIKELY(f))
-        p = c->pool ? pair_of(t, f, c->pool->number + 1, c->pool->birth)
-                    : pair_of(t, f, 0, c->listener->birth);
+    struct tally_pair *p = find_room(t, c->listener, c->pool);
     return LIKELY(p) ? p : no_pair(t, c->listener);
 }
 
@@ -431,6 +448,24 @@ void tally_exchange(struct tally *t, const struct account_count *c)
         histogram_bump(&p->by_code[place], 1);
     else
         count_pair_code(p, place, c->status, c->method);
+}
+
+/* Its exchange is counted besides, and where there is no room for that, it is told there. */
+COLD NOINLINE void tally_call(struct tally *t, const struct board_key *listener,
+                              const struct board_key *pool, uint8_t grpc)
+{
+    struct tally_pair *p = find_room(t, listener, pool);
+    if (!p)
+        return;
+    struct tally_calls *calls = atomic_load_explicit(&p->calls, memory_order_relaxed);
+    if (UNLIKELY(!calls)) {
+        calls = calloc(1, sizeof(*calls));
+        if (!calls)
+            return;
+        atomic_store_explicit(&p->calls, calls, memory_order_release);
+    }
+    CHECK(grpc >= RECORD_GRPC_NONE && grpc - RECORD_GRPC_NONE < BOARD_GRPC);
+    histogram_bump(&calls->by_status[grpc - RECORD_GRPC_NONE], 1);
 }
 
 static COLD NOINLINE void count_failure(struct tally_backend *b, enum reason why)

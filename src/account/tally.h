@@ -37,6 +37,11 @@ struct tally_counts {
     struct latency latency;
 };
 
+/* Calls of gRPC; of pairs that had any. */
+struct tally_calls {
+    _Atomic uint64_t by_status[BOARD_GRPC];
+};
+
 struct tally_pair {
     _Atomic uint32_t birth; /* of the pool; of the listener where there is no pool */
     uint32_t distinct;
@@ -44,6 +49,7 @@ struct tally_pair {
     _Atomic uint16_t codes[PAIR_CODES];
     _Atomic uint64_t by_code[PAIR_CODES];
     _Atomic uint64_t by_class[BOARD_CLASSES * BOARD_METHODS];
+    _Atomic(struct tally_calls *) calls;
 };
 
 struct tally_backend {
@@ -96,6 +102,8 @@ void tally_tunnel(struct tally *t, const struct board_key *listener, enum board_
 void tally_handshake(struct tally *t, const struct board_key *listener, bool tls13, bool resumed);
 void tally_handshake_failed(struct tally *t, const struct board_key *listener, enum reason why);
 void tally_exchange(struct tally *t, const struct account_count *c);
+void tally_call(struct tally *t, const struct board_key *listener, const struct board_key *pool,
+                uint8_t grpc);
 void tally_left(struct tally *t, const struct board_key *backend, const struct account_left *l);
 void tally_retried(struct tally *t, const struct board_key *backend);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The calls that only look. */
+#include "account/record.h"
 #include "admin/call.h"
 #include "admin/look.h"
 #include "admin/metrics.h"
@@ -163,6 +164,33 @@ void call_config(struct call *c)
 
 /* ---- sessions ---- */
 
+static void put_tls(struct json *j, const char *key, struct span version, struct span cipher)
+{
+    j_object(j, key);
+    if (version.n > 0) {
+        j_span(j, "version", version);
+        j_span(j, "cipher", cipher);
+    }
+}
+
+/* How both sides speak; what there is none of is left out. */
+static void put_protocols(struct json *j, const struct session *s)
+{
+    j_str(j, "client_protocol", s->client_protocol);
+    if (s->tls_version.n + s->sni.n > 0) {
+        put_tls(j, "tls", s->tls_version, s->tls_cipher);
+        if (s->sni.n > 0)
+            j_span(j, "sni", s->sni);
+        j_end(j);
+    }
+    if (s->backend_protocol)
+        j_str(j, "backend_protocol", s->backend_protocol);
+    if (s->backend_tls_version.n > 0) {
+        put_tls(j, "backend_tls", s->backend_tls_version, s->backend_tls_cipher);
+        j_end(j);
+    }
+}
+
 static void put_session(struct json *j, const struct session *s)
 {
     bool ended = s->state == NULL;
@@ -179,6 +207,7 @@ static void put_session(struct json *j, const struct session *s)
         j_span(j, "target", s->target);
         j_span(j, "host", s->host);
     }
+    put_protocols(j, s);
     j_u64(j, "bytes_in", s->bytes_in);
     j_u64(j, "bytes_out", s->bytes_out);
     j_u64(j, "retries", s->retries);
@@ -188,6 +217,10 @@ static void put_session(struct json *j, const struct session *s)
         j_number(j, "age_ms", s->age_ms);
     } else {
         j_u64(j, "status", s->status);
+        if (s->grpc == RECORD_GRPC_NONE)
+            j_str(j, "grpc_status", NULL);
+        else if (s->grpc)
+            j_u64(j, "grpc_status", (uint64_t)RECORD_GRPC_STATUS(s->grpc));
         j_str(j, "reason", reason_name(s->reason));
         j_str(j, "reason_text", reason_sentence(s->reason));
         j_time(j, "ended", s->ended_wall_ms);

@@ -11,6 +11,7 @@
 #include "admin/usage.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "codec/grpc.h"
 #include "codec/message.h"
 #include "codec/tls.h"
 #include "forward/forwarder.h"
@@ -434,6 +435,16 @@ static void write_request_duration(struct sample *s)
     struct board_sum sum = {0};
     if (board_pair(s->board, s->front->key, pool_key(s), &sum))
         histogram(s, &sum.latency);
+}
+
+static void write_grpc_requests(struct sample *s)
+{
+    uint64_t counts[BOARD_GRPC] = {0};
+    board_pair_grpc(s->board, s->front->key, pool_key(s), counts);
+    for (unsigned i = 0; i < BOARD_GRPC; i++) {
+        if (counts[i] > 0)
+            labelled(s, "status", i == 0 ? "none" : grpc_status_name(i - 1), counts[i]);
+    }
 }
 
 /* ---- of a pool ---- */

@@ -27,6 +27,12 @@ struct session {
     struct span listener, route, pool, backend;
     struct span method, target, host; /* empty of TCP */
     bool tcp;
+    const char
+        *client_protocol; /* "HTTP/1.0", "HTTP/1.1", "HTTP/2", "websocket", "tunnel", "tcp" */
+    const char *backend_protocol; /* "HTTP/1.1", "HTTP/2", "tcp"; NULL: given to no backend */
+    struct span tls_version, tls_cipher, sni; /* of the client; empty: none */
+    struct span backend_tls_version, backend_tls_cipher;
+    uint8_t grpc;      /* RECORD_GRPC_* of account/record.h; 0 = no call of gRPC */
     const char *state; /* "queued", "connecting", "sending", "responding", "finishing", "tunnel";
                           of one that ended NULL */
     double age_ms;

@@ -240,6 +240,17 @@ static void put_certificates(struct json *j, const struct steer_view *v, size_t 
     j_end(j);
 }
 
+/* The first end of its certificates. */
+static void put_not_after(struct json *j, const struct steer_view *v, size_t listener)
+{
+    struct steer_certificate c;
+    int64_t first_s = INT64_MAX;
+    for (size_t i = 0; v->certificate && v->certificate(v->certificates, listener, i, &c); i++)
+        first_s = MIN(first_s, c.facts->not_after_s);
+    if (first_s != INT64_MAX)
+        j_time(j, "not_after", (uint64_t)MAX(first_s, INT64_C(0)) * 1000);
+}
+
 /* Nothing where no TLS is spoken. */
 static void put_tls(struct json *j, const struct show *s, const struct listener_conf *conf,
                     size_t listener)
@@ -253,6 +264,7 @@ static void put_tls(struct json *j, const struct show *s, const struct listener_
     j_object(j, "tls");
     j_str(j, "min_version", conf->tls.min_version == TLS_VERSION_1_3 ? "1.3" : "1.2");
     j_str(j, "client_auth", auths[conf->tls.client_auth]);
+    put_not_after(j, v, listener);
     if (s->backends_max == 0) /* else it is told every second */
         put_certificates(j, v, listener);
     j_end(j);
@@ -268,6 +280,8 @@ static void put_listener(struct json *j, const struct show *s, const struct list
     j_str(j, "name", conf->name);
     put_addresses(j, s, conf, first);
     j_str(j, "protocol", protocol_name(conf->protocol));
+    if (conf->protocol == PROTOCOL_HTTP)
+        j_bool(j, "http2", conf->http2);
     j_u64(j, "connections", look_connections(front));
     j_u64(j, "connections_total", rates_connections(s->rates, s->view, front));
     j_u64(j, "max_connections", conf->max_connections);
@@ -403,6 +417,11 @@ void show_pool(struct json *j, const char *key, const struct show *s, const stru
     put_history(j, &row);
     put_origin(j, s, conf->origin);
     put_health(j, &conf->health);
+    if (conf->tls.enabled) {
+        j_object(j, "tls");
+        j_bool(j, "verify", conf->tls.verify);
+        j_end(j);
+    }
     show_backends(j, s, pool);
     j_end(j);
 }

@@ -2,7 +2,6 @@
 #include "app/announce.h"
 
 #include <stdio.h>
-#include <string.h>
 
 void announce_admin(const struct address *a)
 {
@@ -15,8 +14,7 @@ void announce_admin(const struct address *a)
 void announce_address(const struct address *a)
 {
     char text[ADDRESS_TEXT_MAX];
-    static const uint8_t any[16];
-    if (a->kind == ADDRESS_V6 && memcmp(a->ip, any, sizeof(any)) == 0)
+    if (a->kind == ADDRESS_V6 && address_is_any(a))
         (void)snprintf(text, sizeof(text), "0.0.0.0:%u", a->port);
     else
         (void)address_format(a, text);

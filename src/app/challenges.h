@@ -3,9 +3,10 @@
 
 /*
  * Answers workers' questions for files of ACME challenges (forward/challenge.h): the control thread
- * asks the door and reads what it gets. A certificate authority asks a few times for each
- * certificate; whoever asks for more than CHALLENGES_PER_S is refused, so that a flood of such
- * requests does not hold up what else that thread does.
+ * asks the door and reads what it gets, at most CHALLENGES_PER_S times, so that a flood of such
+ * requests does not hold up what else that thread does. Nor does it keep a certificate authority
+ * from its answer: what no folder holds is told apart without a look at each. A file is found by
+ * every question that was asked when it was there.
  *
  * Lifetime: longer than the workers'. Thread rule: the control thread, but for challenges_ask.
  */

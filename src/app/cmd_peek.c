@@ -7,6 +7,7 @@
 #include "app/peek.h"
 #include "app/term.h"
 #include "base/bytes.h"
+#include "codec/grpc.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -281,17 +282,57 @@ int cmd_health(const struct cli_args *args)
 
 /* ---- sessions ---- */
 
-static void add_session(struct table *t, const json_t *s, bool recent)
+/* What their table has; the columns of TLS are there where a row has any. */
+struct session_table {
+    struct table *table;
+    bool recent;
+    bool tls, backend_tls;
+    const char *columns[TABLE_COLUMNS_MAX];
+};
+
+/* What there is of version, cipher and name, one after another. */
+static void add_tls(struct table *t, const json_t *tls)
 {
+    static const char *const parts[] = {"version", "cipher", "sni"};
+    char text[512];
+    struct writer w = writer_of(text, sizeof(text));
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (peek_has(tls, parts[i]))
+            w_printf(&w, "%s%s", w_len(&w) > 0 ? " " : "", peek_text(tls, parts[i]));
+    }
+    table_cell(t, TONE_PLAIN, w_cstr(&w));
+}
+
+/* Of a call of gRPC its own status says more. */
+static void add_status(struct table *t, const json_t *s)
+{
+    const json_t *grpc = json_object_get(s, "grpc_status");
+    long long status = json_is_integer(grpc) ? json_integer_value(grpc) : -1;
+    if (status < 0)
+        table_cellf(t, TONE_PLAIN, "%.0f", peek_number(s, "status"));
+    else
+        table_cellf(t, status == GRPC_OK ? TONE_PLAIN : TONE_WARN, "%.0f %s",
+                    peek_number(s, "status"), grpc_status_name((unsigned)status));
+}
+
+static void add_session(const struct session_table *st, const json_t *s)
+{
+    struct table *t = st->table;
     char text[PEEK_TEXT_MAX];
     table_cell(t, TONE_PLAIN, peek_text(s, "client"));
     table_cell(t, TONE_PLAIN, peek_text(s, "listener"));
+    table_cell(t, TONE_PLAIN, peek_text(s, "client_protocol"));
+    if (st->tls)
+        add_tls(t, json_object_get(s, "tls"));
     table_cell(t, TONE_PLAIN, peek_text(s, "pool"));
     table_cell(t, TONE_PLAIN, peek_text(s, "backend"));
+    table_cell(t, TONE_PLAIN, peek_text(s, "backend_protocol"));
+    if (st->backend_tls)
+        add_tls(t, json_object_get(s, "backend_tls"));
     table_cellf(t, TONE_PLAIN, "%s %s", peek_text(s, "method"), peek_text(s, "target"));
-    if (recent) {
+    if (st->recent) {
         bool fine = strcmp(peek_text(s, "reason"), "ok") == 0;
-        table_cell(t, TONE_PLAIN, peek_count(text, peek_number(s, "status")));
+        add_status(t, s);
         table_cell(t, TONE_PLAIN, peek_ms(text, s, "total_ms"));
         table_cell(t, fine ? TONE_PLAIN : TONE_WARN, fine ? "" : peek_text(s, "reason_text"));
     } else {
@@ -301,25 +342,48 @@ static void add_session(struct table *t, const json_t *s, bool recent)
     }
 }
 
+static void begin_sessions(struct session_table *st)
+{
+    const char **columns = st->columns;
+    size_t n = 0;
+    columns[n++] = "CLIENT";
+    columns[n++] = "LISTENER";
+    columns[n++] = "PROTOCOL";
+    if (st->tls)
+        columns[n++] = "TLS";
+    columns[n++] = "POOL";
+    columns[n++] = "BACKEND";
+    columns[n++] = "UPSTREAM";
+    if (st->backend_tls)
+        columns[n++] = "UPSTREAM TLS";
+    columns[n++] = "REQUEST";
+    columns[n++] = st->recent ? ">STATUS" : "STATE";
+    columns[n++] = st->recent ? ">TOOK" : ">AGE";
+    columns[n++] = st->recent ? "WHY" : ">BYTES";
+    st->table = table_new(columns, n);
+}
+
 static void put_sessions(const json_t *answer, bool recent, size_t most)
 {
-    static const char *const now[] = {"CLIENT",  "LISTENER", "POOL", "BACKEND",
-                                      "REQUEST", "STATE",    ">AGE", ">BYTES"};
-    static const char *const ended[] = {"CLIENT",  "LISTENER", "POOL",  "BACKEND",
-                                        "REQUEST", ">STATUS",  ">TOOK", "WHY"};
-    struct table *t = table_new(recent ? ended : now, ARRAY_LEN(now));
+    struct session_table st = {.recent = recent};
     json_t *sessions = json_object_get(answer, "sessions"), *s;
     size_t i;
     json_array_foreach(sessions, i, s)
     {
-        if (i < most)
-            add_session(t, s, recent);
+        st.tls |= i < most && json_object_get(s, "tls");
+        st.backend_tls |= i < most && json_object_get(s, "backend_tls");
     }
-    table_print(t, stdout, recent ? "Nothing has ended yet." : "Nothing is under way.");
+    begin_sessions(&st);
+    json_array_foreach(sessions, i, s)
+    {
+        if (i < most)
+            add_session(&st, s);
+    }
+    table_print(st.table, stdout, recent ? "Nothing has ended yet." : "Nothing is under way.");
     size_t shown = MIN(json_array_size(sessions), most);
     if (peek_number(answer, "total") > (double)shown)
         printf("%zu of %.0f are shown.\n", shown, peek_number(answer, "total"));
-    table_free(&t);
+    table_free(&st.table);
 }
 
 int cmd_sessions(const struct cli_args *args)

@@ -81,16 +81,11 @@ static void find_target(const struct cli_args *args, struct target *t)
 }
 
 /* Where a path or a name is kept for as long as the address is needed. */
-static const char *keep(void *keeper, struct span text)
-{
-    return span_to_cstr(text, keeper, ADDRESS_TEXT_MAX) ? keeper : NULL;
-}
-
 static int resolve_target(struct control *c, const struct target *t)
 {
     const char *why = "";
     char failure[256];
-    if (address_parse(span_cstr(t->text), keep, c->kept, &c->address, &why) < 0) {
+    if (address_parse(span_cstr(t->text), address_keep, c->kept, &c->address, &why) < 0) {
         fprintf(stderr, "poise: '%s' is no address of an admin API: %s\n", t->text, why);
         return EXIT_USAGE;
     }

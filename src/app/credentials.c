@@ -228,7 +228,7 @@ static uint32_t listener_alpn(const struct listener_conf *l)
 
 /* ---- contexts of all workers ---- */
 
-/* About 0.7 ms a certificate and worker, most of it OpenSSL's reading of the key. Many are spread
+/* About 0.4 ms a certificate and worker, half of it OpenSSL's reading of keys. Many are spread
  * over threads: each library is a world of its own. */
 #define THREADED_CERTIFICATES 32
 #define BUILDERS_MAX          8
@@ -272,7 +272,7 @@ static bool build_all(const struct credentials_kit *kit, const struct tls_server
 }
 
 static bool make_servers(struct load *l, const struct listener_conf *conf,
-                         const struct tls_certificate *certificates, struct span client_ca,
+                         const struct tls_certificate *certificates, struct tls_ca *client_ca,
                          struct identity *to)
 {
     char why[TLS_WHY_MAX] = "";
@@ -282,7 +282,7 @@ static bool make_servers(struct load *l, const struct listener_conf *conf,
         .domain = span_cstr(conf->name),
         .only_1_3 = conf->tls.min_version == TLS_VERSION_1_3,
         .client_auth = client_auth_of(&conf->tls),
-        .client_ca_pem = client_ca,
+        .client_ca = client_ca,
         .alpn = listener_alpn(conf),
         .tickets = conf->tls.tickets ? l->kit->tickets : NULL,
         .openssl_records = conf->tls.records == TLS_RECORDS_OPENSSL,
@@ -294,17 +294,25 @@ static bool make_servers(struct load *l, const struct listener_conf *conf,
     return false;
 }
 
-static bool take_client_ca(struct load *l, const struct listener_conf *conf, struct tls_file *ret)
+/* The file is done with. */
+static bool use_ca_file(struct load *l, const char *what, const char *path, struct tls_file *f,
+                        struct tls_ca **ret)
 {
     char why[TLS_WHY_MAX] = "";
-    const char *path = conf->tls.client_ca;
-    l->where = &conf->origin;
-    if (!take_file(l, "CA file for clients", path, ret))
+    int r = tls_ca_new(l->kit->control, bytes_of(f), ret, why);
+    tls_file_wipe(f);
+    if (r < 0)
+        note(l, CREDENTIALS_INVALID, "the %s %s cannot be used: %s", what, path, why);
+    return r == 0;
+}
+
+/* A path of NULL is no file, and no failure. */
+static bool take_ca_file(struct load *l, const char *what, const char *path, struct tls_ca **ret)
+{
+    struct tls_file f = {0};
+    if (!take_file(l, what, path, &f))
         return false;
-    if (!path || tls_ca_describe(l->kit->control, bytes_of(ret), NULL, why) == 0)
-        return true;
-    note(l, CREDENTIALS_INVALID, "the CA file for clients %s cannot be used: %s", path, why);
-    return false;
+    return !path || use_ca_file(l, what, path, &f, ret);
 }
 
 static void mark_repeated(const struct listener_conf *conf, struct identity *to)
@@ -320,18 +328,19 @@ static void fill_identity(struct load *l, const struct listener_conf *conf,
                           struct material *materials, struct tls_certificate *certificates,
                           struct identity *to)
 {
-    struct tls_file client_ca = {0};
+    struct tls_ca *client_ca = NULL;
     for (size_t i = 0; i < conf->tls.certificate_count; i++) {
         const struct certificate_conf *c = &conf->tls.certificates[i];
         if (take_material(l, c, &materials[i]) &&
             describe_one(l, c, &materials[i], to, &to->certificates[i]))
             certificates[i] = materials[i].tls;
     }
-    if (take_client_ca(l, conf, &client_ca) && !l->failed)
-        (void)!make_servers(l, conf, certificates, bytes_of(&client_ca), to);
+    l->where = &conf->origin;
+    if (take_ca_file(l, "CA file for clients", conf->tls.client_ca, &client_ca) && !l->failed)
+        (void)!make_servers(l, conf, certificates, client_ca, to);
     mark_repeated(conf, to);
     to->stamp = l->stamp;
-    tls_file_wipe(&client_ca);
+    tls_ca_unref(&client_ca);
 }
 
 struct identity *identity_load(const struct credentials_kit *kit, const struct listener_conf *conf,
@@ -447,37 +456,28 @@ static uint32_t probe_alpn(const struct pool_conf *p)
 }
 
 /* The first of the system's files that is there. */
-static bool take_system_ca(struct load *l, struct tls_file *ret, const char **ret_path)
+static bool take_system_ca(struct load *l, struct tls_ca **ret)
 {
     char why[TLS_FILE_WHY_MAX];
-    bool found = false;
+    struct tls_file f = {0};
     for (const char *const *path = tls_system_files(); *path; path++) {
-        struct tls_file f = {0};
-        if (!found && door_tls_file(l->kit->door, *path, &f, why) == 0) {
-            found = true;
-            *ret = f;
-            *ret_path = *path;
-        }
+        bool found = door_tls_file(l->kit->door, *path, &f, why) == 0;
         l->stamp = tls_file_stamp_add(l->stamp, f.stamp);
         if (found)
-            break;
+            return use_ca_file(l, "CA file", *path, &f, ret);
     }
-    if (!found)
-        note(l, CREDENTIALS_UNREADABLE,
-             "the system has no file of CA certificates (%s is not there); install "
-             "ca-certificates, or say ca: FILE",
-             tls_system_files()[0]);
-    return found;
+    note(l, CREDENTIALS_UNREADABLE,
+         "the system has no file of CA certificates (%s is not there); install "
+         "ca-certificates, or say ca: FILE",
+         tls_system_files()[0]);
+    return false;
 }
 
-/* What is in it is found out when contexts are made: it may be large. */
-static bool take_ca(struct load *l, const struct pool_conf *p, struct tls_file *ret,
-                    const char **ret_path)
+static bool take_ca(struct load *l, const struct pool_conf *p, struct tls_ca **ret)
 {
-    *ret_path = p->tls.ca;
     if (!p->tls.verify)
         return true;
-    return *ret_path ? take_file(l, "CA file", *ret_path, ret) : take_system_ca(l, ret, ret_path);
+    return p->tls.ca ? take_ca_file(l, "CA file", p->tls.ca, ret) : take_system_ca(l, ret);
 }
 
 static bool take_own(struct load *l, const struct pool_conf *p, struct material *m)
@@ -515,15 +515,14 @@ static struct trust *trust_new(const struct credentials_kit *kit)
 
 static void fill_trust(struct load *l, const struct pool_conf *p, struct trust *to)
 {
-    struct tls_file ca = {0};
+    struct tls_ca *ca = NULL;
     struct material own = {0};
     char why[TLS_WHY_MAX] = "";
-    const char *ca_path;
-    bool ok = take_ca(l, p, &ca, &ca_path);
+    bool ok = take_ca(l, p, &ca);
     ok = take_own(l, p, &own) && ok;
     struct tls_client_options o = {
         .verify = p->tls.verify,
-        .ca_pem = bytes_of(&ca),
+        .ca = ca,
         .certificate = p->tls.cert ? &own.tls : NULL,
         .alpn = pool_alpn(p),
     };
@@ -532,13 +531,11 @@ static void fill_trust(struct load *l, const struct pool_conf *p, struct trust *
         o.alpn = control ? probe_alpn(p) : pool_alpn(p);
         ok = tls_client_new(control ? l->kit->control : l->kit->libraries[i], &o,
                             &to->tls->clients[i], why) == 0;
-        if (!ok && ca_path)
-            note(l, CREDENTIALS_INVALID, "the CA file %s cannot be used: %s", ca_path, why);
-        else if (!ok)
+        if (!ok)
             note(l, CREDENTIALS_INVALID, "TLS cannot be set up: %s", why);
     }
     to->stamp = l->stamp;
-    tls_file_wipe(&ca);
+    tls_ca_unref(&ca);
     material_wipe(&own);
 }
 

@@ -75,6 +75,11 @@ int door_challenge(struct door *d, const char *folder, const char *token)
     return d->ops->challenge(d, folder, token);
 }
 
+int door_challenges(struct door *d, const char *folder, char **ret_names, size_t *ret_len)
+{
+    return d->ops->challenges(d, folder, ret_names, ret_len);
+}
+
 int door_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
                   char ret_why[TLS_FILE_WHY_MAX])
 {

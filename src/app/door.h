@@ -93,6 +93,10 @@ NODISCARD int door_file(struct door *d, const char *path);
  * (acme_challenge), `token` a file in it. A descriptor, or -errno. */
 NODISCARD int door_challenge(struct door *d, const char *folder, const char *token);
 
+/* The tokens that such a folder holds (challenge_file_list). 0 or -errno. */
+NODISCARD int door_challenges(struct door *d, const char *folder, char **ret_names,
+                              size_t *ret_len);
+
 /* Reads a certificate, a key or the like that the configuration names. 0, or a negative reason with
  * the cause in ret_why ("No such file or directory"). Wipe it with tls_file_wipe. */
 NODISCARD int door_tls_file(struct door *d, const char *path, struct tls_file *ret_file,

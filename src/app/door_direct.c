@@ -61,6 +61,12 @@ static int direct_challenge(struct door *d, const char *folder, const char *toke
     return challenge_file_open(folder, token);
 }
 
+static int direct_challenges(struct door *d, const char *folder, char **ret_names, size_t *ret_len)
+{
+    (void)d;
+    return challenge_file_list(folder, ret_names, ret_len);
+}
+
 static int direct_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
                            char ret_why[TLS_FILE_WHY_MAX])
 {
@@ -100,6 +106,7 @@ static const struct door_ops direct_ops = {
     .unbind = direct_unbind,
     .file = direct_file,
     .challenge = direct_challenge,
+    .challenges = direct_challenges,
     .tls_file = direct_tls_file,
     .tls_look = direct_tls_look,
     .save = direct_save,

@@ -243,6 +243,20 @@ static int remote_challenge(struct door *d, const char *folder, const char *toke
     return fd;
 }
 
+static int remote_challenges(struct door *d, const char *folder, char **ret_names, size_t *ret_len)
+{
+    struct remote *r = remote_of(d);
+    pthread_mutex_lock(&r->lock);
+    wire_begin(&r->message, WIRE_CHALLENGES, 0, 0, 0);
+    int fd = wire_put(&r->message, folder) ? ask_file(r) : -ENAMETOOLONG;
+    pthread_mutex_unlock(&r->lock);
+    if (fd < 0)
+        return fd;
+    *ret_names = wire_file_read(fd, ret_len);
+    (void)close(fd);
+    return *ret_names ? 0 : -ENOMEM;
+}
+
 static uint64_t stamp_of(const struct wire_head *head)
 {
     return (uint64_t)head->flag << 32 | head->arg;
@@ -389,6 +403,7 @@ static const struct door_ops remote_ops = {
     .unbind = remote_unbind,
     .file = remote_file,
     .challenge = remote_challenge,
+    .challenges = remote_challenges,
     .tls_file = remote_tls_file,
     .tls_look = remote_tls_look,
     .save = remote_save,

@@ -15,6 +15,7 @@ struct door_ops {
     void (*unbind)(struct door *d, struct listener **listener);
     int (*file)(struct door *d, const char *path);
     int (*challenge)(struct door *d, const char *folder, const char *token);
+    int (*challenges)(struct door *d, const char *folder, char **ret_names, size_t *ret_len);
     int (*tls_file)(struct door *d, const char *path, struct tls_file *ret_file,
                     char ret_why[TLS_FILE_WHY_MAX]);
     bool (*tls_look)(struct door *d, const char *path, uint64_t *ret_stamp);

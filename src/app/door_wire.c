@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/door_wire.h"
 
+#include "app/write_all.h"
 #include "base/limits.h"
 
 #include <errno.h>
@@ -73,25 +74,12 @@ bool wire_text(const struct channel_message *m, size_t *at, const char **ret_tex
     return true;
 }
 
-static bool write_all(int fd, struct span text)
-{
-    while (!span_empty(text)) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text = span_from(text, (size_t)n);
-    }
-    return true;
-}
-
 int wire_file(const char *name, struct span text)
 {
     int fd = memfd_create(name, MFD_CLOEXEC);
     if (fd < 0)
         return -1;
-    if (write_all(fd, text) && lseek(fd, 0, SEEK_SET) == 0)
+    if (write_all(fd, text) == 0 && lseek(fd, 0, SEEK_SET) == 0)
         return fd;
     (void)close(fd);
     return -1;

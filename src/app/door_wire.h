@@ -19,6 +19,8 @@
  *   WIRE_FILE     -            path                    -; -; the file. status -errno
  *   WIRE_SAVE     -            - (a memory file)       -; why
  *   WIRE_CHALLENGE -           folder, token           -; -; the file. status -errno
+ *   WIRE_CHALLENGES -          folder                  -; -; a memory file of the tokens in it.
+ *                                                      status -errno
  *   WIRE_UPGRADE  -            -                       -; why
  *   WIRE_TLS_FILE -            path                    stamp; why; a memory file with its bytes
  *   WIRE_TLS_LOOK -            path, or none: all      stamp
@@ -46,6 +48,7 @@ enum wire_type {
     WIRE_TLS_FILE,
     WIRE_TLS_LOOK,
     WIRE_CHALLENGE,
+    WIRE_CHALLENGES,
     /* news of the engine */
     WIRE_READY = 32,
     WIRE_ALIVE,

@@ -56,6 +56,17 @@ static void on_hello(struct talk *t)
     send_answer(t);
 }
 
+/* A descriptor, which is closed here, or -errno. */
+static void send_file(struct talk *t, int fd)
+{
+    answer(t, fd < 0 ? fd : 0, 0, NULL);
+    if (fd >= 0)
+        t->answer->fds[t->answer->fd_count++] = fd;
+    send_answer(t);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 static void send_text(struct talk *t, struct span text)
 {
     int file = wire_file("poise.yaml", text);
@@ -114,12 +125,6 @@ static void on_accept(struct talk *t)
     send_answer(t);
 }
 
-static const char *keep(void *keeper, struct span text)
-{
-    char *buf = keeper;
-    return span_to_cstr(text, buf, ADDRESS_TEXT_MAX) ? buf : NULL;
-}
-
 static void send_sockets(struct talk *t, const struct holding *g)
 {
     int fds[WORKERS_MAX];
@@ -150,7 +155,7 @@ static bool read_bind(struct talk *t, char kept[ADDRESS_TEXT_MAX], const char **
     struct listener_options o = {.shards = t->s->workers, .defer_accept = t->head.flag};
     if (!wire_text(t->question, &at, &owner) || !owner || strlen(owner) > NAME_MAX_LEN ||
         !wire_text(t->question, &at, &text) || !text ||
-        address_parse(span_cstr(text), keep, kept, &o.address, &complaint) < 0)
+        address_parse(span_cstr(text), address_keep, kept, &o.address, &complaint) < 0)
         return false;
     if (strcmp(owner, DOOR_ADMIN) == 0) {
         o.shards = 1;
@@ -219,25 +224,17 @@ static void on_file(struct talk *t)
         send_answer(t);
         return;
     }
-    int fd = logwriter_open_file(path);
-    answer(t, fd < 0 ? fd : 0, 0, NULL);
-    if (fd >= 0)
-        t->answer->fds[t->answer->fd_count++] = fd;
-    send_answer(t);
-    if (fd >= 0)
-        (void)close(fd);
+    send_file(t, logwriter_open_file(path));
 }
 
-static int open_challenge(struct talk *t)
+/* The folder that is asked for, which the configuration names. 0 or -errno. */
+static int read_folder(struct talk *t, size_t *at, const char **ret_folder)
 {
-    size_t at = 0;
-    const char *folder, *token;
     const struct engine_slot *e = t->engine;
-    if (!wire_text(t->question, &at, &folder) || !folder || !wire_text(t->question, &at, &token) ||
-        !token)
+    if (!wire_text(t->question, at, ret_folder) || !*ret_folder)
         return -EINVAL;
-    if (claims_folder(e->runs, folder) || claims_folder(e->offered, folder))
-        return challenge_file_open(folder, token);
+    if (claims_folder(e->runs, *ret_folder) || claims_folder(e->offered, *ret_folder))
+        return 0;
     supervisor_log(t->s, LOG_LEVEL_WARN,
                    "refused a folder that the configuration does not name engine=%d", (int)e->pid);
     return -EPERM;
@@ -245,13 +242,28 @@ static int open_challenge(struct talk *t)
 
 static void on_challenge(struct talk *t)
 {
-    int fd = open_challenge(t);
-    answer(t, fd < 0 ? fd : 0, 0, NULL);
-    if (fd >= 0)
-        t->answer->fds[t->answer->fd_count++] = fd;
-    send_answer(t);
-    if (fd >= 0)
-        (void)close(fd);
+    size_t at = 0;
+    const char *folder, *token;
+    int r = read_folder(t, &at, &folder);
+    if (r == 0 && (!wire_text(t->question, &at, &token) || !token))
+        r = -EINVAL;
+    send_file(t, r < 0 ? r : challenge_file_open(folder, token));
+}
+
+static void on_challenges(struct talk *t)
+{
+    size_t at = 0, len;
+    const char *folder;
+    char *names;
+    int r = read_folder(t, &at, &folder);
+    if (r == 0)
+        r = challenge_file_list(folder, &names, &len);
+    if (r == 0) {
+        int file = wire_file("challenges", span_of(names, len));
+        free(names);
+        r = file < 0 ? -ENOMEM : file;
+    }
+    send_file(t, r);
 }
 
 /* A file may be larger than a message, and its bytes lie nowhere longer than they must. */
@@ -382,10 +394,12 @@ static void on_upgrade(struct talk *t)
 }
 
 static void (*const questions[])(struct talk *t) = {
-    [WIRE_HELLO] = on_hello,       [WIRE_CONFIG] = on_config,       [WIRE_ACCEPT] = on_accept,
-    [WIRE_BIND] = on_bind,         [WIRE_UNBIND] = on_unbind,       [WIRE_FILE] = on_file,
-    [WIRE_SAVE] = on_save,         [WIRE_UPGRADE] = on_upgrade,     [WIRE_TLS_FILE] = on_tls_file,
-    [WIRE_TLS_LOOK] = on_tls_look, [WIRE_CHALLENGE] = on_challenge,
+    [WIRE_HELLO] = on_hello,         [WIRE_CONFIG] = on_config,
+    [WIRE_ACCEPT] = on_accept,       [WIRE_BIND] = on_bind,
+    [WIRE_UNBIND] = on_unbind,       [WIRE_FILE] = on_file,
+    [WIRE_SAVE] = on_save,           [WIRE_UPGRADE] = on_upgrade,
+    [WIRE_TLS_FILE] = on_tls_file,   [WIRE_TLS_LOOK] = on_tls_look,
+    [WIRE_CHALLENGE] = on_challenge, [WIRE_CHALLENGES] = on_challenges,
 };
 
 bool doorkeeper_answer(struct supervisor *s, struct engine_slot *e)

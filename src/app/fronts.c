@@ -125,6 +125,36 @@ static void take_openings(struct fronts *fs, struct fronts_change *c, bool of_sa
     }
 }
 
+/* The present address without which `wanted` could perhaps be had: one of them is every address.
+ * Clients that are about to connect to the one cannot be handed to the other. */
+static const struct address *in_the_way(const struct fronts *fs, const struct address *wanted)
+{
+    for (size_t i = 0; wanted->port != 0 && i < fs->opening_count; i++) {
+        const struct address *held = listener_address(fs->openings[i]->inlet.listener);
+        if (held->port == wanted->port && (address_is_any(held) || address_is_any(wanted)))
+            return held;
+    }
+    return NULL;
+}
+
+static void explain_refusal(const struct fronts *fs, const struct listener_conf *conf,
+                            const struct address *wanted, const char *sentence, char *why,
+                            size_t why_size)
+{
+    char now[ADDRESS_TEXT_MAX], next[ADDRESS_TEXT_MAX];
+    const struct address *held = in_the_way(fs, wanted);
+    if (!held) {
+        (void)snprintf(why, why_size, "listener %s: %s", conf->name, sentence);
+        return;
+    }
+    (void)address_format(held, now);
+    (void)address_format(wanted, next);
+    (void)snprintf(why, why_size,
+                   "listener %s: cannot listen on %s while %s is open; take that away in a reload "
+                   "of its own first",
+                   conf->name, next, now);
+}
+
 static int bind_new(struct fronts *fs, struct fronts_change *c, size_t at,
                     const struct listener_conf *conf, const struct address *address, char *why,
                     size_t why_size)
@@ -142,7 +172,7 @@ static int bind_new(struct fronts *fs, struct fronts_change *c, size_t at,
     }
     int r = door_bind(fs->door, conf->name, &o, &new->inlet.listener, sentence);
     if (r < 0) {
-        (void)snprintf(why, why_size, "listener %s: %s", conf->name, sentence);
+        explain_refusal(fs, conf, address, sentence, why, why_size);
         free(new);
         return r;
     }

@@ -144,12 +144,6 @@ void holdings_close_others(struct holdings *h, uint32_t slot)
 }
 
 /* Keeps what an address points to. */
-static const char *keep(void *keeper, struct span text)
-{
-    char *buf = keeper;
-    return span_to_cstr(text, buf, ADDRESS_TEXT_MAX) ? buf : NULL;
-}
-
 int holdings_adopt(struct holdings *h, const struct holding *like, const int *fds, uint32_t count)
 {
     char text[ADDRESS_TEXT_MAX], why[LISTENER_WHY_MAX];
@@ -158,7 +152,7 @@ int holdings_adopt(struct holdings *h, const struct holding *like, const int *fd
     struct holding *g = holding_new(h, like->owner, like->asked);
     if (!g)
         return -(int)REASON_overload;
-    int r = address_parse(span_cstr(like->asked), keep, text, &o.address, &complaint);
+    int r = address_parse(span_cstr(like->asked), address_keep, text, &o.address, &complaint);
     if (r == 0)
         r = listener_adopt(&o, fds, count, like->own_file, &g->listener, why);
     if (r < 0) {

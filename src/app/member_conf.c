@@ -2,38 +2,17 @@
 #include "app/member_conf.h"
 
 #include "app/steer_say.h"
+#include "config/load.h"
 
 #include <string.h>
-
-static const char *keep(void *keeper, struct span text)
-{
-    struct member_conf *m = keeper;
-    if (text.n >= sizeof(m->text))
-        return NULL;
-    memcpy(m->text, text.p, text.n);
-    m->text[text.n] = '\0';
-    return m->text;
-}
-
-/* What a backend asks beyond the syntax; NULL = fine. */
-static const char *why_not(const struct address *a)
-{
-    static const uint8_t any[16] = {0};
-    if (a->kind != ADDRESS_UNIX && a->port == 0)
-        return "a backend needs a port from 1 to 65535";
-    if ((a->kind == ADDRESS_V6 && memcmp(a->ip, any, 16) == 0) ||
-        (a->kind == ADDRESS_V4 && memcmp(a->ip, any, 4) == 0))
-        return "a backend needs a host, as in 127.0.0.1:8881";
-    return NULL;
-}
 
 static bool read_address(struct member_conf *m, struct span text, struct steer_result *ret)
 {
     const char *why = "it is empty or too long";
     bool read = text.n > 0 && text.n < ADDRESS_TEXT_MAX &&
-                address_parse(text, keep, m, &m->conf.address, &why) == 0;
+                address_parse(text, address_keep, m->text, &m->conf.address, &why) == 0;
     if (read)
-        why = why_not(&m->conf.address);
+        why = config_backend_address(&m->conf.address);
     if (!why)
         return true;
     steer_say(ret, STEER_BAD, "address", "'" SPAN_FMT "' is not an address of a backend: %s",

@@ -2,6 +2,7 @@
 #include "app/replace_file.h"
 
 #include "account/reason.h"
+#include "app/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,19 +14,6 @@
 #include <unistd.h>
 
 #define SUFFIX ".XXXXXX"
-
-static int write_all(int fd, struct span text)
-{
-    while (!span_empty(text)) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? errno : EIO;
-        text = span_from(text, (size_t)n);
-    }
-    return 0;
-}
 
 /* What the new file takes over from the old one: its owner only as far as we may give it. */
 static int take_over(int fd, const struct stat *old)

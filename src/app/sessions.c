@@ -82,10 +82,11 @@ static void take_exchange(void *user, const struct exchange *x)
     const struct taking *t = user;
     struct part *part = t->part;
     struct flight f;
+    struct flight_tls tls;
     part->total++;
     if (part->count == t->max || !part->rows)
         return;
-    exchange_flight(x, &f);
+    exchange_flight(x, &f, &tls);
     flight_pack(&part->rows[part->count++], &f);
 }
 
@@ -114,6 +115,26 @@ static const char *state_word(uint8_t state)
     return words[state];
 }
 
+static const char *client_protocol(const struct flight_view *v)
+{
+    static const char *const words[] = {
+        [FLIGHT_TCP] = "tcp",
+        [FLIGHT_HTTP_1_0] = "HTTP/1.0",
+        [FLIGHT_HTTP_1_1] = "HTTP/1.1",
+        [FLIGHT_HTTP_2] = "HTTP/2",
+    };
+    if (v->state == EXCHANGE_STATES)
+        return v->marks & FLIGHT_WEBSOCKET ? "websocket" : "tunnel";
+    return words[v->marks & FLIGHT_PROTOCOL];
+}
+
+static const char *backend_protocol(const struct flight_view *v)
+{
+    if (v->backend.n == 0)
+        return NULL;
+    return !v->http ? "tcp" : v->marks & FLIGHT_BACKEND_HTTP_2 ? "HTTP/2" : "HTTP/1.1";
+}
+
 static void fill(struct session *row, const struct found *f, bool recent, uint64_t now_ns,
                  uint64_t now_wall_ms)
 {
@@ -130,6 +151,14 @@ static void fill(struct session *row, const struct found *f, bool recent, uint64
         .target = v->target,
         .host = v->host,
         .tcp = !v->http,
+        .client_protocol = client_protocol(v),
+        .backend_protocol = backend_protocol(v),
+        .tls_version = v->tls.version,
+        .tls_cipher = v->tls.cipher,
+        .sni = v->tls.sni,
+        .backend_tls_version = v->tls.backend_version,
+        .backend_tls_cipher = v->tls.backend_cipher,
+        .grpc = v->grpc,
         .state = recent ? NULL : state_word(v->state),
         .age_ms = (double)v->total_us / 1000,
         .bytes_in = v->bytes_in,

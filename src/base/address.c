@@ -78,6 +78,11 @@ static const char *keep_text(address_keep_fn *keep, void *keeper, struct span te
     return keep ? keep(keeper, text) : NULL;
 }
 
+const char *address_keep(void *keeper, struct span text)
+{
+    return span_to_cstr(text, keeper, ADDRESS_TEXT_MAX) ? keeper : NULL;
+}
+
 static int parse_unix(struct span path, address_keep_fn *keep, void *keeper,
                       struct address *ret_address, const char **ret_why)
 {
@@ -328,6 +333,13 @@ bool address_equal(const struct address *a, const struct address *b)
     if (a->kind == ADDRESS_UNIX || a->kind == ADDRESS_NAME)
         return span_eq(span_cstr(a->text), span_cstr(b->text));
     return memcmp(a->ip, b->ip, a->kind == ADDRESS_V4 ? 4 : sizeof a->ip) == 0;
+}
+
+bool address_is_any(const struct address *a)
+{
+    static const uint8_t any[sizeof(a->ip)];
+    return (a->kind == ADDRESS_V4 && memcmp(a->ip, any, 4) == 0) ||
+           (a->kind == ADDRESS_V6 && memcmp(a->ip, any, sizeof(any)) == 0);
 }
 
 /* Whether the first `bits` bits of both are the same. */

@@ -44,6 +44,9 @@ typedef const char *address_keep_fn(void *keeper, struct span text);
 NODISCARD int address_parse(struct span text, address_keep_fn *keep, void *keeper,
                             struct address *ret_address, const char **ret_why);
 
+/* An address_keep_fn: `keeper` is the room itself, char[ADDRESS_TEXT_MAX]. */
+const char *address_keep(void *keeper, struct span text);
+
 /* Writes the text form ("127.0.0.1:80", "[::1]:80", "unix:/path", "name:80"); returns its length.
  */
 size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]);
@@ -56,6 +59,9 @@ size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX]);
 void w_address_ip(struct writer *w, const struct address *a);
 
 bool address_equal(const struct address *a, const struct address *b);
+
+/* Whether it means every address of the machine: 0.0.0.0, ::, an empty host. */
+bool address_is_any(const struct address *a);
 
 /* An address block such as 10.0.0.0/8 or ::1 (a single host). */
 struct address_block {

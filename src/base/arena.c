@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The arena's slow half: getting and giving back blocks. [at, end) is the free tail of one block;
- * all other free tails are forgotten until reset. held_bytes never exceeds bytes_max.
+ * all other free tails are forgotten. held_bytes never exceeds bytes_max.
  */
 #include "base/arena.h"
 
@@ -25,47 +25,14 @@ void arena_init(struct arena *a, size_t block_bytes, size_t bytes_max)
     *a = (struct arena){.block_bytes = block_bytes, .bytes_max = bytes_max};
 }
 
-void arena_init_over(struct arena *a, void *first, size_t first_bytes, size_t block_bytes,
-                     size_t bytes_max)
+void arena_fini(struct arena *a)
 {
-    arena_init(a, block_bytes, bytes_max);
-    CHECK(first != NULL);
-    CHECK(first_bytes <= bytes_max);
-    a->first = first;
-    a->first_bytes = first_bytes;
-    a->held_bytes = first_bytes;
-    a->at = first;
-    a->end = a->first + first_bytes;
-    POISON(first, first_bytes);
-}
-
-static void free_further(struct arena *a)
-{
-    while (a->further) {
-        struct arena_block *block = a->further;
-        a->further = block->older;
-        a->held_bytes -= block->bytes;
+    while (a->blocks) {
+        struct arena_block *block = a->blocks;
+        a->blocks = block->older;
         UNPOISON(block->data, block->bytes);
         free(block);
     }
-}
-
-void arena_reset(struct arena *a)
-{
-    free_further(a);
-    CHECK(a->held_bytes == (a->first ? a->first_bytes : 0));
-    a->at = a->first;
-    a->end = a->first ? a->first + a->first_bytes : NULL;
-    POISON(a->first, a->first_bytes);
-}
-
-void arena_fini(struct arena *a)
-{
-    free_further(a);
-    if (a->first)
-        UNPOISON(a->first, a->first_bytes);
-    if (a->first_is_ours)
-        free(a->first);
     *a = (struct arena){.block_bytes = a->block_bytes, .bytes_max = a->bytes_max};
 }
 
@@ -82,25 +49,16 @@ static void *take(struct arena *a, size_t n, size_t align)
     return p;
 }
 
-static uint8_t *add_first(struct arena *a, size_t bytes)
-{
-    uint8_t *data = malloc(bytes);
-    if (!data)
-        return NULL;
-    a->first = data;
-    a->first_bytes = bytes;
-    a->first_is_ours = true;
-    return data;
-}
-
-static uint8_t *add_further(struct arena *a, size_t bytes)
+static uint8_t *add_block(struct arena *a, size_t bytes)
 {
     struct arena_block *block = malloc(sizeof(*block) + bytes);
     if (!block)
         return NULL;
-    block->older = a->further;
+    block->older = a->blocks;
     block->bytes = bytes;
-    a->further = block;
+    a->blocks = block;
+    a->held_bytes += bytes;
+    POISON(block->data, bytes);
     return block->data;
 }
 
@@ -115,13 +73,9 @@ void *arena_alloc_slow(struct arena *a, size_t n, size_t align)
     if (__builtin_add_overflow(n, align, &least) || least > room)
         return NULL;
     size_t bytes = MAX(least, MIN(a->block_bytes, room));
-    /* An oversized first request must not become the block that is kept for ever. */
-    bool as_first = !a->first && bytes <= a->block_bytes;
-    uint8_t *data = as_first ? add_first(a, bytes) : add_further(a, bytes);
+    uint8_t *data = add_block(a, bytes);
     if (!data)
         return NULL;
-    a->held_bytes += bytes;
-    POISON(data, bytes);
 
     uint8_t *other_at = a->at;
     uint8_t *other_end = a->end;
@@ -148,14 +102,6 @@ void *arena_array(struct arena *a, size_t count, size_t size, size_t align)
     if (__builtin_mul_overflow(count, size, &n))
         return NULL;
     return arena_zalloc(a, n, align);
-}
-
-struct span arena_dup(struct arena *a, struct span s)
-{
-    uint8_t *p = arena_alloc(a, s.n, 1);
-    if (p && s.n > 0)
-        memcpy(p, s.p, s.n);
-    return span_of(p, p ? s.n : 0);
 }
 
 char *arena_strdup(struct arena *a, struct span s)

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arena: memory that is given out piece by piece and taken back all at once. The lifetime of an
- * exchange, of a configuration, of a test.
+ * Arena: memory that is given out piece by piece and taken back all at once. The lifetime of a
+ * configuration, of a test.
  *
- *   first block (kept over resets)      further blocks (freed by reset)
- *   [ used ........ | free ]       ->   [ used ... | free ]   ->  ...
+ *   newest block                older blocks
+ *   [ used ........ | free ] -> [ used ... ] -> ...
  *
  * A maximum bounds what one arena can hold; beyond it allocation returns NULL, and the caller
- * answers with its reason. The first block can be memory of the caller (a slab object), so that
- * an exchange of ordinary size allocates nothing.
+ * answers with its reason.
  *
  * Threads: the owner's thread. In address-sanitized builds what is not given out is poisoned.
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,30 +23,20 @@ struct arena_block;
 
 struct arena {
     /* set at creation */
-    size_t block_bytes; /* least size of a further block */
-    size_t bytes_max;   /* over all blocks, the first one included */
-    uint8_t *first;     /* first block, or NULL until the first allocation */
-    size_t first_bytes;
-    bool first_is_ours;
+    size_t block_bytes; /* least size of a block */
+    size_t bytes_max;   /* over all blocks */
     /* this thread only */
-    uint8_t *at; /* free bytes of the newest block: [at, end) */
+    uint8_t *at; /* free bytes of one block: [at, end) */
     uint8_t *end;
-    size_t held_bytes;           /* in all blocks */
-    struct arena_block *further; /* newest first */
+    size_t held_bytes;          /* in all blocks */
+    struct arena_block *blocks; /* newest first */
 };
 
 /* Nothing is allocated until the first arena_alloc(). */
 void arena_init(struct arena *a, size_t block_bytes, size_t bytes_max);
 
-/* The same with a first block of the caller's, which must outlive the arena. */
-void arena_init_over(struct arena *a, void *first, size_t first_bytes, size_t block_bytes,
-                     size_t bytes_max);
-
 /* Frees all. The arena can be initialised again. */
 void arena_fini(struct arena *a);
-
-/* Takes back everything given out; keeps the first block. */
-void arena_reset(struct arena *a);
 
 /*
  * `n` bytes aligned to `align` (a power of two, at most 4096), not zeroed; NULL beyond the maximum
@@ -64,9 +52,6 @@ NODISCARD void *arena_array(struct arena *a, size_t count, size_t size, size_t a
 #define arena_new(a, type) ((type *)arena_zalloc(a, sizeof(type), _Alignof(type)))
 #define arena_new_array(a, type, count) \
     ((type *)arena_array(a, count, sizeof(type), _Alignof(type)))
-
-/* A copy; the empty span with p == NULL on failure (an empty input gives p != NULL). */
-NODISCARD struct span arena_dup(struct arena *a, struct span s);
 
 /* A NUL-terminated copy, or NULL. */
 NODISCARD char *arena_strdup(struct arena *a, struct span s);

@@ -23,13 +23,6 @@ bool span_eq_nocase(struct span a, struct span b)
     return true;
 }
 
-int span_cmp(struct span a, struct span b)
-{
-    size_t common = MIN(a.n, b.n);
-    int order = common ? memcmp(a.p, b.p, common) : 0;
-    return order ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 size_t span_find_span(struct span s, struct span needle)
 {
     if (needle.n == 0)

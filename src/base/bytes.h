@@ -68,9 +68,6 @@ static inline struct span span_trim(struct span s);
 /* Equal but for the case of ASCII letters. */
 bool span_eq_nocase(struct span a, struct span b);
 
-/* <0, 0, >0 as memcmp; a prefix sorts before what it begins. */
-int span_cmp(struct span a, struct span b);
-
 /* Index of `needle` in `s`, or SPAN_NOT_FOUND; the empty needle is found at 0. */
 size_t span_find_span(struct span s, struct span needle);
 

@@ -9,7 +9,7 @@
  * Larger values count in the last bucket; sum and max stay exact. The size is fixed (9 KiB) and
  * adding is a handful of instructions.
  *
- * Threads: one writer (add, reset, merge into). Other threads may read at any time: counters are
+ * Threads: one writer (add, reset). Other threads may read at any time: counters are
  * relaxed atomics, so a reader sees each number whole, though not all of one instant.
  */
 #pragma once
@@ -36,33 +36,18 @@ void histogram_reset(struct histogram *h);
 
 static inline void histogram_add(struct histogram *h, uint64_t value);
 
-/* Adds all of `from`, which may have a live writer. */
-void histogram_merge(struct histogram *into, const struct histogram *from);
-
 uint64_t histogram_count(const struct histogram *h); /* walks the buckets */
 static inline uint64_t histogram_sum(const struct histogram *h);
 static inline uint64_t histogram_max(const struct histogram *h);
-double histogram_mean(const struct histogram *h); /* 0 when empty */
 
 /* The value below or at which a share q (0..1) of all values lie: the largest value its bucket
  * could hold, never above the exact maximum. 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *h, double q);
 
-/* How many values are at most `limit`, counting whole buckets: for cumulative (`le`) series. */
-uint64_t histogram_count_upto(const struct histogram *h, uint64_t limit);
-
 /* Bucket number of a value, and the smallest and largest value of a bucket. */
 static inline size_t histogram_bucket_of(uint64_t value);
 static inline uint64_t histogram_bucket_low(size_t bucket);
 static inline uint64_t histogram_bucket_high(size_t bucket);
-
-/* The next bucket at or after *at with a count, moving *at past it. False at the end. */
-struct histogram_bucket {
-    uint64_t low;
-    uint64_t high;
-    uint64_t count;
-};
-bool histogram_next(const struct histogram *h, size_t *at, struct histogram_bucket *ret_bucket);
 
 /* ---- inline bodies ---- */
 

@@ -28,9 +28,11 @@
 #define CHUNK_SIZE_DIGITS_MAX      16 /* 16 hex digits are 64 bits; more is an attack: bad_chunk */
 #define HTTP_CONNECTION_TOKENS_MAX 32 /* names listed in Connection: too_many_fields */
 
-#define REPLY_BODY_MAX   4096 /* of our answers; an ACME file has some 90 bytes: acme_unknown */
-#define CHALLENGES_PER_S 200  /* looked for in all; each holds up the control thread: overload */
-#define CHALLENGES_MAX   64   /* files of ACME asked for by one worker at a time: overload */
+#define REPLY_BODY_MAX 4096 /* of our answers; an ACME file has some 90 bytes: acme_unknown */
+#define CHALLENGES_PER_S \
+    800 /* folders and files read; each holds up the control thread: they wait */
+#define CHALLENGES_MAX      4096 /* files of ACME asked for by one worker at a time: overload */
+#define CHALLENGE_FILES_MAX 4096 /* in a folder; with more a flood is answered with overload */
 
 /* Request targets. */
 #define URI_MAX      HTTP_LINE_MAX /* raw target bytes: target_too_long */
@@ -67,15 +69,19 @@
 
 /* HTTP/2, for each connection. Windows bound what one that sends can make us hold, the rest what
  * one can make us do. */
-#define H2_STREAM_WINDOW     65535      /* bytes of a stream: h2_flow_control */
-#define H2_CONNECTION_WINDOW (1u << 20) /* of its streams, to backends more: h2_flow_control */
-#define H2_RESETS_MAX        100        /* theirs and those they make us send … */
-#define H2_RESETS_MS         10000      /* … in this time: h2_rapid_reset */
-#define H2_CONTROL_PER_S     1000 /* control frames beyond H2_CONTROL_PER_DATA: h2_control_flood */
-#define H2_CONTROL_PER_DATA  2    /* that may answer each DATA frame of ours: they count above */
-#define H2_EMPTY_PER_S       1000 /* DATA frames with nothing in them: h2_empty_frames */
-#define H2_CONTINUATIONS_MAX 8    /* of one header block: h2_continuation_flood */
-#define H2_SETTINGS_MAX      32   /* entries in one frame: h2_control_flood */
+#define H2_STREAM_WINDOW     65535        /* bytes of a stream: h2_flow_control */
+#define H2_CONNECTION_WINDOW (1u << 20)   /* of its streams, to backends more: h2_flow_control */
+#define H2_HELD_MAX          (256u << 20) /* per worker, of uploads that wait: overload */
+#define H2_HELD_EARLY        (H2_HELD_MAX / 4) /* from here windows open for what was taken */
+#define H2_RESETS_MAX        100               /* theirs and those they make us send … */
+#define H2_RESETS_MS         10000             /* … in this time: h2_rapid_reset */
+#define H2_CONTROL_PER_S     1000  /* control frames beyond H2_CONTROL_PER_DATA: h2_control_flood */
+#define H2_CONTROL_PER_DATA  2     /* that may answer each DATA frame of ours: they count above */
+#define H2_EMPTY_PER_S       1000  /* DATA frames with nothing in them: h2_empty_frames */
+#define H2_UNWANTED_MAX      1000  /* header blocks and KiB of them that no stream takes … */
+#define H2_UNWANTED_MS       10000 /* … in this time: h2_header_flood */
+#define H2_CONTINUATIONS_MAX 8     /* of one header block: h2_continuation_flood */
+#define H2_SETTINGS_MAX      32    /* entries in one frame: h2_control_flood */
 #define EXCHANGES_MAX        (1u << 18) /* per worker, or one for each client if more: overload */
 #define H2_MEMORY_MAX        (1u << 30) /* of nghttp2's, per worker: overload */
 
@@ -153,6 +159,7 @@
 #define MAP_ENTRIES_MAX  (1u << 30) /* slot numbers fit 32 bits at 7/8 full: put fails */
 #define SUGGEST_WORD_MAX 64         /* longer words get no did-you-mean */
 
+static_assert(H2_HELD_MAX <= BUF_MEDIUM_MAX * 16384u, "the other classes are left to others");
 static_assert(HTTP_HEAD_MAX <= 65535, "head offsets are 16 bits");
 static_assert(HTTP_NAME_MAX <= 255, "name lengths are 8 bits");
 static_assert(HTTP_LINE_MAX <= HTTP_HEAD_MAX, "a line must fit the head");

@@ -55,17 +55,6 @@ const char *log_level_name(enum log_level level)
     return level_names[level];
 }
 
-bool log_level_parse(struct span name, enum log_level *ret_level)
-{
-    for (size_t i = 0; i < ARRAY_LEN(level_names); i++) {
-        if (span_eq(name, span_cstr(level_names[i]))) {
-            *ret_level = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 void log_set_level(enum log_level level)
 {
     CHECK((size_t)level < ARRAY_LEN(level_names));
@@ -447,13 +436,6 @@ void log_flush(void)
     struct logwriter *lw = current_writer();
     if (lw)
         (void)logwriter_flush(lw, FLUSH_MS_MAX);
-}
-
-void log_reopen(void)
-{
-    struct logwriter *lw = current_writer();
-    if (lw)
-        logwriter_reopen(lw);
 }
 
 uint64_t log_dropped(void)

@@ -59,9 +59,6 @@ void log_stop(void);
 /* Waits until all earlier lines are written, at most a second. */
 void log_flush(void);
 
-/* Opens the files again by name (USR1). */
-void log_reopen(void);
-
 /* Lines above the level are not made. Info at the start. Any thread. */
 void log_set_level(enum log_level level);
 enum log_level log_level(void);
@@ -71,7 +68,6 @@ bool log_enabled(enum log_level level);
 uint64_t log_dropped(void);
 
 const char *log_level_name(enum log_level level);
-NODISCARD bool log_level_parse(struct span name, enum log_level *ret_level);
 
 /*
  * A tap: sees each line that is logged, before its text is made. One at a time; NULL ends it. It is

@@ -54,12 +54,6 @@ static inline size_t map_count(const struct map *m)
     return m->count;
 }
 
-/* A number as key: `stored` must live as long as the entry, as any key. */
-static inline struct span map_key_u64(const uint64_t *stored)
-{
-    return span_of(stored, sizeof(*stored));
-}
-
 /*
  * Iteration in no particular order:
  *

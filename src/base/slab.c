@@ -100,16 +100,6 @@ static int grow(struct slab *s)
     return 0;
 }
 
-int slab_reserve(struct slab *s, size_t objects)
-{
-    while (s->capacity < objects) {
-        int error = grow(s);
-        if (error)
-            return error;
-    }
-    return 0;
-}
-
 void *slab_take_fresh(struct slab *s)
 {
     if (s->fresh_count == 0 && grow(s) != 0)
@@ -126,50 +116,4 @@ void *slab_get_zeroed(struct slab *s)
 {
     void *object = slab_get(s);
     return object ? memset(object, 0, s->object_bytes) : NULL;
-}
-
-/* Takes the objects of wholly free chunks off the free list, order kept. */
-static void forget_free_of_empty_chunks(struct slab *s)
-{
-    struct slab_free *kept_last = NULL;
-    struct slab_free *entry = s->free_list;
-    s->free_list = NULL;
-    while (entry) {
-        UNPOISON(entry, sizeof(*entry));
-        struct slab_free *next = entry->next;
-        if (slab_chunk_of(s, entry)->used_count > 0) {
-            if (kept_last) {
-                UNPOISON(kept_last, sizeof(*kept_last));
-                kept_last->next = entry;
-                POISON(kept_last, sizeof(*kept_last));
-            } else {
-                s->free_list = entry;
-            }
-            entry->next = NULL;
-            kept_last = entry;
-        }
-        POISON(entry, sizeof(*entry));
-        entry = next;
-    }
-}
-
-size_t slab_trim(struct slab *s)
-{
-    size_t freed = 0;
-    forget_free_of_empty_chunks(s);
-    if (s->chunks && s->chunks->used_count == 0)
-        s->fresh_count = 0;
-    struct slab_chunk **link = &s->chunks;
-    while (*link) {
-        struct slab_chunk *chunk = *link;
-        if (chunk->used_count > 0) {
-            link = &chunk->older;
-            continue;
-        }
-        *link = chunk->older;
-        s->capacity -= s->chunk_objects;
-        freed += s->chunk_bytes;
-        free_chunk(s, chunk);
-    }
-    return freed;
 }

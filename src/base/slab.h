@@ -75,23 +75,6 @@ NODISCARD void *slab_get_zeroed(struct slab *s);
 /* Takes an object back; its memory must not be touched afterwards. */
 static inline void slab_put(struct slab *s, void *object);
 
-/* Grows to hold at least `objects` without a further allocation. 0, or -ENOMEM. */
-NODISCARD int slab_reserve(struct slab *s, size_t objects);
-
-/* Frees chunks without a live object and returns how many bytes that gave. Walks all free objects:
- * for quiet moments. */
-size_t slab_trim(struct slab *s);
-
-static inline size_t slab_used(const struct slab *s)
-{
-    return s->used_count;
-}
-
-static inline size_t slab_held_bytes(const struct slab *s)
-{
-    return s->capacity / s->chunk_objects * s->chunk_bytes;
-}
-
 /* ---- inline bodies ---- */
 
 /* A free object when none is on the list: from the newest chunk, or from a new one. */

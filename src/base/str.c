@@ -91,19 +91,6 @@ bool parse_size_bytes(struct span text, uint64_t *ret_bytes)
     return scaled(span_sub(text, 0, n), unit, ret_bytes);
 }
 
-bool parse_rate(struct span text, uint64_t *ret_events, uint64_t *ret_period_ms)
-{
-    struct span period = text;
-    struct span count = span_cut(&period, '/');
-    const struct unit *unit = unit_named(period, duration_units, ARRAY_LEN(duration_units));
-    uint64_t events;
-    if (!unit || unit->factor < 1000 || !span_to_u64(count, &events))
-        return false;
-    *ret_events = events;
-    *ret_period_ms = unit->factor;
-    return true;
-}
-
 /* In the largest unit that leaves no remainder; the last unit has the factor 1. */
 static void w_in_units(struct writer *w, uint64_t value, const struct unit *units, size_t n)
 {
@@ -139,19 +126,6 @@ void w_duration_human_ns(struct writer *w, uint64_t ns)
         w_duration_ms(w, ns / 1000000000 * 1000);
 }
 
-void w_size_human(struct writer *w, uint64_t bytes)
-{
-    if (bytes < 1024) {
-        w_size_bytes(w, bytes);
-        return;
-    }
-    size_t i = 0;
-    while (bytes < binary_units[i].factor)
-        i++;
-    w_printf(w, "%.1f" SPAN_FMT, (double)bytes / (double)binary_units[i].factor,
-             SPAN_ARG(binary_units[i].name));
-}
-
 static const char *format_with(char *buf, void (*print)(struct writer *, uint64_t), uint64_t v)
 {
     struct writer w = writer_of(buf, FORMAT_SHORT_MAX);
@@ -176,11 +150,6 @@ const char *format_duration_human_ns(char buf[FORMAT_SHORT_MAX], uint64_t ns)
     return format_with(buf, w_duration_human_ns, ns);
 }
 
-const char *format_size_human(char buf[FORMAT_SHORT_MAX], uint64_t bytes)
-{
-    return format_with(buf, w_size_human, bytes);
-}
-
 /* Quotient rounded down and remainder from zero up, also of negative numbers. */
 static int64_t div_floor(int64_t a, int64_t b, int64_t *ret_remainder)
 {
@@ -197,8 +166,6 @@ struct civil_time civil_time_of(int64_t wall_s)
 {
     int64_t second_of_day;
     int64_t days = div_floor(wall_s, 86400, &second_of_day);
-    int64_t weekday;
-    (void)div_floor(days + 4, 7, &weekday); /* 1970-01-01 was a Thursday */
     int64_t day_of_era;
     int64_t era = div_floor(days + 719468, 146097, &day_of_era); /* days from 0000-03-01 */
     int64_t year_of_era =
@@ -213,7 +180,6 @@ struct civil_time civil_time_of(int64_t wall_s)
         .hour = (unsigned)(second_of_day / 3600),
         .minute = (unsigned)(second_of_day / 60 % 60),
         .second = (unsigned)(second_of_day % 60),
-        .weekday = (unsigned)weekday,
     };
 }
 
@@ -242,26 +208,6 @@ void w_rfc3339_ms(struct writer *w, int64_t wall_ms)
     w_u8(w, '.');
     w_u64_padded(w, (uint64_t)ms, 3);
     w_u8(w, 'Z');
-}
-
-void w_http_date(struct writer *w, int64_t wall_s)
-{
-    static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    struct civil_time t = civil_time_of(wall_s);
-    CHECK(t.year >= 0);
-    CHECK(t.year <= 9999);
-    w_str(w, days[t.weekday]);
-    w_str(w, ", ");
-    w_u64_padded(w, t.day, 2);
-    w_u8(w, ' ');
-    w_str(w, months[t.month - 1]);
-    w_u8(w, ' ');
-    w_u64_padded(w, (uint64_t)t.year, 4);
-    w_u8(w, ' ');
-    w_time_of_day(w, &t);
-    w_str(w, " GMT");
 }
 
 static bool same_letter(struct span a, size_t i, struct span b, size_t j)

@@ -22,31 +22,23 @@ NODISCARD bool parse_duration_ms(struct span text, uint64_t *ret_ms);
  * is a size too. */
 NODISCARD bool parse_size_bytes(struct span text, uint64_t *ret_bytes);
 
-/* Digits and a period: "100/s", "6000/m", "10/h"; gives events and the period in ms. */
-NODISCARD bool parse_rate(struct span text, uint64_t *ret_events, uint64_t *ret_period_ms);
-
 /* Exact, in the largest unit that divides: "90s", "1m", "1500ms". */
 void w_duration_ms(struct writer *w, uint64_t ms);
 
 /* Exact, in the largest binary unit that divides: "16KiB", "10000000B". */
 void w_size_bytes(struct writer *w, uint64_t bytes);
 
-/* Rounded, for eyes only: "999ns", "1.25ms", "3.10s"; "1.5KiB", "3.2GiB". */
+/* Rounded, for eyes only: "999ns", "1.25ms", "3.10s". */
 void w_duration_human_ns(struct writer *w, uint64_t ns);
-void w_size_human(struct writer *w, uint64_t bytes);
 
 /* The same into a buffer, NUL-terminated; returns `buf`. */
 #define FORMAT_SHORT_MAX 32
 const char *format_duration_ms(char buf[FORMAT_SHORT_MAX], uint64_t ms);
 const char *format_size_bytes(char buf[FORMAT_SHORT_MAX], uint64_t bytes);
 const char *format_duration_human_ns(char buf[FORMAT_SHORT_MAX], uint64_t ns);
-const char *format_size_human(char buf[FORMAT_SHORT_MAX], uint64_t bytes);
 
 /* "2026-11-21T09:00:00.123Z" (RFC 3339, UTC) from milliseconds since 1970; years 0 to 9999. */
 void w_rfc3339_ms(struct writer *w, int64_t wall_ms);
-
-/* "Sat, 21 Nov 2026 09:00:00 GMT" (RFC 9110 IMF-fixdate) from seconds since 1970. */
-void w_http_date(struct writer *w, int64_t wall_s);
 
 /* A date of the proleptic Gregorian calendar, UTC, for any other format. */
 struct civil_time {
@@ -56,7 +48,6 @@ struct civil_time {
     unsigned hour;
     unsigned minute;
     unsigned second;
-    unsigned weekday; /* 0 is Sunday */
 };
 struct civil_time civil_time_of(int64_t wall_s);
 

@@ -118,7 +118,7 @@ static bool read_names(struct span data, struct client_hello *h)
 }
 
 /* RFC 7301 section 3.1. */
-static bool read_protocols(struct span data, struct client_hello *h)
+static bool check_protocols(struct span data)
 {
     struct reader r = reader_of(data);
     struct span names = r_bytes(&r, r_u16be(&r));
@@ -129,11 +129,7 @@ static bool read_protocols(struct span data, struct client_hello *h)
         struct span name = r_bytes(&list, r_u8(&list));
         if (!r_ok(&list) || name.n == 0)
             return false;
-        size_t end = (size_t)(name.p + name.n - names.p);
-        if (end <= CLIENT_HELLO_ALPN_MAX)
-            h->alpn_len = (uint8_t)end;
     }
-    memcpy(h->alpn, names.p, h->alpn_len);
     return r_ok(&list);
 }
 
@@ -149,7 +145,7 @@ static bool read_extensions(struct span extensions, struct client_hello *h)
             ok = ok && !sni && read_names(data, h);
             sni = true;
         } else if (type == EXTENSION_ALPN) {
-            ok = ok && !alpn && read_protocols(data, h);
+            ok = ok && !alpn && check_protocols(data);
             alpn = true;
         }
         if (!ok)
@@ -187,6 +183,6 @@ int client_hello_read(struct span in, struct client_hello *ret_hello)
         return -(int)REASON_client_hello_bad;
     if (got != CLIENT_HELLO_FOUND)
         return got;
-    ret_hello->name_len = ret_hello->alpn_len = 0;
+    ret_hello->name_len = 0;
     return read_message(message, ret_hello) ? CLIENT_HELLO_FOUND : -(int)REASON_client_hello_bad;
 }

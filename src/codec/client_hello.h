@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What a TLS client says before anything is encrypted: the name of the server it wants (SNI) and
- * the protocols it speaks (ALPN), found in its ClientHello without taking part in the handshake.
- * For listeners that pass TLS on to whoever has the certificate.
+ * What a TLS client says before anything is encrypted: the name of the server it wants (SNI), found
+ * in its ClientHello without taking part in the handshake. For listeners that pass TLS on to
+ * whoever has the certificate.
  *
  * Sans-IO: the reader is given all bytes so far, again and again until it is content. It reads the
  * whole message, which may be spread over records, and refuses what a TLS server would refuse, so
@@ -21,16 +21,12 @@
 #define CLIENT_HELLO_MAX         16384
 #define CLIENT_HELLO_RECORDS_MAX 64
 
-/* The longest name (RFC 1035 in text form), and what is kept of ALPN. */
+/* The longest name (RFC 1035 in text form). */
 #define CLIENT_HELLO_NAME_MAX 255
-#define CLIENT_HELLO_ALPN_MAX 255
 
 struct client_hello {
     uint8_t name_len;                    /* 0: it names no server */
-    uint8_t alpn_len;                    /* 0: it offers no protocols */
     uint8_t name[CLIENT_HELLO_NAME_MAX]; /* lower-case, without a dot at its end */
-    uint8_t
-        alpn[CLIENT_HELLO_ALPN_MAX]; /* names, each after a byte of its length; whole ones only */
 };
 
 enum { CLIENT_HELLO_NEED_MORE = 0, CLIENT_HELLO_FOUND = 1 };
@@ -43,9 +39,4 @@ NODISCARD int client_hello_read(struct span in, struct client_hello *ret_hello);
 static inline struct span client_hello_name(const struct client_hello *h)
 {
     return span_of(h->name, h->name_len);
-}
-
-static inline struct span client_hello_alpn(const struct client_hello *h)
-{
-    return span_of(h->alpn, h->alpn_len);
 }

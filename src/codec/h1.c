@@ -259,11 +259,6 @@ int h1_reader_eof(struct h1_reader *r)
 
 /* ---- for who makes fields ---- */
 
-bool h1_field_name_ok(struct span name)
-{
-    return name.n > 0 && name.n <= HTTP_NAME_MAX && scan_token(name, 0) == name.n;
-}
-
 bool h1_field_value_ok(struct span value)
 {
     return value.n <= UINT16_MAX && scan_text(value, 0) == value.n && span_trim(value).n == value.n;

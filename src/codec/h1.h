@@ -131,9 +131,7 @@ NODISCARD int h1_reader_eof(struct h1_reader *r);
  */
 void h1_reader_tunnel(struct h1_reader *r);
 
-/* Checks a single field name (token) and value (RFC 9110 5.5), for who makes fields from outside
- * text. */
-bool h1_field_name_ok(struct span name);
+/* Checks a single field value (RFC 9110 5.5), for who makes fields from outside text. */
 bool h1_field_value_ok(struct span value);
 
 /* Whether a proxy may pass on a trailer of that name, a token: it neither frames, routes nor

@@ -11,7 +11,8 @@
  *      tls_library_new    one per worker ────────▶  tls_session_init_server / _client
  *      tls_server_new     listener and worker       tls_session_input   ciphertext ─▶ plaintext
  *      tls_client_new     pool and worker           tls_session_output  plaintext ─▶ ciphertext
- *      tls_tickets_*      one for all               tls_session_end     close_notify
+ *      tls_ca_new         one for all               tls_session_end     close_notify
+ *      tls_tickets_*      one for all
  *
  * Lifetime: a library outlives everything made with it. Servers and clients are immutable and
  * counted by reference; a session holds one. Thread rule: servers and clients of a library may be
@@ -85,10 +86,26 @@ NODISCARD int tls_certificate_describe(struct tls_library *library,
                                        char why[TLS_WHY_MAX]);
 void tls_certificate_facts_free(struct tls_certificate_facts **facts);
 
-/* Whether `pem` is a bundle of at least one CA certificate: 0, or a negative reason with *why.
- * *ret_count (may be NULL) is how many. */
-NODISCARD int tls_ca_describe(struct tls_library *library, struct span pem, uint32_t *ret_count,
-                              char why[TLS_WHY_MAX]);
+/* ---- CA certificates ---- */
+
+/*
+ * A bundle of CA certificates, for all libraries together: immutable, counted by reference on any
+ * thread. The syntax of all is checked when it is made. Their keys, which take OpenSSL five times
+ * as long, are not decoded before a chain asks for the certificate, and then once a library: of the
+ * hundred and more that a system trusts, a few are ever needed.
+ */
+struct tls_ca;
+
+/* From PEM with at least one certificate: 0, or a negative reason with *why. The library lends its
+ * algorithms for the length of the call. */
+NODISCARD int tls_ca_new(struct tls_library *library, struct span pem, struct tls_ca **ret_ca,
+                         char why[TLS_WHY_MAX]);
+struct tls_ca *tls_ca_ref(struct tls_ca *ca);
+/* Leaves NULL; accepts NULL. */
+void tls_ca_unref(struct tls_ca **ca);
+
+/* How many certificates it has. */
+uint32_t tls_ca_count(const struct tls_ca *ca);
 
 /* Files that systems keep their CA certificates in, most likely first, NULL at the end. */
 extern const char *const tls_system_ca_files[];
@@ -144,8 +161,8 @@ struct tls_server_options {
     struct span domain; /* the listener's name: tickets are good within it alone */
     bool only_1_3;      /* else 1.2 as well */
     enum tls_client_auth client_auth;
-    struct span client_ca_pem; /* with client_auth */
-    uint32_t alpn; /* TLS_ALPN_*; 0: none. A client that offers only others is refused */
+    struct tls_ca *client_ca; /* with client_auth */
+    uint32_t alpn;            /* TLS_ALPN_*; 0: none. A client that offers only others is refused */
     struct tls_tickets *tickets; /* NULL: none are given */
     /* TLS 1.3's records are made by OpenSSL. As a rule they are made here once a handshake is done,
      * with its ciphers: it costs half as much and a fifth of the memory. */
@@ -158,7 +175,7 @@ struct tls_server;
 /* 0, or a negative reason with *why, which begins with "certificate 2: " where it is about one. */
 NODISCARD int tls_server_new(struct tls_library *library, const struct tls_server_options *options,
                              struct tls_server **ret_server, char why[TLS_WHY_MAX]);
-/* Says which rules for clients these are (domain, client_auth, client_ca_pem): a client let in
+/* Says which rules for clients these are (domain, client_auth, client_ca): a client let in
  * under others may not be one under these. Never 0. */
 uint64_t tls_server_rules(const struct tls_server *server);
 
@@ -170,7 +187,7 @@ void tls_server_unref(struct tls_server **server);
 
 struct tls_client_options {
     bool verify;
-    struct span ca_pem; /* with verify; bundles with the same bytes are shared within a library */
+    struct tls_ca *ca;                         /* with verify */
     const struct tls_certificate *certificate; /* ours, or NULL */
     uint32_t alpn;                             /* what we offer; 0: no ALPN */
 };
@@ -306,6 +323,10 @@ struct tls_facts {
 };
 
 void tls_session_facts(const struct tls_session *t, struct tls_facts *ret_facts);
+
+/* Of these only version and cipher, at no cost. */
+void tls_session_spoken(const struct tls_session *t, const char **ret_version,
+                        const char **ret_cipher);
 
 /* The peer's certificate, in words. Names with control bytes are left out. */
 struct tls_peer {

@@ -5,6 +5,7 @@
  */
 #include "codec/tls_priv.h"
 
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
@@ -13,7 +14,7 @@
 
 /* ---- PEM ---- */
 
-static BIO *bio_of(struct span bytes)
+BIO *tls_bio_of(struct span bytes)
 {
     return BIO_new_mem_buf(bytes.p ? (const void *)bytes.p : "",
                            (int)MIN(bytes.n, (size_t)INT32_MAX));
@@ -35,7 +36,7 @@ static X509 *next_certificate(struct tls_library *l, BIO *bio, bool *ret_broken)
 static int read_chain(struct tls_library *l, struct span pem, struct tls_parsed *p,
                       char why[TLS_WHY_MAX])
 {
-    BIO *bio = bio_of(pem);
+    BIO *bio = tls_bio_of(pem);
     p->chain = sk_X509_new_null();
     bool broken = false;
     for (X509 *x; bio && p->chain && (x = next_certificate(l, bio, &broken));) {
@@ -63,12 +64,42 @@ static int no_pass_phrase(char *buf, int size, int rwflag, void *asked)
     return -1;
 }
 
+/* A decoder of any kind of key takes OpenSSL three times as long as one of the kind that the
+ * certificate is for. NULL when the first key is not of that kind, or in another form than PKCS #8.
+ */
+static EVP_PKEY *read_own_kind(struct tls_library *l, BIO *bio, const X509 *leaf, bool *asked)
+{
+    const EVP_PKEY *wanted = X509_get0_pubkey(leaf);
+    const char *kind = wanted ? EVP_PKEY_get0_type_name(wanted) : NULL;
+    char *form = NULL;
+    uint8_t *der = NULL;
+    long n = 0;
+    EVP_PKEY *key = NULL;
+    if (!kind ||
+        PEM_bytes_read_bio(&der, &n, &form, PEM_STRING_EVP_PKEY, bio, no_pass_phrase, asked) != 1)
+        return NULL;
+    OSSL_DECODER_CTX *decoder = NULL;
+    if (strcmp(form, PEM_STRING_PKCS8INF) == 0)
+        decoder = OSSL_DECODER_CTX_new_for_pkey(&key, "DER", "PrivateKeyInfo", kind,
+                                                EVP_PKEY_KEYPAIR, l->ossl, NULL);
+    const uint8_t *at = der;
+    size_t left = (size_t)n;
+    if (decoder)
+        (void)!OSSL_DECODER_from_data(decoder, &at, &left);
+    OSSL_DECODER_CTX_free(decoder);
+    OPENSSL_free(form);
+    OPENSSL_clear_free(der, (size_t)n);
+    return key;
+}
+
 static int read_key(struct tls_library *l, struct span pem, struct tls_parsed *p,
                     char why[TLS_WHY_MAX])
 {
     bool asked = false;
-    BIO *bio = bio_of(pem);
+    BIO *bio = tls_bio_of(pem);
     if (bio)
+        p->key = read_own_kind(l, bio, p->leaf, &asked);
+    if (bio && !p->key && !asked && BIO_reset(bio) == 1)
         p->key = PEM_read_bio_PrivateKey_ex(bio, NULL, no_pass_phrase, &asked, l->ossl, NULL);
     BIO_free(bio);
     if (asked)
@@ -386,137 +417,4 @@ void tls_certificate_facts_free(struct tls_certificate_facts **facts)
     free(f->subject);
     free(f->issuer);
     free(f);
-}
-
-/* ---- bundles of CA certificates ---- */
-
-const char *const tls_system_ca_files[] = {
-    "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Alpine, Arch */
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora, RHEL */
-    "/etc/ssl/ca-bundle.pem",                            /* openSUSE */
-    "/etc/ssl/cert.pem",
-    NULL,
-};
-
-static void trust_free(struct tls_trust *t)
-{
-    if (!t)
-        return;
-    X509_STORE_free(t->store);
-    sk_X509_NAME_pop_free(t->names, X509_NAME_free);
-    free(t);
-}
-
-static bool trust_add(struct tls_trust *t, X509 *x)
-{
-    X509_NAME *name = X509_NAME_dup(X509_get_subject_name(x));
-    if (name && sk_X509_NAME_push(t->names, name) > 0)
-        return X509_STORE_add_cert(t->store, x) == 1; /* one that is there already is fine */
-    X509_NAME_free(name);
-    return false;
-}
-
-static int trust_fill(struct tls_library *l, struct tls_trust *t, struct span pem,
-                      char why[TLS_WHY_MAX])
-{
-    bool ok = true, broken = false;
-    int count = 0;
-    BIO *bio = bio_of(pem);
-    for (X509 *x; ok && bio && (x = next_certificate(l, bio, &broken)); count++) {
-        ok = trust_add(t, x);
-        X509_free(x);
-    }
-    ok = ok && bio;
-    BIO_free(bio);
-    if (broken)
-        return tls_why(why, "number %d of the CA certificates cannot be read", count + 1);
-    if (!ok)
-        return tls_why(why, "there is no memory for the CA certificates");
-    if (count == 0)
-        return tls_why(why, "there is no CA certificate in it (PEM is wanted)");
-    return 0;
-}
-
-/* NULL with *why. */
-static struct tls_trust *trust_new(struct tls_library *l, struct span pem, char why[TLS_WHY_MAX])
-{
-    struct tls_trust *t = calloc(1, sizeof *t);
-    if (t) {
-        list_init(&t->link);
-        t->store = X509_STORE_new();
-        t->names = sk_X509_NAME_new_null();
-    }
-    if (!t || !t->store || !t->names) {
-        (void)tls_why(why, "there is no memory for the CA certificates");
-        trust_free(t);
-        return NULL;
-    }
-    /* What the file holds is trusted as it stands, an intermediate or a backend's own too. */
-    (void)X509_STORE_set_flags(t->store, X509_V_FLAG_PARTIAL_CHAIN);
-    if (trust_fill(l, t, pem, why) < 0) {
-        trust_free(t);
-        return NULL;
-    }
-    return t;
-}
-
-static struct tls_trust *trust_find(struct tls_library *l, const uint8_t digest[32])
-{
-    struct tls_trust *t;
-    list_each(t, &l->trusts, link) {
-        if (memcmp(t->digest, digest, 32) == 0)
-            return t;
-    }
-    return NULL;
-}
-
-int tls_trust_get(struct tls_library *l, struct span pem, struct tls_trust **ret_trust,
-                  char why[TLS_WHY_MAX])
-{
-    uint8_t digest[32];
-    if (!tls_digest(l, &pem, 1, digest))
-        return tls_why(why, "there is no memory for the CA certificates");
-    (void)pthread_mutex_lock(&l->lock);
-    struct tls_trust *t = trust_find(l, digest);
-    if (!t) {
-        t = trust_new(l, pem, why);
-        if (t) {
-            memcpy(t->digest, digest, sizeof digest);
-            list_add_tail(&l->trusts, &t->link);
-        }
-    }
-    if (t)
-        t->refs++;
-    (void)pthread_mutex_unlock(&l->lock);
-    ERR_clear_error();
-    *ret_trust = t;
-    return t ? 0 : -(int)REASON_system_error;
-}
-
-void tls_trust_put(struct tls_library *l, struct tls_trust **trust)
-{
-    struct tls_trust *t = *trust;
-    if (!t)
-        return;
-    *trust = NULL;
-    (void)pthread_mutex_lock(&l->lock);
-    bool last = --t->refs == 0;
-    if (last)
-        list_del(&t->link);
-    (void)pthread_mutex_unlock(&l->lock);
-    if (last)
-        trust_free(t);
-}
-
-int tls_ca_describe(struct tls_library *l, struct span pem, uint32_t *ret_count,
-                    char why[TLS_WHY_MAX])
-{
-    struct tls_trust *t = NULL;
-    int rc = tls_trust_get(l, pem, &t, why);
-    if (rc < 0)
-        return rc;
-    if (ret_count)
-        *ret_count = (uint32_t)sk_X509_NAME_num(t->names);
-    tls_trust_put(l, &t);
-    return 0;
 }

@@ -54,7 +54,7 @@ static int set_verify(struct tls_client *c, const struct tls_client_options *o,
 {
     if (!o->verify)
         return 0;
-    int rc = tls_trust_get(c->library, o->ca_pem, &c->trust, why);
+    int rc = tls_trust_get(c->library, o->ca, &c->trust, why);
     if (rc < 0)
         return rc;
     SSL_CTX_set_verify(c->context, SSL_VERIFY_PEER, NULL);
@@ -70,7 +70,7 @@ static int client_fill(struct tls_client *c, const struct tls_client_options *o,
     const struct tls_certificate none = {0}, *ours = o->certificate ? o->certificate : &none;
     const struct span rules[] = {
         span_of(&o->verify, sizeof o->verify),
-        o->verify ? o->ca_pem : (struct span){NULL, 0},
+        o->verify ? tls_ca_digest(o->ca) : (struct span){NULL, 0},
         ours->chain_pem,
     };
     c->context = SSL_CTX_new_ex(c->library->ossl, NULL, TLS_client_method());
@@ -93,7 +93,7 @@ static int client_fill(struct tls_client *c, const struct tls_client_options *o,
 static void client_free(struct tls_client *c)
 {
     SSL_CTX_free(c->context);
-    tls_trust_put(c->library, &c->trust);
+    tls_trust_put(&c->trust);
     c->magic = 0;
     free(c);
 }

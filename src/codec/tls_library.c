@@ -165,7 +165,8 @@ int tls_library_new(struct tls_library **ret_library)
         free(l);
         return -(int)REASON_overload;
     }
-    if (!open_ossl(l) || !fetch_suites(l) || !make_bio(l)) {
+    l->lookup = tls_ca_lookup();
+    if (!l->lookup || !open_ossl(l) || !fetch_suites(l) || !make_bio(l)) {
         ERR_clear_error();
         tls_library_free(&l);
         return -(int)REASON_system_error;
@@ -181,6 +182,7 @@ void tls_library_free(struct tls_library **library)
         return;
     *library = NULL;
     CHECK(list_empty(&l->trusts));
+    X509_LOOKUP_meth_free(l->lookup);
     (void)BIO_free(l->bio);
     BIO_meth_free(l->method);
     EVP_MAC_CTX_free(l->hmac_sha256);

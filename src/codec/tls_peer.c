@@ -9,21 +9,33 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 
-void tls_session_facts(const struct tls_session *t, struct tls_facts *f)
+void tls_session_spoken(const struct tls_session *t, const char **ret_version,
+                        const char **ret_cipher)
 {
     CHECK_OBJ(t, TLS_SESSION_MAGIC);
-    const SSL *ssl = t->ssl;
-    if (!ssl) {
-        *f = (struct tls_facts){.version = "TLSv1.3", .cipher = tls_records_cipher(t->records)};
+    if (!t->ssl) {
+        *ret_version = "TLSv1.3";
+        *ret_cipher = tls_records_cipher(t->records);
         return;
     }
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
+    *ret_version = SSL_get_version(t->ssl);
+    *ret_cipher = cipher ? SSL_CIPHER_standard_name(cipher) : "none";
+}
+
+void tls_session_facts(const struct tls_session *t, struct tls_facts *f)
+{
+    *f = (struct tls_facts){0};
+    tls_session_spoken(t, &f->version, &f->cipher);
+    const SSL *ssl = t->ssl;
+    if (!ssl)
+        return;
     const unsigned char *alpn = NULL;
     unsigned alpn_n = 0;
     SSL_get0_alpn_selected(ssl, &alpn, &alpn_n);
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     *f = (struct tls_facts){
-        .version = SSL_get_version(ssl),
-        .cipher = cipher ? SSL_CIPHER_standard_name(cipher) : "none",
+        .version = f->version,
+        .cipher = f->cipher,
         .alpn = span_of(alpn, alpn_n),
         .resumed = SSL_session_reused(ssl) == 1,
         .has_certificate = SSL_get0_peer_certificate(ssl) != NULL,

@@ -16,14 +16,13 @@
 #include <openssl/x509v3.h>
 #include <pthread.h>
 
-/* A bundle of CA certificates, shared by the servers and clients of a library that name the same.
- */
+/* A bundle as a library verifies with it: shared by its servers and clients that name the same. */
 struct tls_trust {
     struct list link;
     uint32_t refs; /* under the library's lock */
-    uint8_t digest[32];
-    X509_STORE *store;
-    STACK_OF(X509_NAME) * names;
+    struct tls_library *library;
+    struct tls_ca *ca;
+    X509_STORE *store; /* has what chains asked for so far, and asks `ca` for the rest */
 };
 
 /* A cipher suite of TLS 1.3. */
@@ -43,6 +42,7 @@ struct tls_library {
     OSSL_PROVIDER *provider;
     EVP_CIPHER *ticket_cipher;
     EVP_MD *sha256;
+    X509_LOOKUP_METHOD *lookup; /* of all trusts */
     BIO_METHOD *method;
     BIO *bio; /* of all sessions: reads `in`, writes `sink` */
 
@@ -104,11 +104,6 @@ NODISCARD int tls_parse(struct tls_library *library, const struct tls_certificat
                         struct tls_parsed *ret_parsed, char why[TLS_WHY_MAX]);
 void tls_parsed_fini(struct tls_parsed *parsed);
 
-/* 0, or a negative reason with *why. Give it back with tls_trust_put. */
-NODISCARD int tls_trust_get(struct tls_library *library, struct span pem,
-                            struct tls_trust **ret_trust, char why[TLS_WHY_MAX]);
-void tls_trust_put(struct tls_library *library, struct tls_trust **trust);
-
 /* Puts certificate, chain and key into a context. */
 NODISCARD int tls_context_use(SSL_CTX *context, const struct tls_parsed *parsed,
                               char why[TLS_WHY_MAX]);
@@ -124,6 +119,26 @@ char *tls_name_text(const X509_NAME *name);
 
 /* SHA-256 in hex. */
 void tls_fingerprint(struct tls_library *library, const X509 *x, char ret_text[65]);
+
+/* The bytes, as they are, for OpenSSL to read. NULL when there is no memory. */
+BIO *tls_bio_of(struct span bytes);
+
+/* ---- tls_ca.c ---- */
+
+/* How a trust's store finds certificates. NULL when there is no memory. */
+X509_LOOKUP_METHOD *tls_ca_lookup(void);
+
+/* SHA-256 of the bundle. */
+struct span tls_ca_digest(const struct tls_ca *ca);
+
+/* Subjects of all its certificates, for who asks clients for theirs; NULL when there is no memory.
+ */
+STACK_OF(X509_NAME) * tls_ca_names(const struct tls_ca *ca);
+
+/* 0, or a negative reason with *why. Give it back with tls_trust_put. */
+NODISCARD int tls_trust_get(struct tls_library *library, struct tls_ca *ca,
+                            struct tls_trust **ret_trust, char why[TLS_WHY_MAX]);
+void tls_trust_put(struct tls_trust **trust);
 
 /* ---- tls_tickets.c ---- */
 

@@ -170,7 +170,7 @@ static int set_clients(struct tls_server *s, SSL_CTX *context, char why[TLS_WHY_
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(context, mode, NULL);
     SSL_CTX_set_verify_depth(context, TLS_CHAIN_DEPTH_MAX);
-    STACK_OF(X509_NAME) *names = SSL_dup_CA_list(s->trust->names);
+    STACK_OF(X509_NAME) *names = tls_ca_names(s->trust->ca);
     if (!names || SSL_CTX_set1_verify_cert_store(context, s->trust->store) != 1) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         return tls_why(why, "there is no memory for the CA certificates");
@@ -395,7 +395,6 @@ static bool take_staples(struct tls_server *s, struct build *b)
 
 static void server_free(struct tls_server *s)
 {
-    struct tls_library *l = s->library;
     for (uint32_t i = 0; i < s->sets_count; i++)
         SSL_CTX_free(s->sets[i].context);
     for (uint32_t i = 0; i < s->names_count; i++)
@@ -407,7 +406,7 @@ static void server_free(struct tls_server *s)
     free(s->sets);
     free(s->names);
     free(s->staples);
-    tls_trust_put(l, &s->trust);
+    tls_trust_put(&s->trust);
     s->magic = 0;
     free(s);
 }
@@ -419,7 +418,7 @@ static int server_fill(struct build *b, const struct tls_server_options *o, char
     const struct span rules[] = {
         o->domain,
         span_of(&o->client_auth, sizeof o->client_auth),
-        o->client_auth ? o->client_ca_pem : (struct span){NULL, 0},
+        o->client_auth ? tls_ca_digest(o->client_ca) : (struct span){NULL, 0},
     };
     if (!tls_digest(s->library, rules, ARRAY_LEN(rules), domain))
         return tls_why(why, "there is no memory");
@@ -427,7 +426,7 @@ static int server_fill(struct build *b, const struct tls_server_options *o, char
     s->rules |= 1;
     int rc = 0;
     if (o->client_auth != TLS_CLIENT_AUTH_NONE)
-        rc = tls_trust_get(s->library, o->client_ca_pem, &s->trust, why);
+        rc = tls_trust_get(s->library, o->client_ca, &s->trust, why);
     if (rc == 0)
         rc = parse_all(b, o, why);
     if (rc == 0)

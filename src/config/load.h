@@ -89,13 +89,12 @@ struct config_words {
  * loadable. Returns a malloc'd text, or NULL with a sentence in ret_why when a word is wrong. */
 char *config_from_words(const struct config_words *words, char *ret_why, size_t why_size);
 
+/* Why an address is none of a backend although its syntax is good; NULL = it is one. */
+const char *config_backend_address(const struct address *a);
+
 /* Prints the full configuration as YAML, each value with a comment saying where it came from. */
 void config_print_effective(const struct snapshot *s, FILE *out);
 void config_print_effective_json(const struct snapshot *s, FILE *out);
-
-/* What a good file says, for people: "2 listeners, 1 route, 3 pools, 9 backends" and one line for
- * each listener and pool. */
-void config_summary_print(const struct snapshot *s, FILE *out);
 
 /* The reference in Markdown and the JSON Schema, from the option table. */
 void config_print_reference(FILE *out);

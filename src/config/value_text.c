@@ -5,6 +5,7 @@
  */
 #include "base/limits.h"
 #include "base/str.h"
+#include "config/load.h"
 #include "config/value.h"
 
 #include <stdio.h>
@@ -207,20 +208,23 @@ bool read_field_name(struct load *l, const struct place *at, struct span text,
     return true;
 }
 
+const char *config_backend_address(const struct address *a)
+{
+    if (a->kind != ADDRESS_UNIX && a->port == 0)
+        return "a backend needs a port from 1 to 65535";
+    if (address_is_any(a))
+        return "a backend needs a host, as in 127.0.0.1:8881";
+    return NULL;
+}
+
 /* What each use of an address asks beyond its syntax. NULL = fine. */
 static const char *why_not_address(const struct option *o, const struct address *a)
 {
-    static const uint8_t any[16] = {0};
-    if (o->scope != SCOPE_BACKEND)
-        return a->kind == ADDRESS_NAME
-                   ? "an address to listen on is an IP address, ':PORT' or unix:/path, not a name"
-                   : NULL;
-    if (a->kind != ADDRESS_UNIX && a->port == 0)
-        return "a backend needs a port from 1 to 65535";
-    if ((a->kind == ADDRESS_V6 && memcmp(a->ip, any, 16) == 0) ||
-        (a->kind == ADDRESS_V4 && memcmp(a->ip, any, 4) == 0))
-        return "a backend needs a host, as in 127.0.0.1:8881";
-    return NULL;
+    if (o->scope == SCOPE_BACKEND)
+        return config_backend_address(a);
+    return a->kind == ADDRESS_NAME
+               ? "an address to listen on is an IP address, ':PORT' or unix:/path, not a name"
+               : NULL;
 }
 
 static void complain_address(struct load *l, const struct option *o, const struct place *at,

@@ -9,19 +9,7 @@
 
 #include "account/reason.h"
 #include "base/bytes.h"
-
-/* The status codes of gRPC that are given from here. */
-enum grpc_status {
-    GRPC_CANCELLED = 1,
-    GRPC_UNKNOWN = 2,
-    GRPC_DEADLINE_EXCEEDED = 4,
-    GRPC_RESOURCE_EXHAUSTED = 8,
-    GRPC_FAILED_PRECONDITION = 9,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_INTERNAL = 13,
-    GRPC_UNAVAILABLE = 14,
-    GRPC_UNAUTHENTICATED = 16,
-};
+#include "codec/grpc.h"
 
 /* Never "ok". UNAVAILABLE, which clients may take as leave to try again, is said where the call
  * has not reached a method, and where the connection to it broke. */

@@ -5,11 +5,13 @@
 #include "forward/forwarder.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void challenge_free(struct challenge *c)
 {
     list_del(&c->link);
     c->f->challenge_count--;
+    free(c->text);
     free(c);
 }
 
@@ -18,15 +20,17 @@ int challenge_ask(struct forwarder *f, const char *folder, struct span token,
 {
     if (!f->challenge || f->challenge_count >= CHALLENGES_MAX)
         return -(int)REASON_overload;
-    struct challenge *c = calloc(1, sizeof(*c));
+    size_t folder_bytes = strlen(folder) + 1;
+    struct challenge *c = calloc(1, sizeof(*c) + folder_bytes);
     if (!c)
         return -(int)REASON_overload;
-    CHECK(span_to_cstr(span_cstr(folder), c->folder, sizeof(c->folder)));
+    memcpy(c->folder, folder, folder_bytes);
     CHECK(span_to_cstr(token, c->token, sizeof(c->token)));
     c->f = f;
     c->answered = answered;
     c->user = user;
     list_init(&c->link);
+    list_init(&c->queued);
     list_add_tail(&f->challenges, &c->link);
     f->challenge_count++;
     *ret_challenge = c;
@@ -50,10 +54,16 @@ static void deliver(struct loop *loop, struct message *m)
     challenge_free(c);
 }
 
-void challenge_answer(struct challenge *c, int result)
+void challenge_answer(struct challenge *c, int result, struct span text)
 {
-    CHECK(result <= 0 && c->text_len <= sizeof(c->text));
+    CHECK(result <= 0 && text.n <= REPLY_BODY_MAX);
     c->result = result;
+    if (text.n > 0 && (c->text = malloc(text.n)) == NULL)
+        c->result = -(int)REASON_overload;
+    if (c->text) {
+        memcpy(c->text, text.p, text.n);
+        c->text_len = text.n;
+    }
     c->message.fn = deliver;
     loop_post(c->f->loop, &c->message);
 }

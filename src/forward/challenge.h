@@ -30,15 +30,16 @@ typedef void challenge_answered_fn(void *user, int result, struct span text);
 
 struct challenge {
     struct list link;       /* of its forwarder */
+    struct list queued;     /* the answerer's */
     struct message message; /* there, and back */
     struct forwarder *f;
     challenge_answered_fn *answered; /* NULL: nobody waits any more */
     void *user;
     int result;
-    uint32_t text_len;
+    uint8_t *text; /* NULL: none */
+    size_t text_len;
     char token[ACME_TOKEN_MAX + 1];
-    char folder[FILE_PATH_MAX + 1];
-    uint8_t text[REPLY_BODY_MAX];
+    char folder[];
 };
 
 /* 0; or -REASON_overload when too many are asked for already. */
@@ -49,8 +50,9 @@ NODISCARD int challenge_ask(struct forwarder *f, const char *folder, struct span
 /* `answered` will not be called. Leaves NULL; accepts NULL. */
 void challenge_forget(struct challenge **c);
 
-/* Its text is there, or result is a negative reason. Any thread; c is not touched after that. */
-void challenge_answer(struct challenge *c, int result);
+/* 0 with its text, at most REPLY_BODY_MAX bytes, which is copied; or a negative reason. Any thread;
+ * c is not touched after that. */
+void challenge_answer(struct challenge *c, int result, struct span text);
 
 /* Those of a worker that has ended. */
 void challenge_drop_all(struct forwarder *f);

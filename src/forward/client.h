@@ -14,6 +14,9 @@
 
 #include <stddef.h>
 
+/* How long we listen to a client after our last answer, so that it arrives (RFC 9112 9.6). */
+#define CLIENT_LINGER_MS 2000
+
 struct arrival;
 struct forwarder;
 struct front;

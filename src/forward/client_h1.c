@@ -29,9 +29,6 @@
 #include "forward/tcp_side.h"
 #include "forward/upload.h"
 
-/* How long we listen to a client whose connection is being closed. */
-#define LINGER_MS 2000
-
 /* client_h1.preface: the connection is known not to begin with it. */
 #define PREFACE_NONE UINT8_MAX
 
@@ -81,7 +78,7 @@ static void linger_begin(struct client_h1 *c)
     h1_conn_deafen(&c->h1);
     stream_shutdown(c->base.stream);
     stream_read(c->base.stream, true);
-    client_h1_set_timer(c, LINGER_MS);
+    client_h1_set_timer(c, CLIENT_LINGER_MS);
 }
 
 void client_h1_close_gently(struct client_h1 *c)

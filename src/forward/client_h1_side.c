@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What an exchange gives to an HTTP/1 client: heads and bodies as it understands them. */
 #include "base/check.h"
-#include "base/limits.h"
-#include "codec/h1_write.h"
 #include "forward/answer.h"
 #include "forward/client_h1_priv.h"
 #include "forward/exchange.h"
+#include "forward/h1_framing.h"
 #include "forward/response.h"
-
-/* Chunk framing and the last chunk take this much scratch at most. */
-#define FRAMING_BYTES (H1_CHUNK_BEGIN_MAX + HTTP_TRAILER_BYTES_MAX + 16)
 
 static struct client_h1 *from_side(struct side *s)
 {
@@ -54,16 +50,7 @@ static int side_head(struct side *s, const struct head *h, struct slice raw)
 static int side_body(struct side *s, struct slice piece)
 {
     struct client_h1 *c = from_side(s);
-    struct outbox *o = outbox_for(c->base.f, s);
-    if (c->chunked) {
-        uint8_t *p = outbox_reserve(c->base.f, o, H1_CHUNK_BEGIN_MAX);
-        if (!p)
-            return -(int)REASON_overload;
-        outbox_commit(o, (uint32_t)h1_chunk_begin(p, piece.n, true));
-    }
-    if (!outbox_add(o, piece) || (c->chunked && !outbox_add(o, outbox_crlf)))
-        return -(int)REASON_overload;
-    return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
+    return h1_put_body(c->base.f, outbox_for(c->base.f, s), piece, c->chunked);
 }
 
 static int side_end(struct side *s, struct span trailers)
@@ -73,16 +60,10 @@ static int side_end(struct side *s, struct span trailers)
         c->shutdown_due = true;
     if (!c->chunked)
         return SIDE_OK;
-    struct outbox *o = outbox_for(c->base.f, s);
-    uint8_t *p = outbox_reserve(c->base.f, o, FRAMING_BYTES);
-    if (!p)
-        return -(int)REASON_overload;
-    struct writer w = writer_of(p, FRAMING_BYTES);
-    h1_write_chunk_last(&w, true, trailers);
-    CHECK(w_ok(&w));
-    outbox_commit(o, (uint32_t)w_len(&w));
-    c->chunked = false;
-    return SIDE_OK;
+    int r = h1_put_last_chunk(c->base.f, outbox_for(c->base.f, s), trailers);
+    if (r == SIDE_OK)
+        c->chunked = false;
+    return r;
 }
 
 /* Whether another request may follow the one under way. */
@@ -121,14 +102,9 @@ static bool side_flush(struct side *s)
 static void side_credit(struct side *s, bool on)
 {
     struct client_h1 *c = from_side(s);
-    if (!on) {
-        h1_conn_pause(&c->h1);
-        return;
-    }
-    bool was_running = c->h1.running;
-    c->moved_ms = client_h1_now_ms(c);
-    h1_conn_resume(&c->h1);
-    if (!was_running)
+    if (on)
+        c->moved_ms = client_h1_now_ms(c);
+    if (h1_conn_credit(&c->h1, on))
         client_h1_after_events(c);
 }
 

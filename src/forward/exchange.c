@@ -7,6 +7,7 @@
  * true: pick_done is called exactly once for every target, account_exchange or account_count
  * exactly once for every exchange, and after exchange_over nothing of it is touched.
  */
+#include "account/recorder.h"
 #include "base/check.h"
 #include "codec/arrival.h"
 #include "codec/grpc.h"
@@ -209,6 +210,8 @@ void exchange_reply(struct exchange *x, struct reply *r)
     r->hsts = response_hsts(x->front, x->arrival, NULL);
     if (x->client->ops->answer(x->client, r)) {
         x->status = !x->http ? 0 : x->grpc ? 200 : r->status;
+        if (UNLIKELY(x->grpc))
+            exchange_note_status(x, RECORD_GRPC(answer_grpc_status(r->why)));
         finish_when_sent(x);
     } else {
         cut(x, r->why);
@@ -234,6 +237,8 @@ static bool response_out(struct exchange *x)
     if (x->http && !x->tunnel && x->response_begun && x->client->ops->retract(x->client)) {
         x->response_begun = x->response_done = false;
         x->bytes_out = 0;
+        if (UNLIKELY(x->grpc))
+            exchange_note_status(x, RECORD_GRPC_NONE);
     }
     return x->response_begun || x->tunnel;
 }
@@ -249,6 +254,7 @@ static bool end_call(struct exchange *x, enum reason why)
     CHECK(w_ok(&w));
     if (x->client->ops->end(x->client, w_span_of_result(&w)) < 0)
         return false;
+    exchange_note_status(x, RECORD_GRPC(answer_grpc_status(why)));
     drop_backend(x, why);
     leave_target(x, REASON_ok, false);
     exchange_set_state(x, EXCHANGE_FINISHING);
@@ -342,8 +348,10 @@ static bool connect_target(struct exchange *x)
     exchange_set_state(x, EXCHANGE_CONNECTING);
     if (!x->http)
         return tcp_backend_begin(x, x->target);
-    if (UNLIKELY(pool_conf(x->pool)->protocol == PROTOCOL_HTTP2))
+    if (UNLIKELY(pool_conf(x->pool)->protocol == PROTOCOL_HTTP2)) {
+        x->marks |= FLIGHT_BACKEND_HTTP_2;
         return upstream_h2_begin(x, x->target);
+    }
     return upstream_begin(x, x->target, !x->no_reuse, body_near);
 }
 
@@ -421,8 +429,11 @@ static void begin_call(struct exchange *x, const struct head *h)
     uint64_t timeout_ns;
     const struct field *f = head_find(h, FIELD_CONTENT_TYPE, &at);
     x->grpc = f && grpc_is_content_type(field_value(h, f));
+    if (!x->grpc)
+        return;
+    exchange_note_status(x, RECORD_GRPC_NONE);
     at = 0;
-    f = x->grpc ? head_find_name(h, span_str("grpc-timeout"), &at) : NULL;
+    f = head_find_name(h, span_str("grpc-timeout"), &at);
     if (!f || !grpc_timeout_parse(field_value(h, f), &timeout_ns))
         return;
     x->deadline_ns = x->begun_ns + timeout_ns;
@@ -441,9 +452,11 @@ bool exchange_begin_http(struct forwarder *f, const struct front_conf *front, st
     x->method = h->method;
     x->version_major = 1;
     x->version_minor = h->version_minor;
+    x->marks = (uint16_t)(FLIGHT_HTTP_1_0 + h->version_minor);
     if (UNLIKELY(client->ops->version_major > 1)) {
         x->version_major = client->ops->version_major;
         x->version_minor = 0;
+        x->marks = FLIGHT_HTTP_2;
     }
     x->upgrade = h->upgrade;
     x->bytes_in = x->head_bytes_in = h->head_len;
@@ -660,9 +673,11 @@ uint64_t exchange_body_bytes(const struct exchange *x)
 
 /* ---- forward: the backend side ---- */
 
-void exchange_connected(struct exchange *x)
+void exchange_connected(struct exchange *x, struct stream *over)
 {
     x->connected_ns = now_ns(x);
+    if (UNLIKELY(over->magic != STREAM_MAGIC))
+        exchange_note_tls(x, over);
     if (!x->http)
         x->response_begun = true; /* a byte stream has no other beginning */
     exchange_set_state(x, EXCHANGE_SENDING);
@@ -710,7 +725,7 @@ void exchange_response(struct exchange *x, const struct head *h, struct slice ra
         return;
     if (h->framing == BODY_TUNNEL) {
         x->tunnel = true;
-        account_tunnel(x->f->account, x->front->key, exchange_tunnel_kind(x), true);
+        exchange_note_tunnel(x);
         x->request_done = false; /* from now on both directions are streams of bytes */
         x->backend->ops->tunnel(x->backend);
         x->client->ops->tunnel(x->client);
@@ -743,6 +758,7 @@ void exchange_backend_failed(struct exchange *x, enum reason why, bool fresh)
         x->retries++;
         account_retried(x->f->account, &x->target->key);
         x->backend_waits = false;
+        x->marks &= (uint16_t) ~(FLIGHT_BACKEND_HTTP_2 | FLIGHT_BACKEND_TLS);
         if (!x->request_done)
             set_credit(x, x->client, false); /* until somebody is there to take the body */
     }

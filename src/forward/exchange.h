@@ -104,6 +104,7 @@ struct exchange {
     bool bulk_declined;     /* it did not pay for this one */
 
     uint16_t status;
+    uint16_t marks; /* enum flight_mark (account/recorder.h) */
     enum method method;
     enum reason reason;
     uint32_t retries;
@@ -121,9 +122,10 @@ struct exchange {
     struct text_at target_at, host_at, agent_at, referer_at; /* set if `texts` */
     struct text_at upgrade_at; /* in the head itself; set if `upgrade` */
     struct queue_entry waiting;
-    uint64_t queue_until_ns;     /* how long it may wait there; set if QUEUED */
-    struct challenge *challenge; /* set while ASKING */
-    struct timer timer;          /* for the queue, the challenge, and the deadline */
+    uint64_t queue_until_ns;                      /* how long it may wait there; set if QUEUED */
+    struct challenge *challenge;                  /* set while ASKING */
+    const char *backend_version, *backend_cipher; /* of its TLS; set if FLIGHT_BACKEND_TLS */
+    struct timer timer; /* for the queue, the challenge, and the deadline */
     uint8_t head[EXCHANGE_HEAD_BYTES];
 };
 
@@ -165,12 +167,16 @@ void exchange_client_failed(struct exchange *x, enum reason why);
 
 /* ---- from the backend side ---- */
 
-/* The connection stands. */
-void exchange_connected(struct exchange *x);
+/* The connection, this stream, stands. */
+void exchange_connected(struct exchange *x, struct stream *over);
 /* Whether the protocol of a 101 is one that the request asked for. */
 bool exchange_asked_for(const struct exchange *x, const struct head *h);
 /* A response head, interim (1xx) or final; raw may be empty (h1_conn.h). */
 void exchange_response(struct exchange *x, const struct head *h, struct slice raw);
+/* Of a call of gRPC, before exchange_response and exchange_end: the status is noted that a final
+ * head (of trailers only) has, or trailers have. Backends that serve calls speak HTTP/2. */
+NOINLINE void exchange_note_answer(struct exchange *x, const struct head *h);
+NOINLINE void exchange_note_trailers(struct exchange *x, struct span trailers);
 /* The connection failed; both have let go of each other already. Retries where that is safe, else
  * answers or cuts. `fresh` = not a kept-alive connection that may have been closed meanwhile.
  */
@@ -197,10 +203,11 @@ void exchange_granted_entry(struct queue_entry *e, struct backend *b);
 /* ---- for those who look ---- */
 
 struct flight; /* account/recorder.h */
+struct flight_tls;
 
 /* What there is to say of it now, under way; state is an enum exchange_state, or EXCHANGE_STATES of
- * a tunnel. It points into the exchange. */
-void exchange_flight(const struct exchange *x, struct flight *ret_flight);
+ * a tunnel. It points into the exchange, and to *tls. */
+void exchange_flight(const struct exchange *x, struct flight *ret_flight, struct flight_tls *tls);
 
 /* ---- from the drain ---- */
 

@@ -21,6 +21,15 @@ static inline enum board_tunnel exchange_tunnel_kind(const struct exchange *x)
     return websocket ? BOARD_WEBSOCKET : BOARD_OTHER_TUNNEL;
 }
 
+/* Of a call of gRPC, how it ends: RECORD_GRPC_* (account/record.h). */
+NOINLINE void exchange_note_status(struct exchange *x, uint8_t grpc);
+
+/* The TLS of the stream to the backend, if it is that. */
+NOINLINE void exchange_note_tls(struct exchange *x, struct stream *over);
+
+/* It has become a tunnel. */
+NOINLINE void exchange_note_tunnel(struct exchange *x);
+
 /* It is over: counted, and written where it is asked for. Once for every exchange. */
 void exchange_account(const struct exchange *x, enum reason why);
 

@@ -87,6 +87,17 @@ void h1_conn_pause(struct h1_conn *c);
  * running loop goes on by itself), then by reading. False as h1_conn_input. */
 bool h1_conn_resume(struct h1_conn *c);
 
+/* The exchange takes more, or no more for now. True when it is to be freed if it is `doomed`. */
+static inline bool h1_conn_credit(struct h1_conn *c, bool on)
+{
+    bool outermost = on && !c->running;
+    if (on)
+        h1_conn_resume(c);
+    else
+        h1_conn_pause(c);
+    return outermost;
+}
+
 /* From now on input is dropped. */
 void h1_conn_deafen(struct h1_conn *c);
 

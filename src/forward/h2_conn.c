@@ -23,9 +23,6 @@
 /* Rounds of events in one turn; what is left then waits for the next. */
 #define ROUNDS_MAX 8
 
-static_assert((H2_HELD_PARTS - 3) * 16384 >= H2_STREAM_WINDOW,
-              "a window fits, with a part begun at either end and a small one");
-
 /* ---- reasons ---- */
 
 enum reason h2_why_of_code(const struct h2_conn *c, uint32_t code)
@@ -101,76 +98,12 @@ static void stream_begin(struct h2_conn *c, struct h2_stream *s, int32_t id)
     c->stream_count++;
 }
 
-/* ---- input that waits ---- */
-
-/* nghttp2 opens windows again for what was consumed. It has nothing to say but that it is out of
- * memory, which the next call says too. */
-static void consume(struct h2_stream *s, size_t n)
-{
-    if (s->id && !s->input_ended)
-        (void)nghttp2_session_consume(s->conn->session, s->id, n);
-    else
-        (void)nghttp2_session_consume_connection(s->conn->session, n);
-    loop_defer(s->conn->loop, &s->conn->turn_end);
-}
-
-static void drop_held(struct h2_stream *s)
-{
-    struct h2_held *h = s->held;
-    if (!h)
-        return;
-    s->held = NULL;
-    if (!s->conn->over)
-        (void)nghttp2_session_consume_connection(s->conn->session, h->bytes);
-    for (unsigned i = 0; i < h->count; i++)
-        slice_put(&h->parts[(h->first + i) % H2_HELD_PARTS]);
-    slab_put(&s->conn->library->helds, h);
-}
-
-/* Another part, with room for `n` bytes or for the most that a part may have. */
-static bool held_grow(struct h2_conn *c, struct h2_held *h, size_t n)
-{
-    if (h->count == H2_HELD_PARTS)
-        return false;
-    struct buf *b = buf_get(c->loop, h->count == 0 && n <= 2048 ? 2048 : 16384);
-    if (!b)
-        return false;
-    h->parts[(h->first + h->count++) % H2_HELD_PARTS] = (struct slice){b->data, 0, b};
-    h->room = b->size;
-    return true;
-}
-
-/* Keeps input for later. False without room. */
-static bool hold(struct h2_stream *s, const uint8_t *p, size_t n)
-{
-    struct h2_conn *c = s->conn;
-    struct h2_held *h = s->held;
-    if (!h) {
-        h = slab_get_zeroed(&c->library->helds);
-        if (!h)
-            return false;
-        s->held = h;
-    }
-    while (n > 0) {
-        if (h->room == 0 && !held_grow(c, h, n))
-            return false;
-        struct slice *last = &h->parts[(h->first + h->count - 1) % H2_HELD_PARTS];
-        uint32_t take = MIN((uint32_t)n, h->room);
-        memcpy(last->buf->data + (last->buf->size - h->room), p, take);
-        last->n += take;
-        h->room -= take;
-        h->bytes += take;
-        p += take;
-        n -= take;
-    }
-    return true;
-}
+/* ---- input ---- */
 
 static void give_body(struct h2_stream *s, struct slice piece)
 {
     s->input_due = true;
     s->conn->ops->body(s, piece);
-    consume(s, piece.n);
 }
 
 /* That was all for now. */
@@ -185,16 +118,8 @@ static void tell_input(struct h2_stream *s)
 /* What waited goes to the owner while it reads. */
 static void give_held(struct h2_stream *s)
 {
-    struct h2_held *h;
-    while ((h = s->held) != NULL && s->reading && !s->left) {
-        struct slice part = h->parts[h->first];
-        h->parts[h->first] = (struct slice){0};
-        h->first = (h->first + 1) % H2_HELD_PARTS;
-        h->bytes -= part.n;
-        if (--h->count == 0) {
-            s->held = NULL;
-            slab_put(&s->conn->library->helds, h);
-        }
+    while (s->held && s->reading && !s->left) {
+        struct slice part = h2_held_next(s);
         give_body(s, part);
         tell_input(s); /* who was given it may need it until it has been flushed */
         slice_put(&part);
@@ -214,7 +139,7 @@ static void tell_closed(struct h2_stream *s, enum reason why)
     list_del(&s->link);
     list_del(&s->work);
     c->stream_count--;
-    drop_held(s);
+    h2_held_drop(s);
     h2_stream_drop_output(s);
     s->closed = true;
     s->id = 0;
@@ -259,14 +184,14 @@ static void run_work(struct h2_conn *c)
 
 /* ---- the end ---- */
 
-/* A response that has come whole and waits for its owner to read. */
+/* A response that has come whole and waits for its owner to read, or to hand it on. */
 static bool is_unread(const struct h2_stream *s)
 {
-    return !s->left && s->input_ended && !s->end_told;
+    return !s->left && s->input_ended && (!s->end_told || s->input_due);
 }
 
-/* The peer is gone, and what it had not said to the end is closed with `why`. False when there is
- * nothing else. */
+/* There is no more to come, and what the peer had not said to the end is closed with `why`. False
+ * when there is nothing else. */
 static bool outlive(struct h2_conn *c, enum reason why)
 {
     struct h2_stream *s;
@@ -276,8 +201,6 @@ static bool outlive(struct h2_conn *c, enum reason why)
     if (c->server || !unread)
         return false;
     c->outlived = true;
-    c->sending = false;
-    h2_output_drop(c);
     list_each(s, &c->streams, link) {
         if (!s->closing && !is_unread(s) && !s->why)
             s->why = (uint8_t)why;
@@ -311,6 +234,29 @@ static void add_goaway(struct h2_conn *c)
         c->polite = true;
 }
 
+/* The last word, if nothing is half sent. */
+static void say_goaway(struct h2_conn *c)
+{
+    if (c->end_code == H2_NO_GOAWAY || c->sending)
+        return;
+    add_goaway(c);
+    h2_send(c);
+}
+
+/* An end that leaves something to hand on is told when that has been. */
+static bool end_later(struct h2_conn *c)
+{
+    if (c->by_owner || c->outlived || !outlive(c, (enum reason)c->why))
+        return false;
+    say_goaway(c);
+    h2_output_drop(c);
+    stream_read(c->stream, false);
+    c->session_why = c->why;
+    c->why = REASON_ok;
+    c->over = false;
+    return true;
+}
+
 /* Every stream hears of it, then the owner of the connection. */
 static void conclude(struct h2_conn *c)
 {
@@ -322,10 +268,8 @@ static void conclude(struct h2_conn *c)
         tell_closed(s, c->why ? (enum reason)c->why : why_closed(c, s));
     }
     c->working = false;
-    if (c->end_code != H2_NO_GOAWAY && !c->sending && !c->outlived) {
-        add_goaway(c);
-        h2_send(c);
-    }
+    if (!c->outlived)
+        say_goaway(c);
     loop_defer_cancel(c->loop, &c->turn_end);
     c->told = true;
     c->ops->failed(c, (enum reason)c->why);
@@ -338,6 +282,8 @@ static bool settle(struct h2_conn *c)
         return !c->told;
     if (c->receiving || c->packing || c->working)
         return true; /* whoever is at it concludes */
+    if (end_later(c))
+        return true;
     conclude(c);
     return false;
 }
@@ -345,7 +291,7 @@ static bool settle(struct h2_conn *c)
 /* Whether nghttp2 has come to an end by itself, and that has been said. */
 static void look_at_session(struct h2_conn *c)
 {
-    if (c->over || c->sending || c->output)
+    if (c->over || (!c->outlived && (c->sending || c->output)))
         return;
     if (c->outlived
             ? c->stream_count > 0
@@ -410,7 +356,9 @@ int h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, vo
     c->block_open = true;
     c->block_of = s;
     c->block_since_ms = h2_now_ms(c);
-    if (s && !s->left) {
+    c->block_wanted = s && !s->left;
+    if (c->block_wanted) {
+        h2_guard_wanted(c, (uint32_t)frame->hd.length);
         s->interim = false;
         c->ops->block_begin(s, s->head_seen ? H2_BLOCK_TRAILER : H2_BLOCK_HEAD);
     }
@@ -539,19 +487,28 @@ int h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, in
     return 0;
 }
 
+/* What we cannot do for one stream is no reason to end the others. */
+static void break_off(struct h2_stream *s, enum reason why)
+{
+    h2_held_drop(s);
+    h2_stream_reset(s, s->conn->server ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_CANCEL);
+    s->why = (uint8_t)why;
+}
+
 int h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t n,
                void *user)
 {
     (void)flags;
     struct h2_conn *c = user;
     struct h2_stream *s = h2_stream_of(c, id);
-    if (!s || s->left) {
+    if (!s || s->left || s->why) {
         (void)nghttp2_session_consume_connection(session, n);
     } else if (s->reading && !s->held) {
         give_body(s, (struct slice){data, (uint32_t)n, c->input.buf});
+        h2_consume(s, (uint32_t)n);
         h2_stream_work(s);
-    } else if (!hold(s, data, n)) {
-        return end_inside(c, REASON_overload, NGHTTP2_INTERNAL_ERROR);
+    } else if (!h2_hold(s, data, (uint32_t)n)) {
+        break_off(s, REASON_overload);
     }
     return c->over ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
@@ -651,17 +608,22 @@ bool h2_conn_input(struct h2_conn *c, struct slice in)
         return settle(c);
     if (c->outlived)
         return true;
-    if (!h2_guard_input(c, slice_span(in)))
-        return settle(c);
+    struct h2_verdict v = h2_guard_input(c, slice_span(in));
     c->input = in;
     c->receiving = true;
-    ssize_t n = nghttp2_session_mem_recv(c->session, in.p, in.n);
+    ssize_t n = v.before > 0 ? nghttp2_session_mem_recv(c->session, in.p, v.before) : 0;
     c->receiving = false;
     c->input = (struct slice){0};
-    if (n < 0)
+    h2_guard_late(c);
+    if (n < 0) {
         h2_conn_end(c, why_of_error(c, n), code_of_error(n));
-    else
-        tell_settings(c);
+    } else if (v.why != REASON_ok) {
+        h2_conn_end(c, v.why, v.code);
+    } else {
+        h2_guard_blocks(c);
+        if (!c->over)
+            tell_settings(c);
+    }
     if (!c->over)
         run_work(c);
     loop_defer(c->loop, &c->turn_end);
@@ -676,9 +638,17 @@ bool h2_conn_sent(struct h2_conn *c)
     return settle(c);
 }
 
+bool h2_conn_give_up(struct h2_conn *c, enum reason why, uint32_t code)
+{
+    h2_conn_end(c, why, code);
+    return settle(c);
+}
+
 void h2_conn_eof(struct h2_conn *c, enum reason why)
 {
-    if (!c->over && (c->outlived || outlive(c, why)))
+    if (!c->over && !c->outlived && outlive(c, why))
+        h2_output_drop(c);
+    if (c->outlived && !c->over)
         return;
     h2_conn_end(c, c->stream_count ? why : REASON_ok, H2_NO_GOAWAY);
     settle(c);
@@ -686,6 +656,7 @@ void h2_conn_eof(struct h2_conn *c, enum reason why)
 
 bool h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code)
 {
+    c->by_owner = true;
     h2_conn_end(c, why, code);
     return settle(c);
 }
@@ -774,7 +745,7 @@ void h2_stream_leave(struct h2_stream *s)
     s->left = true;
     if (s->closed)
         return;
-    drop_held(s);
+    h2_held_drop(s);
     if (s->closing) {
         h2_stream_work(s);
     } else if (!s->output_ended) {

@@ -27,11 +27,17 @@
  *
  * Receiving. Bytes of a body are handed on as they come, and the window of the stream opens again
  * as they are (h2_stream_read is the credit). While the owner does not read they are held here, at
- * most the stream's window of them (H2_STREAM_WINDOW), and no other stream of the connection waits.
+ * most the stream's window of them (H2_STREAM_WINDOW). The window of the connection opens as they
+ * come, so no other stream of it waits. What clients make a worker hold this way has two bounds:
+ * from H2_HELD_EARLY on a connection's window opens for what was taken only, and it holds no more
+ * than H2_CONNECTION_WINDOW; at H2_HELD_MAX, or without a buffer, the stream that needs more is
+ * reset (overload) and the connection goes on.
  *
  * Events never come from inside h2_stream_* and h2_conn_* calls, but for h2_conn_input,
  * h2_conn_sent, h2_conn_tick and the connection's own moment at the end of a turn. Where the
- * connection ends, ops->failed is the last event; before it every stream gets ops->closed.
+ * connection ends, ops->failed is the last event; before it every stream gets ops->closed. Client:
+ * responses that had come whole are handed on first, whatever the peer did then, but for an end by
+ * h2_conn_fail.
  *
  * Thread rule: its worker's thread.
  */
@@ -193,21 +199,27 @@ struct h2_conn {
     bool over;           /* nothing more goes on; the end is told when no event is under way */
     bool told;           /* ops->failed was called */
     bool outlived;       /* the peer is gone; what it had said to the end is still handed on */
+    bool by_owner;       /* the end is the owner's will: nothing is handed on */
     bool polite;
     bool spoke;                 /* a whole frame of the peer has come */
     bool block_open;            /* a header block has begun and not ended */
+    bool block_wanted;          /* … for a stream that takes it */
     struct h2_stream *block_of; /* … of this stream, or NULL: ask nghttp2 */
     struct h2_stream *head_due; /* its head is being packed */
 
     /* private: what the guard knows */
-    uint32_t frame_left; /* of the frame that comes in: payload bytes */
-    uint8_t frame_have;  /* … or of its head */
-    uint8_t frame_head[9];
+    uint32_t frame_left;       /* of the frame that comes in: payload bytes */
+    uint8_t frame_have;        /* … or of its head */
+    uint8_t frame_head[9 + 4]; /* of PRIORITY also what the stream depends on */
     uint8_t gone_at;
-    int32_t last_id;  /* the largest that HEADERS of the peer had */
-    int32_t gone[16]; /* streams closed lately; those that were complete have their sign changed */
+    int32_t late_id;      /* a stream that its client spoke on behind its reset */
+    int32_t last_id;      /* the largest that HEADERS of the peer had */
+    int32_t gone[16];     /* streams closed lately … */
+    uint8_t gone_how[16]; /* … and how: of the guard's kinds */
     uint64_t block_since_ms, resets_since_ms, control_since_ms, send_since_ms, unsent;
+    uint64_t unwanted_since_ms;
     uint32_t resets, control, control_credit, empty;
+    int32_t unwanted; /* header blocks that nobody took; less than none: it may have more */
     uint32_t goaway_code;
 };
 
@@ -236,9 +248,9 @@ bool h2_conn_sent(struct h2_conn *c);
  * it has been, and until then nothing is sent and the connection has no room. */
 void h2_conn_eof(struct h2_conn *c, enum reason why);
 
-/* Ends it now: streams are closed with `why`, then ops->failed(why). A GOAWAY with `code` goes out
- * if nothing is half sent, and with H2_NO_GOAWAY none. True: from inside an event; the end follows
- * when that has returned. */
+/* Ends it now: all streams are closed with `why`, then ops->failed(why). A GOAWAY with `code` goes
+ * out if nothing is half sent, and with H2_NO_GOAWAY none. True: from inside an event; the end
+ * follows when that has returned. */
 #define H2_NO_GOAWAY UINT32_MAX
 bool h2_conn_fail(struct h2_conn *c, enum reason why, uint32_t code);
 

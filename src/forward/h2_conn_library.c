@@ -155,7 +155,7 @@ void h2_library_free(struct h2_library **ref)
     if (!l)
         return;
     *ref = NULL;
-    CHECK(l->bytes == 0);
+    CHECK(l->bytes == 0 && l->held[0] == 0 && l->held[1] == 0);
     nghttp2_session_callbacks_del(l->callbacks);
     nghttp2_option_del(l->option);
     slab_fini(&l->helds);

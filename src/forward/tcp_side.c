@@ -358,7 +358,7 @@ static void backend_connected(struct stream *s)
     b->end.stream = s;
     b->connected = true;
     backend_moved(b);
-    exchange_connected(x);
+    exchange_connected(x, s);
     stream_read(b->end.stream, true);
     exchange_writable(x, &b->side);
 }

@@ -32,10 +32,10 @@ void tls_release(struct tls_stream *s)
     tls_parked_free(w, &s->sealed);
     tls_parked_free(w, &s->early);
     if (has(s, TS_QUEUED))
-        w->counts.waiting--;
+        w->waiting--;
     if (s->session.magic)
         tls_session_fini(&s->session);
-    w->counts.streams--;
+    w->streams_open--;
     s->layered.stream.magic = 0;
     slab_put(&w->streams, s);
 }
@@ -61,13 +61,12 @@ void tls_fail_later(struct tls_stream *s, enum reason why)
     set(s, TS_FAIL_DUE);
     if (has(s, TS_QUEUED)) {
         clear(s, TS_QUEUED);
-        s->w->counts.waiting--;
+        s->w->waiting--;
         list_del(&s->link);
     }
     slice_put(&s->held);
     clear(s, TS_MORE);
     tls_read_below(s);
-    s->w->counts.failed += !s->session.done;
     tls_make_ready(s);
 }
 
@@ -100,10 +99,6 @@ static void hold(struct tls_stream *s, struct slice in)
 static void become_connected(struct tls_stream *s)
 {
     struct tls_worker *w = s->w;
-    struct tls_facts facts;
-    tls_session_facts(&s->session, &facts);
-    w->counts.handshakes++;
-    w->counts.resumed += facts.resumed;
     set(s, TS_CONNECTED);
     tls_read_below(s);
     s->layered.stream.ops->connected(&s->layered.stream);
@@ -362,7 +357,7 @@ static struct tls_stream *new_stream(struct tls_worker *w, struct stream *below,
     layered_init(&s->layered, &tls_layer, below, ops, user);
     list_init(&s->link);
     list_init(&s->warm);
-    w->counts.streams++;
+    w->streams_open++;
     return s;
 }
 

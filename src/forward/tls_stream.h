@@ -32,16 +32,6 @@ NODISCARD int tls_worker_new(struct loop *loop, struct tls_worker **ret_worker);
 /* After its last stream. Leaves NULL; accepts NULL. */
 void tls_worker_free(struct tls_worker **worker);
 
-struct tls_counts {
-    uint64_t handshakes; /* done, with those that resumed a session */
-    uint64_t resumed;
-    uint64_t failed;
-    uint64_t waited;  /* steps that had to wait for a later turn */
-    uint32_t waiting; /* of them now */
-    uint32_t streams; /* open */
-};
-struct tls_counts tls_worker_counts(const struct tls_worker *worker);
-
 /*
  * A client came over `below`; the handshake begins with `early`, bytes that were received already
  * (n may be 0), and then with what it sends. Reading is off until asked for. NULL, with `below`

@@ -71,7 +71,8 @@ struct tls_worker {
     struct timer idle;
     uint64_t turn; /* that `steps` is of */
     uint32_t steps;
-    struct tls_counts counts;
+    uint32_t waiting; /* streams in the queues */
+    uint32_t streams_open;
 };
 
 static inline bool has(const struct tls_stream *s, uint32_t bits)

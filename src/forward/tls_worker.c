@@ -70,7 +70,7 @@ void tls_worker_free(struct tls_worker **worker)
     if (!w)
         return;
     *worker = NULL;
-    CHECK(w->counts.streams == 0);
+    CHECK(w->streams_open == 0);
     loop_defer_cancel(w->loop, &w->later);
     loop_timer_stop(w->loop, &w->idle);
     tls_out_fini(&w->out);
@@ -78,11 +78,6 @@ void tls_worker_free(struct tls_worker **worker)
     slab_fini(&w->parked);
     slab_fini(&w->streams);
     free(w);
-}
-
-struct tls_counts tls_worker_counts(const struct tls_worker *worker)
-{
-    return worker->counts;
 }
 
 /* Room for a delivery; as with the loop's own receives, whoever keeps a part takes a reference. */
@@ -127,8 +122,7 @@ void tls_enqueue(struct tls_stream *s)
 {
     struct tls_worker *w = s->w;
     set(s, TS_QUEUED);
-    w->counts.waiting++;
-    w->counts.waited++;
+    w->waiting++;
     list_add_tail(&w->queues[s->session.is_client], &s->link);
     loop_defer(w->loop, &w->later);
 }
@@ -144,7 +138,7 @@ void tls_make_ready(struct tls_stream *s)
 /* In a crowd no step is wasted on who cannot answer any more. */
 static bool has_left(const struct tls_stream *s)
 {
-    return s->w->counts.waiting > STEPS_PER_TURN && !s->session.is_client && !s->session.hello &&
+    return s->w->waiting > STEPS_PER_TURN && !s->session.is_client && !s->session.hello &&
            stream_has_left(s->layered.below);
 }
 
@@ -164,7 +158,7 @@ static void serve_waiting(struct tls_worker *w)
         struct slice in = s->held;
         s->held = (struct slice){0};
         clear(s, TS_QUEUED);
-        w->counts.waiting--;
+        w->waiting--;
         tls_stream_step(s, in);
         slice_put(&in);
     }

@@ -7,16 +7,14 @@
 #include "forward/upstream.h"
 
 #include "base/check.h"
-#include "codec/h1_write.h"
 #include "forward/bulk.h"
 #include "forward/exchange.h"
 #include "forward/forwarder.h"
+#include "forward/h1_framing.h"
 #include "forward/idle.h"
 #include "forward/tcp_side.h"
 
 #include <string.h>
-
-#define FRAMING_BYTES (H1_CHUNK_BEGIN_MAX + HTTP_TRAILER_BYTES_MAX + 16)
 
 /* A request that must not be repeated goes only on a connection that was in use this recently:
  * backends close theirs after seconds, and the race with that close is what loses requests. */
@@ -229,7 +227,7 @@ static void on_connected(struct stream *s)
     struct exchange *x = u->side.x;
     u->h1.stream = s;
     u->state = UPSTREAM_ACTIVE;
-    exchange_connected(x);
+    exchange_connected(x, s);
     arm(u);
     if (!u->sending)
         exchange_writable(x, &u->side);
@@ -313,17 +311,8 @@ static int side_body(struct side *s, struct slice piece)
 {
     struct upstream *u = from_side(s);
     struct forwarder *f = u->h1.f;
-    struct outbox *o = outbox_for(f, s);
-    bool chunked = u->side.x->chunked && !u->side.x->tunnel;
-    if (chunked) {
-        uint8_t *p = outbox_reserve(f, o, H1_CHUNK_BEGIN_MAX);
-        if (!p)
-            return -(int)REASON_overload;
-        outbox_commit(o, (uint32_t)h1_chunk_begin(p, piece.n, true));
-    }
-    if (!outbox_add(o, piece) || (chunked && !outbox_add(o, outbox_crlf)))
-        return -(int)REASON_overload;
-    return outbox_has_room(o) ? SIDE_OK : SIDE_FULL;
+    bool chunked = s->x->chunked && !s->x->tunnel;
+    return h1_put_body(f, outbox_for(f, s), piece, chunked);
 }
 
 static int side_end(struct side *s, struct span trailers)
@@ -339,15 +328,7 @@ static int side_end(struct side *s, struct span trailers)
     if (!x->chunked)
         return SIDE_OK;
     struct forwarder *f = u->h1.f;
-    struct outbox *o = outbox_for(f, s);
-    uint8_t *p = outbox_reserve(f, o, FRAMING_BYTES);
-    if (!p)
-        return -(int)REASON_overload;
-    struct writer w = writer_of(p, FRAMING_BYTES);
-    h1_write_chunk_last(&w, true, trailers);
-    CHECK(w_ok(&w));
-    outbox_commit(o, (uint32_t)w_len(&w));
-    return SIDE_OK;
+    return h1_put_last_chunk(f, outbox_for(f, s), trailers);
 }
 
 static bool side_flush(struct side *s)
@@ -369,14 +350,9 @@ static bool side_flush(struct side *s)
 static void side_credit(struct side *s, bool on)
 {
     struct upstream *u = from_side(s);
-    if (!on) {
-        h1_conn_pause(&u->h1);
-        return;
-    }
-    bool was_running = u->h1.running;
-    arm(u);
-    h1_conn_resume(&u->h1);
-    if (!was_running)
+    if (on)
+        arm(u);
+    if (h1_conn_credit(&u->h1, on))
         after_events(u);
 }
 
@@ -525,7 +501,7 @@ bool upstream_begin(struct exchange *x, struct backend *b, bool reuse, bool body
     if (u->large)
         stream_bulk_likely(u->h1.stream);
     if (connected)
-        exchange_connected(x);
+        exchange_connected(x, u->h1.stream);
     arm(u);
     if (connected && !u->sending)
         exchange_writable(x, &u->side); /* may end the exchange and this connection with it */

@@ -241,6 +241,8 @@ static void on_head(struct upstream_request *r, struct span text)
     if (rc < 0) {
         upstream_request_fail(r, (enum reason) - rc);
     } else {
+        if (UNLIKELY(x->grpc))
+            exchange_note_answer(x, &room->head);
         exchange_response(x, &room->head, (struct slice){text.p, (uint32_t)text.n, r->head_buf});
         if (r->side.x)
             arm(r);
@@ -331,6 +333,14 @@ static void on_body(struct h2_stream *s, struct slice piece)
     exchange_body(r->side.x, &r->side, piece);
 }
 
+static void end_response(struct upstream_request *r)
+{
+    struct exchange *x = r->side.x;
+    if (UNLIKELY(x->grpc))
+        exchange_note_trailers(x, r->trailers);
+    exchange_end(x, &r->side, r->trailers);
+}
+
 static void on_end(struct h2_stream *s)
 {
     struct upstream_request *r = upstream_request_of(s);
@@ -342,7 +352,7 @@ static void on_end(struct h2_stream *s)
     else if (r->framing == BODY_LENGTH && r->left > 0)
         upstream_request_fail(r, REASON_bad_response_length);
     else
-        exchange_end(x, &r->side, r->trailers);
+        end_response(r);
 }
 
 static void on_input(struct h2_stream *s)
@@ -508,7 +518,7 @@ void upstream_request_go_on(struct upstream_request *r)
 {
     struct exchange *x = r->side.x;
     if (x->state == EXCHANGE_CONNECTING)
-        exchange_connected(x);
+        exchange_connected(x, r->conn->stream);
     if (must_wait(r)) {
         arm(r);
         wait_for(r, &r->conn->unsettled);

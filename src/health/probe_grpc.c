@@ -17,8 +17,6 @@
 
 enum { STATUS_SERVING = 1 };
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-enum { GRPC_OK = 0, GRPC_NOT_FOUND = 5, GRPC_UNIMPLEMENTED = 12 };
-
 struct grpc_state {
     struct probe_h2 h2;
     bool typed;       /* the content type is gRPC's */

@@ -32,11 +32,12 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-/* nghttp2 has checked that it is three digits, and that 101 is not among them. */
+/* nghttp2 has checked that it is three digits, and that 101 is not among them; to it 099 is final.
+ */
 static void take_status(struct probe_h2 *h, struct span value)
 {
     uint64_t status = 0;
-    if (value.n != 3 || !span_to_u64(value, &status)) {
+    if (value.n != 3 || !span_to_u64(value, &status) || status < 100) {
         probe_h2_decide(h, REASON_probe_bad_answer);
     } else if (status >= 200) {
         h->status = (uint16_t)status;

@@ -27,6 +27,7 @@
 
 struct probe_h2;
 
+/* `head` and `body` may be NULL. */
 struct probe_h2_ops {
     /* A field of a final head or of trailers; `:status` is told as `status`. */
     void (*field)(struct probe_h2 *h, struct span name, struct span value);

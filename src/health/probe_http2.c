@@ -16,7 +16,13 @@ static void on_head(struct probe_h2 *h)
     probe_h2_decide(h, good ? REASON_ok : REASON_probe_status);
 }
 
-static const struct probe_h2_ops ops = {.field = on_field, .head = on_head};
+/* Without a final head, which would have decided. */
+static void on_end(struct probe_h2 *h)
+{
+    probe_h2_decide(h, REASON_probe_bad_answer);
+}
+
+static const struct probe_h2_ops ops = {.field = on_field, .head = on_head, .end = on_end};
 
 static int http2_begin(struct probe *p, const struct address *to)
 {

@@ -40,8 +40,7 @@ struct listener {
 /* ":80": every address of the machine, IPv4 and IPv6. */
 static bool is_any_v6(const struct address *a)
 {
-    static const uint8_t any[16];
-    return a->kind == ADDRESS_V6 && memcmp(a->ip, any, sizeof any) == 0;
+    return a->kind == ADDRESS_V6 && address_is_any(a);
 }
 
 /* ---- sentences ---- */

@@ -12,33 +12,11 @@
  *
  * Large sends go to the kernel at once, from where they lie.
  */
-#include "io/kernel.h"
+#include "io/push.h"
 #include "io/uring_priv.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
-
-/* Hands slices to the kernel: bytes it took, 0 when it has no room, or -errno. With MSG_MORE the
- * last of them wait there for what comes next. */
-static ssize_t push(int fd, const struct slice *slices, size_t count, int more)
-{
-    ssize_t n;
-    if (LIKELY(count == 1)) {
-        do {
-            n = kernel_send(fd, slices->p, slices->n, more);
-        } while (UNLIKELY(n == -EINTR));
-    } else {
-        struct iovec iov[BACKLOG_SLICES_MAX];
-        for (size_t i = 0; i < count; i++)
-            iov[i] = (struct iovec){(void *)(uintptr_t)slices[i].p, slices[i].n};
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
-        do {
-            n = kernel_sendmsg(fd, &message, more);
-        } while (UNLIKELY(n == -EINTR));
-    }
-    return UNLIKELY(n == -EAGAIN) ? 0 : n;
-}
 
 /* ---- small sends ---- */
 
@@ -159,7 +137,7 @@ static enum send_result send_now(struct uring_stream *e, const struct slice *sli
         total += with_early[0].n;
         count++;
     }
-    ssize_t sent = push(e->fd, slices, count, uring_has(e, URING_LAST) ? MSG_MORE : 0);
+    ssize_t sent = push_slices(e->fd, slices, count, uring_has(e, URING_LAST) ? MSG_MORE : 0);
     if (LIKELY(sent == (ssize_t)total))
         return SEND_DONE;
     uring_set(e, URING_SENDING);
@@ -212,7 +190,7 @@ void uring_send_early(struct uring_stream *e)
         return;
     struct slice early = {r->p, r->n, NULL};
     take_back(l, r);
-    ssize_t sent = push(e->fd, &early, 1, 0);
+    ssize_t sent = push_slices(e->fd, &early, 1, 0);
     if (UNLIKELY(sent < 0))
         uring_stream_fail(e, socket_stream_reason((int)-sent));
     else if (UNLIKELY(sent < (ssize_t)early.n))
@@ -286,7 +264,7 @@ bool uring_flush(struct uring_stream *e)
 {
     struct backlog *b = e->backlog;
     uring_clear(e, URING_WRITABLE);
-    ssize_t sent = push(e->fd, b->slices + b->first, b->count - b->first, 0);
+    ssize_t sent = push_slices(e->fd, b->slices + b->first, b->count - b->first, 0);
     if (sent < 0) {
         uring_set(e, URING_READABLE | URING_PEER_DONE);
         uring_stream_fail(e, socket_stream_reason((int)-sent));

@@ -14,13 +14,13 @@
  */
 #include "io/epoll_priv.h"
 #include "io/kernel.h"
+#include "io/push.h"
 #include "io/socket.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* Share of one stream in a turn, by number of receives. */
@@ -267,27 +267,6 @@ struct stream *epoll_connect(struct loop *loop, const struct address *to,
 
 /* ---- sending ---- */
 
-/* Hands slices to the kernel: bytes it took, 0 when it has no room, or -errno. With MSG_MORE the
- * last of them wait there for what comes next. */
-static ssize_t push(int fd, const struct slice *slices, size_t count, int more)
-{
-    ssize_t n;
-    if (LIKELY(count == 1)) {
-        do {
-            n = kernel_send(fd, slices->p, slices->n, more);
-        } while (UNLIKELY(n == -EINTR));
-    } else {
-        struct iovec iov[SEND_SLICES_MAX];
-        for (size_t i = 0; i < count; i++)
-            iov[i] = (struct iovec){(void *)(uintptr_t)slices[i].p, slices[i].n};
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
-        do {
-            n = kernel_sendmsg(fd, &message, more);
-        } while (UNLIKELY(n == -EINTR));
-    }
-    return UNLIKELY(n == -EAGAIN) ? 0 : n;
-}
-
 /*
  * Small pieces in a row, such as chunk framing, go into one buffer: else a reader that stalls would
  * hold a buffer for every few bytes. False when no buffer could be had.
@@ -366,7 +345,7 @@ enum send_result epoll_send(struct stream *s, const struct slice *slices, size_t
         return SEND_PENDING;
     }
     bool waits = has(e, STREAM_LAST | STREAM_BULK_FOLLOWS);
-    ssize_t sent = push(e->fd, slices, count, waits ? MSG_MORE : 0);
+    ssize_t sent = push_slices(e->fd, slices, count, waits ? MSG_MORE : 0);
     if (LIKELY(sent == (ssize_t)total))
         return SEND_DONE;
     clear(e, STREAM_BULK_FOLLOWS);
@@ -454,7 +433,7 @@ static bool advance(struct epoll_blocked *b, size_t sent)
 static void flush(struct epoll_stream *e)
 {
     struct epoll_blocked *b = e->blocked;
-    ssize_t sent = push(e->fd, b->slices + b->first, b->count - b->first, 0);
+    ssize_t sent = push_slices(e->fd, b->slices + b->first, b->count - b->first, 0);
     if (sent < 0) {
         drop_blocked(e);
         set(e, STREAM_READABLE | STREAM_PEER_DONE);

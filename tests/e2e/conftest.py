@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
+import certificates  # noqa: E402
 from programs import Poise, Program, TestServer  # noqa: E402
 
 
@@ -66,3 +67,22 @@ def start(work):
     starter = Starter(work)
     yield starter
     starter.end()
+
+
+@pytest.fixture
+def closing():
+    """`closing(Kind, ...)` makes one and closes it after the test."""
+    made = []
+
+    def make(kind, *args, **options):
+        made.append(kind(*args, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def authority(work):
+    return certificates.ca(work)

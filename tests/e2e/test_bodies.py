@@ -5,7 +5,6 @@ import hashlib
 import os
 import resource
 import socket
-import threading
 import time
 
 import memory
@@ -37,23 +36,13 @@ def digest(size):
     return h.hexdigest()
 
 
-class Origin:
+class Origin(web.Acceptor):
     """An HTTP server for one exchange after the other that makes and eats large bodies: GET /SIZE sends
     so many bytes, GET /chunked/SIZE in chunks; POST answers with the SHA-256 of what came."""
 
     def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.sent = 0
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, s):
         try:
@@ -103,10 +92,8 @@ class Origin:
 
 
 @pytest.fixture
-def origin():
-    o = Origin()
-    yield o
-    o.listener.close()
+def origin(closing):
+    return closing(Origin)
 
 
 def check_memory(poise):

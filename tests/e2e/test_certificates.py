@@ -18,7 +18,7 @@ import time
 import certificates
 import memory
 import pytest
-from admin import Admin
+from admin import Admin, Events
 from metrics import promtool, scrape
 from programs import BINARY, SANITIZER, config, pool, wait_until
 
@@ -393,6 +393,11 @@ def test_the_end_of_a_certificate_is_announced(start, work, ca):
     assert first["subject"] == "CN=a.example.com" and first["issuer"] == "CN=Test CA"
     assert first["names"] == ["a.example.com"] and first["key"] == "ECDSA 256"
     assert (shows["min_version"], shows["client_auth"]) == ("1.2", "none")
+    assert shows["not_after"] == first["not_after"]  # it ends first
+    events = Events(admin)
+    tick = events.wait("tick")["listeners"][0]["tls"]
+    events.close()
+    assert tick["not_after"] == first["not_after"] and "certificates" not in tick
     told = subprocess.run([BINARY, "status", "--admin", f"127.0.0.1:{admin.port}"], capture_output=True, text=True, timeout=60)
     assert re.search(rf"certificate +{old.cert} of listener web expired .*ago\n", told.stdout), told
     assert f"{soon.cert} of listener web expires in " in told.stdout
@@ -410,6 +415,7 @@ def test_what_listeners_do_is_shown(start, work, ca):
     shown = Admin(start.poise(c)).get("/api/v1/listeners")["listeners"]
     assert shown[0]["routes"][0]["match"] == match
     assert {k: shown[1][k] for k in plain} == plain and not plain.keys() & shown[0].keys()
+    assert shown[0]["http2"] and shown[1]["http2"] and "tls" not in shown[1]
 
 
 # ---- tickets, and other processes ----

@@ -4,22 +4,14 @@
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
+from needs import need
 from programs import SANITIZER, Held, config, pool, wait_until
 import web
 
-PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 SECONDS = "2"
-
-
-def need(name):
-    path = shutil.which(name, path=PATH)
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 def run(*argv, **options):

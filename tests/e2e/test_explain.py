@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """`poise explain`: the decision for a request, from a file and of a running balancer."""
 
-import http.client
 import json
 import socket
 import subprocess
 
 import pytest
 import web
+from admin import UnixConnection
 from programs import BINARY, config, pool, wait_until
 
 
@@ -64,18 +64,8 @@ def test_wrong_questions(work):
     assert explain("-c", path, "/").returncode == 3
 
 
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self.path))
-
-
 def ask(path, **question):
-    c = Unix(path)
+    c = UnixConnection(path)
     c.request("POST", "/api/v1/explain", json.dumps(question), {"Content-Type": "application/json"})
     answer = c.getresponse()
     body = json.loads(answer.read())

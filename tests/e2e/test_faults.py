@@ -116,21 +116,9 @@ def test_descriptors_return_to_the_start(start):
 
 
 @pytest.fixture
-def full_backlog():
+def full_backlog(closing):
     """An address that takes no more connections: its queue is full and nobody accepts."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    waiting = []
-    for _ in range(8):
-        s = socket.socket()
-        s.setblocking(False)
-        s.connect_ex(listener.getsockname())
-        waiting.append(s)
-    time.sleep(0.2)
-    yield "127.0.0.1:%d" % listener.getsockname()[1]
-    for s in [*waiting, listener]:
-        s.close()
+    return closing(web.FullQueue).address
 
 
 def test_connect_timeout(start, full_backlog):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """gRPC from end to end: grpcio on either side, HTTP/2 in clear text."""
 
+import functools
 import os
 import socket
 import threading
@@ -17,16 +18,8 @@ Code = grpc.StatusCode
 
 
 @pytest.fixture
-def server():
-    servers = []
-
-    def make(*args, **options):
-        servers.append(grpcs.Server(*args, **options))
-        return servers[-1]
-
-    yield make
-    for s in servers:
-        s.stop()
+def server(closing):
+    return functools.partial(closing, grpcs.Server)
 
 
 def balancer(start, *servers, listener=None, settings=None, **options):
@@ -197,7 +190,7 @@ def test_killed_and_back(start, server):
         assert next(counting) == b"0"
         wait_until(lambda: s.service.calls == 2, "both calls are there")
         s.server.stop(None)
-        threading.Thread(target=s.stop).start()
+        threading.Thread(target=s.close).start()
         assert waiting.exception(timeout=20).code() in (Code.UNAVAILABLE, Code.CANCELLED)
         assert failure(lambda: list(counting)).code() in (Code.UNAVAILABLE, Code.CANCELLED)
         wait_until(lambda: failure_or_none(c) == Code.UNAVAILABLE, "nobody is there")
@@ -383,11 +376,6 @@ def test_a_drain_ends_calls_with_its_deadline(start, server):
 
 
 # ---- over TLS ----
-
-
-@pytest.fixture
-def authority(work):
-    return certificates.ca(work)
 
 
 def test_over_tls_on_both_sides(start, server, authority):

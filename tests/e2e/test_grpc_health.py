@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Health checks of type grpc, against the servers people run."""
 
+import functools
+
 import pytest
 from programs import config, pool
 
@@ -10,16 +12,8 @@ CHECKS = {"type": "grpc", "interval": "100ms", "timeout": "2s", "rise": 1, "fall
 
 
 @pytest.fixture
-def server():
-    servers = []
-
-    def make(*args, **options):
-        servers.append(grpcs.Server(*args, **options))
-        return servers[-1]
-
-    yield make
-    for s in servers:
-        s.stop()
+def server(closing):
+    return functools.partial(closing, grpcs.Server)
 
 
 def watched(start, *servers, **health):
@@ -67,7 +61,7 @@ def test_a_backend_without_http2(start):
 def test_a_server_that_goes_and_comes_back(start, server):
     s = server("B1", {"": grpcs.SERVING})
     poise = watched(start, s)
-    s.stop()
+    s.close()
     poise.wait_for(r"state=down reason=(connect_refused|backend_reset|probe_closed|stream_refused)")
     server("B1", {"": grpcs.SERVING}, port=s.port)
     poise.wait_for(r"state=up")

@@ -5,7 +5,6 @@ import re
 import resource
 import selectors
 import socket
-import threading
 import time
 
 import memory
@@ -22,24 +21,14 @@ SWITCHED = (
 )
 
 
-class Origin:
+class Origin(web.Acceptor):
     """A backend that counts what it was asked for: /big, /halves (a head in two segments), /up (an
     upgrade), /endless (a body of 64 MiB), and a short answer in chunks to everything else."""
 
     def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.asked = 0
         self.behind = []  # what came behind upgrades
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, s):
         try:
@@ -72,10 +61,8 @@ class Origin:
 
 
 @pytest.fixture
-def origin():
-    o = Origin()
-    yield o
-    o.listener.close()
+def origin(closing):
+    return closing(Origin)
 
 
 @pytest.fixture

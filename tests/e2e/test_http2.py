@@ -134,14 +134,13 @@ CONNECTION = {
     "closed continuation": (P, of(CONTINUATION, END_HEADERS, 1, BLOCK, done)),
     "even stream": (P, headers_on(2)),
     "smaller stream": (P, twice(headers_on(5), headers_on(3))),
-    "half closed data": (S, of(DATA, END_STREAM, 1, b"x", stuck)),
-    "half closed headers": (S, twice(headers_on(1), headers_on(1))),
     "unknown even data": (P, of(DATA, 0, 2, b"x")),
     # 6.1 to 6.4
     "data without stream": (P, of(DATA, 0, 0, b"x")),
     "data padding": (P, of(DATA, PADDED | END_STREAM, 1, b"\x06test", half)),
     "headers without stream": (P, headers_on(0)),
     "headers padding": (P, of(HEADERS, PADDED | END_HEADERS | END_STREAM, 1, b"\xff" + BLOCK)),
+    "priority on itself": (P, of(PRIORITY, 0, 1, b"\0\0\0\x01\xff")),
     "priority without stream": (P, of(PRIORITY, 0, 0, b"\0\0\0\0\xff")),
     "reset without stream": (P, of(RST_STREAM, 0, 0, b"\0\0\0\x08")),
     "reset length": (F, of(RST_STREAM, 0, 1, b"\0\0\0", half)),
@@ -161,7 +160,6 @@ CONNECTION = {
     "goaway on stream": (P, of(GOAWAY, 0, 1, b"\0" * 8)),
     "window update 0": (P, of(WINDOW_UPDATE, 0, 0, b"\0\0\0\0")),
     "window update length": (F, of(WINDOW_UPDATE, 0, 0, b"\0\0\x01")),
-    "window update 0 of a stream": (P, of(WINDOW_UPDATE, 0, 1, b"\0\0\0\0", half)),
     "window overflow": (W, of(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff")),
     "continuation without stream": (P, block_then((CONTINUATION, END_HEADERS, 0, b""))),
     "continuation of another": (P, block_then((CONTINUATION, END_HEADERS, 3, b""))),
@@ -196,6 +194,34 @@ def test_connection_error(lb, name):
         assert w.get(1).status == 200
 
 
+# ---- what ends one stream, or with it the connection ----
+
+# RFC 9113 section 5.1, half-closed (remote): "If an endpoint receives additional frames, other than
+# WINDOW_UPDATE, PRIORITY, or RST_STREAM, for a stream that is in this state, it MUST respond with a stream
+# error (Section 5.4.2) of type STREAM_CLOSED"; section 6.9 asks for one of type PROTOCOL_ERROR for an
+# increment of 0. Section 5.4.1: "An endpoint can end a connection at any time. In particular, an endpoint MAY
+# choose to treat a stream error as a connection error." nghttp2 does, and has no option about it; either is
+# right, with that code.
+EITHER = {
+    "half closed data": (S, of(DATA, END_STREAM, 1, b"x", stuck)),
+    "half closed headers": (S, twice(headers_on(1), headers_on(1))),
+    "window update 0 of a stream": (P, of(WINDOW_UPDATE, 0, 1, b"\0\0\0\0", half)),
+}
+
+
+@pytest.mark.parametrize("name", EITHER)
+def test_stream_or_connection_error(lb, name):
+    code, act = EITHER[name]
+    with Wire(lb.port) as w:
+        w.ping()
+        act(w)
+        s = w.streams[1]
+        w.until(lambda: s.reset is not None or w.goaway, "an error")
+        assert s.reset == code if s.reset is not None else w.end() == code
+    with Wire(lb.port) as w:
+        assert w.get(1).status == 200
+
+
 # ---- what ends one stream ----
 
 
@@ -227,6 +253,14 @@ def depends_on_itself(w):
 
 STREAM = {
     # 5.1
+    "data behind a reset": (S, of(DATA, 0, 1, b"late", reset)),
+    "data right behind a reset": (
+        S,
+        lambda w: w.send(
+            frame(HEADERS, END_HEADERS, 1, BLOCK) + frame(RST_STREAM, 0, 1, b"\0\0\0\x08") + frame(DATA, 0, 1, b"late")
+        ),
+    ),
+    "headers behind a reset": (S, twice(reset, headers_on(1))),
     # 6.9
     "all windows overflow": (
         W,
@@ -402,10 +436,13 @@ def test_window_of_one(lb):
         assert len(w.answer(1).body) == 20000
 
 
-def test_reset_streams_take_what_was_on_its_way(wire):
-    reset(wire)
-    wire.data(1, b"late", end=True)
+def test_streams_broken_off_take_what_was_on_its_way(wire):
+    trailers((":method", "GET"))(wire)
+    wire.until(lambda: wire.streams[1].reset == PROTOCOL_ERROR, "a reset")
+    wire.data(1, b"late", end=False)
+    wire.headers(1, (("x-late", "1"),))
     assert wire.get(3).status == 200
+    assert wire.streams[1].reset == PROTOCOL_ERROR, "and nothing more is said of it"
 
 
 def test_too_many_streams(lb, wire):

@@ -30,16 +30,8 @@ ONE_WORKER = ("--workers", "1")
 
 
 @pytest.fixture
-def serve():
-    servers = []
-
-    def make(kind=h2server.Server, **options):
-        servers.append(kind(**options))
-        return servers[-1]
-
-    yield make
-    for s in servers:
-        s.close()
+def serve(closing):
+    return lambda kind=h2server.Server, **options: closing(kind, **options)
 
 
 def http2(servers, **options):
@@ -308,6 +300,8 @@ def test_reset_before_the_response(start, serve):
 
 
 def test_reset_in_the_middle(start, serve):
+    read = threading.Event()
+
     class Half(h2server.Server):
         def on_end(self, r):
             if r.path != "/half":
@@ -316,7 +310,7 @@ def test_reset_in_the_middle(start, serve):
                 r.connection.h2.send_headers(r.id, [(":status", "200")])
                 r.connection.h2.send_data(r.id, b"half")
                 r.connection.flush()
-            time.sleep(0.1)
+            read.wait(20)
             r.connection.reset(r.id)
 
     server = serve(Half)
@@ -327,6 +321,8 @@ def test_reset_in_the_middle(start, serve):
         try:
             while piece := s.recv(65536):
                 said += piece
+                if b"half" in said:
+                    read.set()
         except ConnectionResetError:
             pass
     assert b"4\r\nhalf\r\n" in said and b"\r\n0\r\n" not in said

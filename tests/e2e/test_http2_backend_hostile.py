@@ -3,7 +3,6 @@
 
 import re
 import struct
-import time
 
 import pytest
 import web
@@ -11,31 +10,10 @@ from programs import wait_until
 
 pytest.importorskip("h2")
 import h2server  # noqa: E402
+from h2wire import (  # noqa: E402
+    CONTINUATION, DATA, HEADERS, PING, PUSH_PROMISE, SETTINGS, WINDOW_UPDATE, frame, literal,
+)  # fmt: skip
 from test_http2_backend import balancer, serve  # noqa: E402, F401
-
-
-def frame(kind, flags=0, stream=0, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-DATA, HEADERS, RST, SETTINGS, PUSH, PING, WINDOW, CONTINUATION = 0, 1, 3, 4, 5, 6, 8, 9
-
-
-def literal(name, value):
-    """A field without compression."""
-    name, value = name.encode("latin1"), value.encode("latin1")
-
-    def text(s):
-        n = len(s)
-        if n < 127:
-            return bytes([n]) + s
-        out, n = [127], n - 127
-        while n >= 128:
-            out.append(n & 127 | 128)
-            n >>= 7
-        return bytes([*out, n]) + s
-
-    return b"\x00" + text(name) + text(value)
 
 
 def head(stream, *fields, flags=4, status="200"):
@@ -72,10 +50,11 @@ HOSTILE = {
     "continuations": (continuations, {"backend_h2_error", "response_head_too_large"}),
     "data first": (lambda n: frame(DATA, 1, n, b"x"), {"backend_h2_error", "backend_stream_reset"}),
     "bad compression": (lambda n: frame(HEADERS, 5, n, b"\xff\xff\xff\xff\xff\xff"), {"backend_h2_error"}),
-    "pushed": (lambda n: frame(PUSH, 4, n, struct.pack(">I", 2) + literal(":status", "200")), {"backend_h2_error"}),
+    "pushed": (lambda n: frame(PUSH_PROMISE, 4, n, struct.pack(">I", 2) + literal(":status", "200")), {"backend_h2_error"}),
     "unknown stream": (lambda n: head(n + 100, flags=5), {"backend_h2_error"}),
-    "window of nothing": (lambda n: frame(WINDOW, 0, 0, struct.pack(">I", 0)), {"backend_h2_error"}),
-    "window too large": (lambda n: frame(WINDOW, 0, 0, struct.pack(">I", 0x7FFFFFFF)), {"backend_h2_error"}),
+    "heads of a stream that was": (lambda n: head(1) * 3000, {"backend_h2_error"}),
+    "window of nothing": (lambda n: frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0)), {"backend_h2_error"}),
+    "window too large": (lambda n: frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7FFFFFFF)), {"backend_h2_error"}),
     "settings of a wrong size": (lambda n: frame(SETTINGS, 0, 0, b"abc"), {"backend_h2_error"}),
     "pings": (lambda n: frame(PING, 0, 0, b"12345678") * 20000, {"backend_h2_error"}),
     "settings": (lambda n: frame(SETTINGS) * 20000, {"backend_h2_error"}),
@@ -160,7 +139,7 @@ def test_a_window_that_is_not_kept(start, serve):
     with web.connect(poise.port) as s:
         s.sendall(b"GET /hostile HTTP/1.1\r\nHost: h\r\n\r\n")
         wait_until(lambda: server.requests, "the request is there")
-        time.sleep(0.2)
+        wait_until(lambda: server.requests[0].reset is not None or server.connections[0].closed, "it is cut off")
         assert web.get(poise.port, "/echo").status == 200
 
 

@@ -2,11 +2,9 @@
 """HTTP/2 where the order of events is unfortunate: ends, heads and credit that cross each other."""
 
 import hashlib
-import re
 import socket
 import struct
 import sys
-import threading
 import time
 
 import pytest
@@ -16,7 +14,7 @@ from programs import config, pool, wait_until
 pytest.importorskip("h2")
 import h2server  # noqa: E402
 import h2wire  # noqa: E402
-from h2wire import GET, POST, Wire  # noqa: E402
+from h2wire import GET, POST, Wire, literal  # noqa: E402
 
 sys.setrecursionlimit(10000)
 MIB = 1 << 20
@@ -25,16 +23,8 @@ END, END_HEADERS = 1, 4
 
 
 @pytest.fixture
-def serve():
-    servers = []
-
-    def make(kind=h2server.Server, **options):
-        servers.append(kind(**options))
-        return servers[-1]
-
-    yield make
-    for s in servers:
-        s.close()
+def serve(closing):
+    return lambda kind=h2server.Server, **options: closing(kind, **options)
 
 
 def balancer(start, server, listener=None, **options):
@@ -70,23 +60,6 @@ def capacity(poise, server):
             before = now
             time.sleep(0.3)
     return 32 * MIB - now
-
-
-def literal(name, value):
-    """A field that no table keeps."""
-    name, value = name.encode("latin1"), value.encode("latin1")
-
-    def text(s):
-        n, out = len(s), b""
-        if n < 127:
-            return bytes([n]) + s
-        n -= 127
-        while n >= 128:
-            out += bytes([n & 127 | 128])
-            n >>= 7
-        return b"\x7f" + out + bytes([n]) + s
-
-    return b"\x00" + text(name) + text(value)
 
 
 def head(stream, status, fields=(), flags=END_HEADERS):
@@ -132,8 +105,8 @@ def test_heads_for_a_slow_client(start, serve):
     size = capacity(poise, server) - 3 * 65535
     slow = slow_client(poise.port, f"/bytes/{size}", then=["/raw"])
     wait_until(lambda: [r for r in server.requests if r.path == "/raw"], "the first response has gone")
-    time.sleep(0.3)
-    assert web.get(poise.port, "/echo").status == 200
+    assert web.get(poise.port, "/echo").status == 200  # behind those heads, on their connection
+    assert len(server.connections) == 1
     said = all_of(slow)[-600000:]
     heads = said[said.index(b"HTTP/1.1 103 ") :].split(b"\r\n\r\n")
     assert heads[-2].startswith(b"HTTP/1.1 200 ") and heads[-1] == b"body"
@@ -154,7 +127,14 @@ def test_an_interim_head_and_the_end_of_the_connection(start, serve):
 # ---- a connection that ends behind complete responses ----
 
 
-@pytest.mark.parametrize("how", ["fin", "goaway", "both"])
+BROKEN = {
+    "priority": h2wire.frame(h2wire.PRIORITY, 0, 0, b"\0\0\0\0\1"),
+    "data": h2wire.frame(h2wire.DATA, 0, 0, b"x"),
+    "headers": h2wire.frame(h2wire.HEADERS, END_HEADERS, 1, b"\xff" * 9),
+}
+
+
+@pytest.mark.parametrize("how", ["fin", "goaway", "both", *BROKEN])
 def test_a_whole_response_outlives_its_connection(start, serve, how):
     """The backend has said all and leaves, while the client has not read it."""
 
@@ -170,14 +150,32 @@ def test_a_whole_response_outlives_its_connection(start, serve, how):
     while backend.output:  # the kernel takes a little less this time
         said += slow.recv(4096)
     with backend.lock:
-        if how != "fin":
+        if how in BROKEN:
+            backend.raw(BROKEN[how])
+        elif how != "fin":
             backend.h2.close_connection(last_stream_id=server.requests[-1].id)
             backend.flush()
-        if how != "goaway":
+        if how in ("fin", "both"):
             backend.sock.shutdown(socket.SHUT_WR)
     wait_until(lambda: web.get(poise.port, "/echo").status == 200 and len(server.connections) > 1, "it was noticed")
     said += all_of(slow)
     assert len(said) > size and said.endswith(b"\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_whole_response_and_a_mistake_behind_it(start, serve, how):
+    """In one delivery: the first was all right."""
+    body = h2server.block(10000)
+
+    def answer(n):
+        return head(n, "200", [("content-length", "10000")]) + h2wire.frame(h2wire.DATA, END, n, body) + BROKEN[how]
+
+    server = serve(Raw, answer=answer)
+    poise = balancer(start, server, retries={"attempts": 0})
+    for _ in range(3):
+        a = web.get(poise.port, "/raw")
+        assert (a.status, a.body) == (200, body)
+    assert len(server.connections) == 3, "none is used again"
 
 
 # ---- windows ----

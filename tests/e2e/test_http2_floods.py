@@ -2,11 +2,8 @@
 """What HTTP/2 lets a client make a server do: each kind of it ends with its reason, and others are
 served as if nothing was."""
 
-import re
-import struct
 import time
 
-import memory
 import pytest
 from h2origin import Origin
 from h2wire import (
@@ -17,10 +14,8 @@ from programs import SCALE, config, pool, wait_until
 
 
 @pytest.fixture
-def origin():
-    o = Origin()
-    yield o
-    o.close()
+def origin(closing):
+    return closing(Origin)
 
 
 def conf(origin, **listener):
@@ -78,6 +73,23 @@ def continuations_with_fields(w):
         w.frame(CONTINUATION, 0, 1, b"\x00\x01a\x01b" * 100)
 
 
+def broken_off(w):
+    """A stream that the other end has reset: what comes for it may have been on its way."""
+    w.headers(1, GET + (("X-Capital", "1"),))
+    w.answer(1)
+
+
+def headers_again(w):
+    """Each block has to be decoded, though the stream is no more."""
+    broken_off(w)
+    w.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, w.encode(GET)) * 3000)
+
+
+def long_headers_again(w):
+    broken_off(w)
+    w.send((frame(HEADERS, END_STREAM, 1) + frame(CONTINUATION, END_HEADERS, 1, b"\x82" * 16000)) * 200)
+
+
 def many(*one, count=3000):
     return lambda w: w.send(frame(*one) * count)
 
@@ -90,6 +102,12 @@ FLOODS = {
                              w.send(frame(3, 0, 1, b"\0\0\0\x08") * 500))),
     "empty continuations": ("h2_continuation_flood", continuations),
     "continuations": ("h2_continuation_flood", continuations_with_fields),
+    "headers behind a reset": ("h2_rapid_reset", lambda w: (w.headers(1, to("/hang")), w.rst(1),
+                               w.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, w.encode(GET)) * 500))),
+    "data behind a reset": ("h2_rapid_reset", lambda w: (w.headers(1, to("/hang")), w.rst(1),
+                            w.send(frame(DATA, 0, 1, b"x") * 500))),
+    "headers of a reset stream": ("h2_header_flood", headers_again),
+    "long headers of a reset stream": ("h2_header_flood", long_headers_again),
     "settings": ("h2_control_flood", many(SETTINGS, 0, 0, settings(INITIAL_WINDOW_SIZE=65535))),
     "empty settings": ("h2_control_flood", many(SETTINGS, 0, 0, b"")),
     "large settings": ("h2_control_flood", many(SETTINGS, 0, 0, settings(INITIAL_WINDOW_SIZE=9) * 40)),
@@ -112,6 +130,27 @@ def test_flood(lb, name):
         w.ping()
         act(w)
         ends_with(lb, w, reason)
+
+
+def test_requests_beyond_the_limit(lb):
+    """A client that does not take note of how many it may have at a time."""
+    with Wire(lb.port) as w:
+        block = w.encode(to("/hang"))
+        w.send(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, i, block) for i in range(1, 6001, 2)))
+        ends_with(lb, w, "h2_header_flood")
+
+
+def test_blocks_that_are_taken_are_no_flood(lb):
+    """Whatever their number and their frames."""
+    with Wire(lb.port) as w:
+        block = w.encode(to("/hello")) + w.encode((("x-a", "b" * 3000), ("x-c", "d" * 3000)))
+        for first in range(1, 1001, 20):
+            w.send(b"".join(
+                frame(HEADERS, END_STREAM, i, block[:40]) + frame(CONTINUATION, END_HEADERS, i, block[40:])
+                for i in range(first, first + 20, 2)
+            ))  # fmt: skip
+            for i in range(first, first + 20, 2):
+                assert w.answer(i).status == 200
 
 
 def test_compressed_fields_that_unfold(lb):

@@ -14,17 +14,15 @@ import pytest
 from admin import UnixConnection
 from h2origin import Origin
 from h2wire import (
-    CANCEL, DATA, END_STREAM, GET, GOAWAY, INTERNAL_ERROR, NO_ERROR, POST, WINDOW_UPDATE,
+    GET, GOAWAY, INTERNAL_ERROR, NO_ERROR, WINDOW_UPDATE,
     Wire, settings,
 )  # fmt: skip
 from programs import SCALE, config, pool, wait_until
 
 
 @pytest.fixture
-def origin():
-    o = Origin()
-    yield o
-    o.close()
+def origin(closing):
+    return closing(Origin)
 
 
 @pytest.fixture
@@ -183,8 +181,8 @@ def test_a_stream_without_a_window_stalls_no_other(lb, origin):
         for stream in range(3, 203, 2):
             assert w.get(stream, "/hello").body == b"hello"
         before = origin.sent
-        w.ping()
-        time.sleep(0.3)
+        for stream in range(203, 303, 2):
+            assert w.get(stream, "/hello").body == b"hello"
         assert origin.sent - before < 8 << 20, "the backend is held back"
         w.update(1, 100000)
         w.until(lambda: len(w.streams[1].body) == 165535, "more of it")
@@ -229,6 +227,32 @@ def test_an_upload_that_is_not_read_is_held_back(lb, origin):
             assert w.answer(stream).body == b"x" * 1000
         w.rst(1)
     wait_for_reason(lb, "client_cancelled")
+
+
+def test_uploads_that_wait_stall_no_other(lb, origin):
+    """Their windows are shut, that of the connection is not, however many they are."""
+    with Wire(lb.port) as w:
+        credit = 65535
+
+        def send(stream, data, end):
+            nonlocal credit
+            for at in range(0, len(data), 15000):
+                while credit < 15000:
+                    f = w.read()
+                    if f.type == WINDOW_UPDATE and f.stream == 0:
+                        credit += int.from_bytes(f.payload, "big")
+                w.data(stream, data[at : at + 15000], end=end and at + 15000 == len(data))
+                credit -= 15000
+
+        fields = to("/hang", "CONNECT", (":protocol", "websocket"), ("sec-websocket-version", "13"))
+        waiting = range(1, 101, 2)
+        for stream in waiting:  # nobody accepts them
+            w.headers(stream, fields, end=False)
+            send(stream, b"w" * 60000, end=False)
+        w.headers(201, to("/echo", "POST"), end=False)
+        send(201, b"x" * 60000, end=True)
+        assert w.answer(201).body == b"x" * 60000
+        assert not any(w.streams[i].heads or w.streams[i].reset for i in waiting), "none had to give way"
 
 
 def test_input_of_a_byte_each_is_held_in_little(lb, origin):

@@ -50,10 +50,8 @@ def node(tmp_path_factory):
 
 
 @pytest.fixture
-def server():
-    made = grpcs.Server()
-    yield made
-    made.stop()
+def server(closing):
+    return closing(grpcs.Server)
 
 
 @pytest.mark.parametrize("tls", [False, True])

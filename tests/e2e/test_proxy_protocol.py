@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The PROXY protocol: in from proxies that are trusted, out to backends that ask for it."""
 
+import functools
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import ssl
@@ -18,32 +18,17 @@ import proxies
 import pytest
 import web
 from admin import Admin
+from needs import need
 from programs import Held, config, pool, wait_until
-from proxies import DESTINATION, LOCAL, SOURCE, Keeper, tlv, v1, v2
+from proxies import LOCAL, SOURCE, Keeper, tlv, v1, v2
 
-PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok"
 FROM_HERE = {"proxy_protocol_from": ["127.0.0.1"]}
 
 
-def need(name):
-    path = shutil.which(name, path=PATH)
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
 @pytest.fixture
-def keeper():
-    made = []
-
-    def make(*args, **options):
-        made.append(Keeper(*args, **options))
-        return made[-1]
-
-    yield make
-    for k in made:
-        k.close()
+def keeper(closing):
+    return functools.partial(closing, Keeper)
 
 
 def said(port, data, source="127.0.0.1", piece=None):
@@ -654,66 +639,49 @@ def ready(program, port):
     wait_until(answers, f"{program.name} listens")
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_to_nginx(start, work, version):
-    """It answers only connections that begin with a header: requests and checks both do."""
-    held = Held()
-    nginx(
-        start,
-        work,
-        f"http {{ access_log off; {PATHS.format(work=work)} server {{"
-        f" listen 127.0.0.1:{held.port} proxy_protocol;"
-        " location / { return 200 $proxy_protocol_addr:$proxy_protocol_port; } } }",
-        held.port,
-    )
-    poise = start.poise(
-        config(
-            pool(
-                [("B1", held.address)],
-                proxy_protocol=version,
-                health={"type": "http", "interval": "100ms"},
-            )
-        )
-    )
-    time.sleep(0.5)
+def check_and_ask(start, backend, version, asked):
+    """Checks and requests of a backend that answers only what begins with a header. `asked()` counts
+    what it has answered."""
+    health = {"type": "http", "interval": "100ms"}
+    poise = start.poise(config(pool([("B1", backend)], proxy_protocol=version, health=health)))
+    wait_until(lambda: asked() >= 3, "it is checked")
     for _ in range(3):
         with web.connect(poise.port) as s:
             s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             answer = b""
             while data := s.recv(65536):
                 answer += data
-            assert answer.endswith(b"\r\n\r\n%s:%d" % (b"127.0.0.1", s.getsockname()[1])), answer
+            assert answer.endswith(b"\r\n\r\n127.0.0.1:%d" % s.getsockname()[1]), answer
     assert "state=down" not in poise.out + poise.err
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_to_nginx(start, work, version):
+    held, log = Held(), work / "access.log"
+    nginx(
+        start,
+        work,
+        f"http {{ access_log {log}; {PATHS.format(work=work)} server {{"
+        f" listen 127.0.0.1:{held.port} proxy_protocol;"
+        " location / { return 200 $proxy_protocol_addr:$proxy_protocol_port; } } }",
+        held.port,
+    )
+    check_and_ask(start, held.address, version, lambda: log.read_text().count(" 200 "))
     held.close()
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_to_haproxy(start, work, version):
     held = Held()
-    haproxy(
+    program = haproxy(
         start,
         work,
-        f"frontend f\n  bind 127.0.0.1:{held.port} accept-proxy\n"
+        f"frontend f\n  bind 127.0.0.1:{held.port} accept-proxy\n  log stdout format raw local0\n"
+        "  option httplog\n"
         "  http-request return status 200 content-type text/plain lf-string %ci:%cp\n",
         held.port,
     )
-    poise = start.poise(
-        config(
-            pool(
-                [("B1", held.address)],
-                proxy_protocol=version,
-                health={"type": "http", "interval": "100ms"},
-            )
-        )
-    )
-    time.sleep(0.5)
-    with web.connect(poise.port) as s:
-        s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        answer = b""
-        while data := s.recv(65536):
-            answer += data
-        assert answer.endswith(b"\r\n\r\n127.0.0.1:%d" % s.getsockname()[1]), answer
-    assert "state=down" not in poise.out + poise.err
+    check_and_ask(start, held.address, version, lambda: program.out.count(" 200 "))
     held.close()
 
 

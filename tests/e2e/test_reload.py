@@ -120,6 +120,23 @@ def test_address_in_use(start):
     assert web.get(balancer.poise.port).headers["X-Backend"] == "B1"
 
 
+def test_every_address_in_place_of_one(start):
+    """Not in one step, and it is said what to do."""
+    balancer, held = two_pools(start), Held()
+    port, listener = balancer.poise.port, balancer.settings["listeners"][0]
+    listener["listen"] = f":{port}"
+    balancer.hup(expected=FAILED)
+    assert f"cannot listen on [::]:{port} while 127.0.0.1:{port} is open; take that away" in balancer.poise.err
+    assert web.get(port).status == 200
+    listener["listen"] = held.address
+    balancer.hup()
+    assert web.get(held.port).status == 200
+    listener["listen"] = f":{port}"
+    balancer.hup()
+    assert web.get(port).status == 200
+    held.close()
+
+
 def test_routes_take_effect_on_open_connections(start):
     balancer = two_pools(start)
     connection = client(balancer.poise.port)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import web
-from programs import config, pool
+from programs import config, pool, wait_until
 
 PUT = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 
@@ -42,50 +42,36 @@ def resetting():
 
 
 @pytest.fixture
-def crowded():
-    """A listener whose queue is full, so that one who connects waits; and who fills it."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    waiting = []
-    for _ in range(4):
-        s = socket.socket()
-        s.setblocking(False)
-        s.connect_ex(listener.getsockname())
-        waiting.append(s)
-    time.sleep(0.1)
-    yield listener, waiting
-    for s in [*waiting, listener]:
-        s.close()
+def crowded(closing):
+    return closing(web.FullQueue)
 
 
-def begin(start, resetting, listener, connect_timeout):
+def begin(start, resetting, crowded, connect_timeout):
     """A client whose PUT is connecting for the second time, and which has sent its body since."""
     address, gone = resetting
-    second = "127.0.0.1:%d" % listener.getsockname()[1]
-    app = pool([("B1", address), ("B2", second)], timeouts={"connect": connect_timeout})
+    before = crowded.connecting()
+    app = pool([("B1", address), ("B2", crowded.address)], timeouts={"connect": connect_timeout})
     poise = start.poise(config(app), "--workers", "1")
     client = web.connect(poise.port)
     client.sendall(PUT)
     assert gone.wait(60)
-    time.sleep(0.1)
+    wait_until(lambda: crowded.connecting() > before, "it tries the other")
     client.sendall(b"hello")
     return client
 
 
 def test_the_body_comes_while_the_retry_connects(start, resetting, crowded):
-    listener, _ = crowded
-    with begin(start, resetting, listener, "500ms") as client:
+    with begin(start, resetting, crowded, "2s") as client:
         head = read_until(client, b"\n").partition(b"\r\n\r\n")[0]
         assert head.startswith((b"HTTP/1.1 502 ", b"HTTP/1.1 504 ")), head
         assert b"\r\nX-Poise-Reason: " in head
 
 
 def test_the_body_waits_for_the_retry_to_connect(start, resetting, crowded):
-    listener, waiting = crowded
-    with begin(start, resetting, listener, "20s") as client:
-        time.sleep(0.1)
-        for s in waiting:
+    listener = crowded.listener
+    with begin(start, resetting, crowded, "20s") as client:
+        time.sleep(0.1)  # its body is there
+        for s in crowded.waiting:
             s.close()
         while True:
             listener.settimeout(60)

@@ -3,7 +3,6 @@
 
 import json
 import os
-import shutil
 import socket
 import ssl
 import struct
@@ -13,10 +12,10 @@ import time
 import certificates
 import pytest
 import web
-from programs import Held, config, pool, wait_until
+from needs import need
+from programs import Held, pool, wait_until
 from proxies import SOURCE, v2
 
-PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 
 class Servers:
@@ -62,13 +61,6 @@ class Servers:
     def close(self):
         for h in self.held:
             h.close()
-
-
-def need(name):
-    path = shutil.which(name, path=PATH)
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
-import certificates
 import pytest
 from programs import SCALE, Held, config, pool
 
@@ -61,11 +60,6 @@ def run(*words, seconds=280):
     )
     assert done.stdout, f"{words}: {done.stderr}"
     return done
-
-
-@pytest.fixture
-def authority(work):
-    return certificates.ca(work)
 
 
 @pytest.fixture

@@ -5,31 +5,21 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import threading
+from pathlib import Path
 
 import certificates
+import memory
 import pytest
 import web
-from programs import Held, config, pool, wait_until
+from needs import need
+from programs import BINARY, Held, config, pool, wait_until
 
-PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 BODY = bytes(range(256)) * 4096
-
-
-def need(name):
-    path = shutil.which(name, path=PATH)
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
-@pytest.fixture
-def authority(work):
-    return certificates.ca(work)
 
 
 @pytest.fixture
@@ -358,3 +348,71 @@ def test_a_reload_changes_how_it_is_asked(start, work, authority, backend):
         poise.wait_for("reload +done", count)
         wait_until(lambda: web.get(poise.port).status == status, f"answered with {status}")
         assert web.get(poise.port).status == status
+
+
+# ---- the first of it, while all goes on ----
+
+FIRST = """\
+admin: {{socket: {work}/admin.sock}}
+listeners:
+  - {{name: web, listen: "127.0.0.1:0", pool: app}}
+pools:
+  - name: app
+    health: {{type: none}}
+    backends:
+      - {{name: B1, address: "127.0.0.1:1"}}
+"""
+SECURE = """\
+  - name: secure
+    tls: {{}}      # the system's store
+    health: {{type: none}}
+    backends:
+      - {{name: S0, address: "{address}", weight: 0}}
+"""
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_first_pool_that_speaks_tls(start, work, authority, backend, known):
+    """It comes by a reload, its backends by the API, and all of it is saved. The system's bundle may
+    be read from then on, by this engine and by the one that comes in its place. `known`: the running
+    configuration had such a pool already."""
+    bundle = work / "bundle.pem"
+    system = Path("/etc/ssl/certs/ca-certificates.crt")
+    bundle.write_bytes((system.read_bytes() if system.exists() else b"") + authority.cert.read_bytes())
+    server = backend(authority.leaf(["127.0.0.1"]))
+    another = backend(authority.leaf(["127.0.0.1"]), name="B2")
+    file = work / "poise.yaml"
+    secure = SECURE.format(address=server.address)
+    file.write_text(FIRST.format(work=work) + (secure if known else ""))
+    environment = os.environ | {"SSL_CERT_FILE": str(bundle)}
+    poise = start.program(BINARY, "run", "-c", file, name="poise", env=environment)
+    (address,) = poise.wait_for(r"^Load Balancer listening on 127.0.0.1:(\d+)$")
+
+    def words(*what):
+        done = subprocess.run(
+            [BINARY, *what, "--socket", f"{work}/admin.sock"], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def asked():
+        answer = web.get(int(address))
+        return answer.status == 200 and facts(answer)["protocol"] == "TLSv1.3"
+
+    words("backends", "add", "app", f"{server.address},name=plain", "--save")
+    file.write_text(file.read_text().replace("pool: app", "pool: secure") + ("" if known else secure))
+    words("reload")
+    words("backends", "add", "secure", f"{another.address},name=S1", "--save")
+    assert f"{{name: S1, address: {another.address}}}" in file.read_text(), file.read_text()
+    assert "# the system's store" in file.read_text()
+    assert asked()
+    words("backends", "remove", "secure", "S0", "--save")
+    assert "S0" not in file.read_text() and asked()
+    words("reload")
+    assert asked()
+    (engine,) = memory.children(poise.pid)
+    os.kill(engine, signal.SIGKILL)
+    poise.wait_for("engine +started", 2)
+    wait_until(asked, "the next engine asks it")
+    assert "refused to read" not in poise.err
+    poise.end()

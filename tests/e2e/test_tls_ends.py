@@ -6,8 +6,8 @@ import socket
 import ssl
 import threading
 
-import certificates
 import pytest
+import web
 from programs import wait_until
 
 UPGRADE = b"Connection: upgrade\r\nUpgrade: something\r\n"
@@ -51,7 +51,7 @@ def finish(s, notify):
         s.shutdown(socket.SHUT_WR)
 
 
-class Server:
+class Server(web.Acceptor):
     """Hands every connection on which something is said to `talk`."""
 
     def __init__(self, talk, leaf=None):
@@ -59,11 +59,9 @@ class Server:
         if leaf:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(leaf.cert, leaf.key)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
+        super().__init__()
 
-    def _one(self, s):
+    def _serve(self, s):
         try:
             if self.context:
                 s = self.context.wrap_socket(s, server_side=True)
@@ -71,19 +69,6 @@ class Server:
                 self.talk(s)
         except OSError:
             pass  # the end of a test
-
-    def _run(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(s,), daemon=True).start()
-
-
-@pytest.fixture
-def authority(work):
-    return certificates.ca(work)
 
 
 def balancer(start, mode, backend, listener, pool):

@@ -364,7 +364,7 @@ def test_over_http2(start, backend):
     assert one.say(large) == large
     assert tunnels(a) == (2, 2)
     rows = a.get("/api/v1/sessions")["sessions"]
-    assert [r["state"] for r in rows] == ["tunnel", "tunnel"]
+    assert [(r["state"], r["client_protocol"]) for r in rows] == [("tunnel", "websocket")] * 2
     one.h2.end_stream(one.id)
     one.flush()
     assert one.wait_end()

@@ -139,7 +139,7 @@ class Server:
     def entry(self):
         return {"name": self.name, "address": self.address}
 
-    def stop(self):
+    def close(self):
         self.service.release.set()
         self.server.stop(0).wait()
 

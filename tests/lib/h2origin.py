@@ -7,33 +7,24 @@ import socket
 import threading
 import time
 
+import web
+
 CHUNK = b"%x\r\n%s\r\n"
 
 
-class Origin:
+class Origin(web.Acceptor):
     """`seen` are the heads it was sent; `sent` counts bytes of /endless; `gone` the paths whose
     connection the other end closed while they were under way."""
 
     def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.seen, self.gone, self.sent, self.taken = [], [], 0, 0
         self.go = threading.Event()  # what /wait and /later wait for
         self.trailers = []
-        threading.Thread(target=self._run, daemon=True).start()
+        super().__init__()
 
     def close(self):
         self.go.set()
-        self.listener.shutdown(socket.SHUT_RDWR)  # or accept() goes on, perhaps on another's socket
-        self.listener.close()
-
-    def _run(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+        super().close()
 
     def _serve(self, s):
         path = None

@@ -23,8 +23,25 @@ INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, ENABLE_CONNECT_PROTOC
 Frame = collections.namedtuple("Frame", "type flags stream payload")
 
 
-def frame(type, flags, stream, payload=b""):
+def frame(type, flags=0, stream=0, payload=b""):
     return struct.pack("!I", len(payload))[1:] + struct.pack("!BBI", type, flags, stream) + payload
+
+
+def literal(name, value):
+    """A field that no table keeps."""
+    name, value = name.encode("latin1"), value.encode("latin1")
+
+    def text(s):
+        n, out = len(s), b""
+        if n < 127:
+            return bytes([n]) + s
+        n -= 127
+        while n >= 128:
+            out += bytes([n & 127 | 128])
+            n >>= 7
+        return b"\x7f" + out + bytes([n]) + s
+
+    return b"\x00" + text(name) + text(value)
 
 
 def settings(**values):

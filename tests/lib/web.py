@@ -8,6 +8,8 @@ import struct
 import threading
 import time
 
+from programs import wait_until
+
 Answer = collections.namedtuple("Answer", "status headers body")
 
 
@@ -42,6 +44,55 @@ def reset(s):
     """Closes with a reset instead of an end."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.close()
+
+
+class Acceptor:
+    """A server of a test: it gives each connection to a thread of its own, which does `_serve(s)`."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # or accept() goes on, perhaps on another's socket
+        self.listener.close()
+
+    def _run(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+
+
+class FullQueue:
+    """Listens at `address`, but with a full queue: whoever connects waits until `waiting` are closed and
+    what is there is accepted."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(0)
+        self.port = self.listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self.waiting = [socket.socket() for _ in range(8)]
+        for s in self.waiting:
+            s.setblocking(False)
+            s.connect_ex(self.listener.getsockname())
+        wait_until(self.connecting, "the queue is full")
+
+    def connecting(self):
+        """How many want to connect and have no answer yet, those of `waiting` among them."""
+        with open("/proc/net/tcp") as f:
+            lines = [line.split() for line in f]
+        syn_sent, there = "02", f"0100007F:{self.port:04X}"
+        return sum(words[2] == there and words[3] == syn_sent for words in lines)
+
+    def close(self):
+        for s in [*self.waiting, self.listener]:
+            s.close()
 
 
 class Load:

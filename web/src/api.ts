@@ -45,10 +45,18 @@ export interface Route {
     at?: string;
 }
 
+export interface ListenerTls {
+    min_version: string;
+    client_auth: string;
+    not_after?: string; // the first end of its certificates
+}
+
 export interface Listener {
     name: string;
     addresses: string[];
     protocol: string;
+    http2?: boolean;
+    tls?: ListenerTls;
     connections: number;
     max_connections?: number;
     requests: number;
@@ -107,6 +115,7 @@ export interface Pool {
     at?: string;
     latency_ms?: Latency;
     health?: Health;
+    tls?: {verify: boolean};
     backends: Backend[];
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Numbers, times and states in words, always with their units.
+import type {Listener, Pool} from "./api";
 
 const whole = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 
@@ -166,4 +167,54 @@ export function matchWords(match: Record<string, unknown> | undefined): string[]
             parts.push(listOf(value));
     }
     return parts.length > 0 ? parts : ["every request"];
+}
+
+/** A label and what it means in full. */
+export type Label = [word: string, says: string];
+
+const protocols: Record<string, Label[]> = {
+    tcp: [["TCP", "Bytes, passed on as they are"]],
+    http: [["HTTP/1", "HTTP/1.0 and HTTP/1.1"]],
+    http2: [["HTTP/2", "HTTP/2, of gRPC too"]],
+};
+
+function protocolLabels(protocol: string): Label[] {
+    return protocols[protocol] ?? [[protocol, ""]];
+}
+
+const clientAuth: Record<string, Label[]> = {
+    optional: [["mTLS optional", "Clients may show a certificate"]],
+    require: [["mTLS", "Clients must show a certificate"]],
+};
+
+/** What clients may speak to a listener. */
+export function listenerLabels(l: Listener): Label[] {
+    const labels: Label[] = l.http2
+        ? [["HTTP/1, HTTP/2", l.tls ? "HTTP/1.1, and HTTP/2 by ALPN" : "HTTP/1.1, and HTTP/2 by prior knowledge"]]
+        : [...protocolLabels(l.protocol)];
+    if (l.tls)
+        labels.push([`TLS ${l.tls.min_version}+`, `TLS ${l.tls.min_version} or newer`], ...clientAuth[l.tls.client_auth] ?? []);
+    return labels;
+}
+
+/** What is spoken to the backends of a pool. */
+export function poolLabels(p: Pool): Label[] {
+    const labels = [...protocolLabels(p.protocol)];
+    if (p.tls)
+        labels.push(p.tls.verify ? ["TLS", "TLS, and their certificates are verified"]
+            : ["TLS unverified", "TLS, but whoever answers is believed"]);
+    return labels;
+}
+
+const DAY_MS = 86400e3;
+
+/** When a certificate ends, and how much that matters: as `poise status` has it. */
+export function expiry(notAfter: string, nowMs: number): {words: string; tone: Tone | undefined} {
+    const left = Date.parse(notAfter) - nowMs;
+    const some = Math.abs(left);
+    const n = some >= 2 * DAY_MS ? plural(Math.floor(some / DAY_MS), "day") : plural(Math.floor(some / 3600e3), "hour");
+    return {
+        words: left <= 0 ? `expired ${n} ago` : `expires in ${n}`,
+        tone: left <= 3 * DAY_MS ? "bad" : left <= 14 * DAY_MS ? "warn" : undefined,
+    };
 }

@@ -3,7 +3,7 @@
 import type {ComponentChildren, JSX} from "preact";
 import {useEffect, useState} from "preact/hooks";
 import type {Status} from "./api";
-import {bytes, clock, count, plural, span} from "./format";
+import {bytes, clock, count, expiry, plural, span} from "./format";
 import {AutoIcon, KeyIcon, Mark, MoonIcon, SunIcon} from "./icons";
 import {useModel} from "./model";
 import type {Link} from "./model";
@@ -124,6 +124,23 @@ function ReloadNotice(): JSX.Element | null {
     );
 }
 
+/** The listeners whose certificate ends soon. */
+function ExpiryNotice(): JSX.Element | null {
+    const listeners = useModel((m) => m.listeners);
+    const skew = useModel((m) => m.clockSkew);
+    const now = useSeconds() + skew;
+    const near = listeners.flatMap((l) => l.tls?.not_after ? [{name: l.name, ...expiry(l.tls.not_after, now)}] : [])
+        .filter((l) => l.tone);
+    if (near.length === 0)
+        return null;
+    return (
+        <div class={`notice tone-${near.some((l) => l.tone === "bad") ? "bad" : "warn"}`} data-testid="expiry">
+            <strong>{near.length === 1 ? "A certificate ends." : "Certificates end."}</strong>
+            <span>{near.map((l) => `That of ${l.name} ${l.words}.`).join(" ")}</span>
+        </div>
+    );
+}
+
 export function Notices(): JSX.Element {
     const link = useModel((m) => m.link);
     const restarted = useModel((m) => m.restarted);
@@ -132,6 +149,7 @@ export function Notices(): JSX.Element {
         <div class="notices">
             {link.is === "lost" && <LostNotice link={link} />}
             <ReloadNotice />
+            <ExpiryNotice />
             {restarted && restarted !== dismissed && (
                 <div class="notice" data-testid="restarted">
                     <strong>The balancer was restarted at {clock(restarted)}.</strong>

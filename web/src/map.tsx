@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // How a request finds its way: listeners, their routes, the pools and the backends in them.
-import type {JSX, RefObject} from "preact";
+import type {ComponentChildren, JSX, RefObject} from "preact";
 import {useLayoutEffect, useRef, useState} from "preact/hooks";
 import type {Backend, Listener, Pool, Route} from "./api";
-import {balanceWords, count, matchWords, plural, rate, stateOrder, stateWords, time} from "./format";
+import {balanceWords, count, expiry, listenerLabels, matchWords, plural, poolLabels, rate, stateOrder, stateWords, time} from "./format";
+import type {Label} from "./format";
+import {useSeconds} from "./header";
 import {StateGlyph} from "./icons";
 import {memo} from "./memo";
 import {useModel} from "./model";
@@ -13,8 +15,22 @@ const ROUTES_SHOWN = 8;
 const POOLS_SHOWN = 8;
 const CELLS_MAX = 48;
 
-function Where(props: {at: string | undefined}): JSX.Element | null {
-    return props.at ? <span class="where">{props.at}</span> : null;
+function Where(props: {at: string | undefined; children?: ComponentChildren}): JSX.Element | null {
+    return props.at || props.children ? <span class="where">{props.at && <span>{props.at}</span>}{props.children}</span> : null;
+}
+
+function Labels(props: {labels: Label[]}): JSX.Element {
+    return (
+        <span class="labels">
+            {props.labels.map(([word, says]) => <span class="tag" key={word} title={says}>{word}</span>)}
+        </span>
+    );
+}
+
+function Expiry(props: {notAfter: string}): JSX.Element {
+    const skew = useModel((m) => m.clockSkew);
+    const {words, tone} = expiry(props.notAfter, useSeconds() + skew);
+    return <span class={tone ? `expiry tone-${tone}` : "expiry"} title={props.notAfter}>certificate {words}</span>;
 }
 
 interface RouteProps {
@@ -48,17 +64,17 @@ const ListenerNode = memo(({listener, all}: {listener: Listener; all: boolean}):
     return (
         <div class="entry">
             <div class="node listener" data-node={`l:${listener.name}`}>
-                <div class="node-head">
-                    <strong>{listener.name}</strong>
-                    <span class="quiet">{listener.protocol}</span>
-                </div>
+                <div class="node-head"><strong>{listener.name}</strong></div>
                 <div class="mono small">{listener.addresses.join(", ")}</div>
+                <Labels labels={listenerLabels(listener)} />
                 <div class="node-numbers">
                     <span><b data-testid={`listener-rps-${listener.name}`}>{rate(listener.requests_per_second)}</b> /s</span>
                     <span><b>{count(listener.connections)}</b> open
                         {listener.max_connections ? ` of ${count(listener.max_connections)}` : ""}</span>
                 </div>
-                <Where at={listener.at} />
+                <Where at={listener.at}>
+                    {listener.tls?.not_after && <Expiry notAfter={listener.tls.not_after} />}
+                </Where>
             </div>
             <ul class="routes" aria-label={`Routes of ${listener.name}`}>
                 {shown.map((route, i) => (
@@ -102,7 +118,10 @@ const PoolNode = memo(({pool, chosen}: {pool: Pool; chosen: boolean}): JSX.Eleme
                     <strong>{pool.name}</strong>
                     <span class="quiet">{balanceWords(pool.balance)}</span>
                 </span>
-                <Cells states={statesOf(pool.backends)} />
+                <span class="cells-line">
+                    <Cells states={statesOf(pool.backends)} />
+                    <Labels labels={poolLabels(pool)} />
+                </span>
                 <span class="node-numbers">
                     <span class={bad ? "strong" : ""}><b>{count(pool.backends_up)}</b> of {count(pool.backends_total)} up</span>
                     <span><b data-testid={`pool-rps-${pool.name}`}>{rate(pool.requests_per_second)}</b> /s</span>
@@ -181,7 +200,7 @@ function poolsByUse(listeners: Listener[], pools: Pool[]): Pool[] {
 
 /** What decides where the lines go. */
 function shapeOf(listeners: Listener[], pools: Pool[], all: boolean): string {
-    const live = listeners.map((l) => `${l.name}${l.requests_per_second > 0}${l.addresses.length}` +
+    const live = listeners.map((l) => `${l.name}${l.requests_per_second > 0}${l.addresses.length}${l.tls?.not_after}` +
         routesOf(l).map((r) => `${r.name}>${r.pool}`).join());
     return `${all}|${live.join(";")}|${pools.map((p) => `${p.name}${p.backends.length}${p.waiting > 0}`).join()}`;
 }

@@ -10,7 +10,7 @@ import type {Backend, Codes, Latency, Listener, Pool, Status} from "../src/api";
 export const TOKEN = "open-sesame";
 
 export interface Shape {
-    pools: {name: string; balance: string; backends: number; share: number; protocol?: string; latency: number}[];
+    pools: {name: string; balance: string; backends: number; share: number; protocol?: string; tls?: {verify: boolean}; latency: number}[];
     listeners: Listener[];
     rate: number;
     idle?: boolean; // backends without traffic but the first few
@@ -20,14 +20,15 @@ export const SMALL: Shape = {
     rate: 1840,
     pools: [
         {name: "app", balance: "p2c", backends: 6, share: 0.62, latency: 3.1},
-        {name: "api", balance: "least_connections", backends: 4, share: 0.3, latency: 11},
+        {name: "api", balance: "least_connections", backends: 4, share: 0.3, protocol: "http2", tls: {verify: true}, latency: 11},
         {name: "static", balance: "round_robin", backends: 2, share: 0.06, latency: 0.4},
         {name: "postgres", balance: "source_hash", backends: 2, share: 0.02, protocol: "tcp", latency: 1.6},
     ],
     listeners: [
         {
             name: "web", addresses: ["0.0.0.0:8080", "[::]:8080"], protocol: "http", connections: 412, max_connections: 10000,
-            requests: 0, requests_per_second: 0, pool: "app", at: "poise.yaml:12",
+            requests: 0, requests_per_second: 0, pool: "app", at: "poise.yaml:12", http2: true,
+            tls: {min_version: "1.2", client_auth: "optional", not_after: new Date(Date.now() + 60.5 * 86400e3).toISOString()},
             routes: [
                 {name: "web[0]", match: {host: ["api.example.com"], path_prefix: "/v1"}, pool: "api", at: "poise.yaml:16"},
                 {name: "web[1]", match: {path_prefix: "/assets", method: ["GET", "HEAD"]}, pool: "static", at: "poise.yaml:17"},
@@ -101,7 +102,7 @@ export class Mock {
             name: p.name, balance: p.balance, protocol: p.protocol ?? "http", backends_total: p.backends, backends_up: p.backends,
             waiting: 0, requests: 0, requests_per_second: 0, retries: 0, at: `poise.yaml:${20 + p.name.length}`,
             health: p.protocol === "tcp" ? {type: "tcp", interval_ms: 2000} : {type: "http", path: "/health", interval_ms: 2000},
-            backends,
+            backends, ...(p.tls ? {tls: p.tls} : {}),
         };
     }
 

@@ -48,6 +48,27 @@ test("a killed backend turns red and says why, and its return is seen", () => wi
     assert.equal(await page.title(), "Poise");
 }));
 
+test("what is spoken stands at each listener and pool, and a certificate that ends soon is told", () => withPage(async ({mock, page}) => {
+    const labels = (node: string): Promise<string[]> => page.locator(`[data-node="${node}"] .tag`).allTextContents();
+    assert.deepEqual(await labels("l:web"), ["HTTP/1, HTTP/2", "TLS 1.2+", "mTLS optional"]);
+    assert.deepEqual(await labels("l:db"), ["TCP"]);
+    assert.deepEqual(await labels("p:app"), ["HTTP/1"]);
+    assert.deepEqual(await labels("p:api"), ["HTTP/2", "TLS"]);
+    assert.deepEqual(await labels("p:postgres"), ["TCP"]);
+    const expiry = page.locator("[data-node=\"l:web\"] .expiry");
+    await hasText(expiry, "certificate expires in 60 days");
+    assert.equal(await page.getByTestId("expiry").count(), 0);
+    mock.listeners[0]!.tls!.not_after = new Date(Date.now() + 5.5 * 86400e3).toISOString();
+    await hasText(page.getByTestId("expiry"), "That of web expires in 5 days.");
+    assert.match(await expiry.getAttribute("class") ?? "", /tone-warn/);
+    mock.listeners[0]!.tls!.not_after = new Date(Date.now() - 3.5 * 3600e3).toISOString();
+    await hasText(expiry, "certificate expired 3 hours ago");
+    assert.match(await page.getByTestId("expiry").getAttribute("class") ?? "", /tone-bad/);
+    delete mock.listeners[0]!.tls;
+    await page.getByTestId("expiry").waitFor({state: "detached"});
+    await eventually(() => labels("l:web"), (now) => now.join() === "HTTP/1, HTTP/2", "no TLS any more");
+}));
+
 test("draining asks for the token, refuses a wrong one, and keeps the right one in memory alone", () =>
     withPage(async ({mock, page}) => {
         await row(page, "api", "api-2").getByRole("button", {name: "Drain"}).click();

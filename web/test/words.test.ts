@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type {Backend, Pool, Tick} from "../src/api";
-import {bytes, count, duration, matchWords, percent, rate, span, stateWords, time} from "../src/format";
+import {bytes, count, duration, expiry, matchWords, percent, poolLabels, rate, span, stateWords, time} from "../src/format";
 import {share} from "../src/model";
 import {keepOrder, select} from "../src/select";
 import type {Choice} from "../src/select";
@@ -31,6 +31,21 @@ test("routes are told in words", () => {
     assert.deepEqual(matchWords({host: ["a.example", "b.example"], path_prefix: "/v1/", method: ["GET"], header: {"x-beta": "1"}}),
         ["a.example, b.example", "/v1/*", "GET", "x-beta: 1"]);
     assert.deepEqual(matchWords({}), ["every request"]);
+});
+
+test("protocols and the end of certificates are told in words", () => {
+    const now = Date.parse("2026-01-01T00:00:00Z");
+    const at = (hours: number): string => new Date(now + hours * 3600e3).toISOString();
+    assert.deepEqual([24 * 90, 24 * 14, 72, 47, 1, -1, -49].map((h) => expiry(at(h), now)), [
+        {words: "expires in 90 days", tone: undefined}, {words: "expires in 14 days", tone: "warn"},
+        {words: "expires in 3 days", tone: "bad"}, {words: "expires in 47 hours", tone: "bad"},
+        {words: "expires in 1 hour", tone: "bad"}, {words: "expired 1 hour ago", tone: "bad"},
+        {words: "expired 2 days ago", tone: "bad"},
+    ]);
+    const pool = (protocol: string, verify?: boolean): string[] =>
+        poolLabels({protocol, ...(verify === undefined ? {} : {tls: {verify}})} as Pool).map(([word]) => word);
+    assert.deepEqual([pool("http"), pool("http2", true), pool("tcp", false), pool("quic")],
+        [["HTTP/1"], ["HTTP/2", "TLS"], ["TCP", "TLS unverified"], ["quic"]]);
 });
 
 test("what did not change stays the same object", () => {

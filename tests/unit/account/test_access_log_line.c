@@ -338,12 +338,35 @@ static void tls_is_said_where_there_was_any(void **state)
                                  "\"sni\":\"www.example.org\",\"client_subject\":null,"));
 }
 
+/* Its own status in JSON alone: the other formats are what their readers expect. */
+static void calls_of_grpc_have_a_status(void **state)
+{
+    (void)state;
+    struct record r = sample(), back;
+    char plain[ACCESS_LOG_HAPROXY + 1][ACCESS_RECORD_MAX];
+    for (int format = ACCESS_LOG_JSON; format <= ACCESS_LOG_HAPROXY; format++) {
+        const char *line = line_of((enum access_log_format)format, &r);
+        memcpy(plain[format], line, strlen(line) + 1);
+    }
+    assert_null(strstr(plain[ACCESS_LOG_JSON], "grpc_status"));
+    r.grpc = RECORD_GRPC(14);
+    record_unpack(pack(&r), &back);
+    assert_non_null(strstr(line_of(ACCESS_LOG_JSON, &back), ",\"grpc_status\":14,\"bytes_in\""));
+    for (int format = ACCESS_LOG_JSON + 1; format <= ACCESS_LOG_HAPROXY; format++)
+        assert_string_equal(line_of((enum access_log_format)format, &back), plain[format]);
+    r.grpc = RECORD_GRPC(0);
+    assert_non_null(strstr(line_of(ACCESS_LOG_JSON, &r), ",\"grpc_status\":0,"));
+    r.grpc = RECORD_GRPC_NONE;
+    assert_non_null(strstr(line_of(ACCESS_LOG_JSON, &r), ",\"grpc_status\":null,"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_has_every_field),
         cmocka_unit_test(json_says_null_where_there_was_nothing),
         cmocka_unit_test(tls_is_said_where_there_was_any),
+        cmocka_unit_test(calls_of_grpc_have_a_status),
         cmocka_unit_test(a_request_that_could_not_be_read),
         cmocka_unit_test(combined_is_what_others_write),
         cmocka_unit_test(combined_of_a_tcp_connection),

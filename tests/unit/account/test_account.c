@@ -217,9 +217,38 @@ static void what_does_not_fit_is_counted(void **state)
     }
     assert_int_equal(totals.exchanges, made);
     assert_true(totals.records_dropped > 0);
+    assert_int_equal(account_log_to(a, NULL), 0); /* the log goes, its count stays */
+    assert_int_equal(account_records_dropped(a), totals.records_dropped);
     account_free(&a);
     access_log_close(&log);
     assert_int_equal(count_lines(path, NULL) + totals.records_dropped, made);
+}
+
+/* Looked at from elsewhere, as the metrics do, while the log changes: for the sanitizers. */
+static void *look(void *arg)
+{
+    struct account *a = arg;
+    struct account_totals totals = {0};
+    while (account_reason(a, REASON_ok) == 0)
+        account_totals(a, &totals);
+    return NULL;
+}
+
+static void the_log_changes_while_somebody_looks(void **state)
+{
+    (void)state;
+    struct account *a = account_new(NULL);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, look, a), 0);
+    for (int i = 0; i < 20; i++) {
+        struct access_log *log = open_log(ACCESS_LOG_JSON);
+        assert_int_equal(account_log_to(a, log), 0);
+        assert_int_equal(account_log_to(a, NULL), 0);
+        access_log_close(&log);
+    }
+    account_count(a, &(struct account_count){.reason = REASON_ok});
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    account_free(&a);
 }
 
 struct worker {
@@ -305,6 +334,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_become_lines_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(json_goes_the_same_way, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_log_changes_while_somebody_looks, setup, teardown),
         cmocka_unit_test_setup_teardown(workers_share_one_file, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reopened_log_goes_on, setup, teardown),
         cmocka_unit_test(a_bad_place_is_said),

@@ -315,6 +315,36 @@ static void handshakes_of_listeners(void **state)
     end(&f);
 }
 
+static void calls_of_grpc(void **state)
+{
+    (void)state;
+    struct fixture f = begin();
+    struct board_key web = board_key(3), app = board_key(5), far = board_key(BOARD_POOLS_MAX);
+    one(f.a, &web, &app, 200, GET);
+    uint64_t n[BOARD_GRPC] = {0}, none[BOARD_GRPC] = {0};
+    board_pair_grpc(f.board, web, &app, n);
+    assert_memory_equal(n, none, sizeof(n));
+    account_call(f.a, &web, &app, RECORD_GRPC(0));
+    account_call(f.b, &web, &app, RECORD_GRPC(0));
+    account_call(f.b, &web, &app, RECORD_GRPC(16));
+    account_call(f.b, &web, &app, RECORD_GRPC_NONE);
+    account_call(f.b, &web, NULL, RECORD_GRPC(12));
+    account_call(f.b, &web, &far, RECORD_GRPC(1)); /* no room */
+    account_call(f.b, NULL, NULL, RECORD_GRPC(1));
+    board_pair_grpc(f.board, web, &app, n);
+    for (size_t i = 0; i < BOARD_GRPC; i++)
+        assert_int_equal(n[i], i == 1 ? 2 : i == 0 || i == 17);
+    memset(n, 0, sizeof(n));
+    board_pair_grpc(f.board, web, NULL, n);
+    assert_int_equal(n[13], 1);
+    app = board_key(app.number); /* reborn */
+    one(f.b, &web, &app, 200, GET);
+    memset(n, 0, sizeof(n));
+    board_pair_grpc(f.board, web, &app, n);
+    assert_memory_equal(n, none, sizeof(n));
+    end(&f);
+}
+
 enum { ROUNDS = 100000, NUMBERS = 50 };
 
 static void *work(void *arg)
@@ -361,6 +391,7 @@ int main(void)
         cmocka_unit_test(backends_have_their_own),
         cmocka_unit_test(connect_reasons_are_complete),
         cmocka_unit_test(codes_are_bounded),
+        cmocka_unit_test(calls_of_grpc),
         cmocka_unit_test(what_has_no_room_is_counted),
         cmocka_unit_test(connections_of_listeners),
         cmocka_unit_test(handshakes_of_listeners),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What goes into a row comes out of it, the newest first, and a reader beside the writer never sees
  * half a row. */
+#include "account/record.h"
 #include "account/recorder.h"
 
 #include <setjmp.h>
@@ -35,7 +36,7 @@ static struct flight sample(void)
         .status = 502,
         .reason = REASON_backend_reset,
         .state = 4,
-        .http = true,
+        .marks = FLIGHT_HTTP_1_1,
     };
 }
 
@@ -73,6 +74,46 @@ static void everything_comes_back(void **state)
     assert_int_equal(v.retries, 3);
     assert_int_equal(v.state, 4);
     assert_true(v.http && address_equal(&v.client, &somebody));
+}
+
+static void words_of_tls(void **state)
+{
+    (void)state;
+    static const struct flight_tls tls = {
+        .version = SPAN_INIT("TLSv1.3"),
+        .cipher = SPAN_INIT("TLS_AES_128_GCM_SHA256"),
+        .sni = SPAN_INIT("a.example.com"),
+        .backend_version = SPAN_INIT("TLSv1.2"),
+        .backend_cipher = SPAN_INIT("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+    };
+    struct flight f = sample();
+    struct flight_row row;
+    struct flight_view v;
+    f.marks = FLIGHT_HTTP_2 | FLIGHT_BACKEND_TLS | FLIGHT_WEBSOCKET |
+              RECORD_GRPC(16) << FLIGHT_GRPC_SHIFT;
+    f.tls = &tls;
+    f.request_id = span_str("of its own");
+    flight_pack(&row, &f);
+    flight_view(&row, &v);
+    assert_int_equal(v.marks, f.marks);
+    assert_int_equal(v.grpc, RECORD_GRPC(16));
+    is(v.tls.version, "TLSv1.3");
+    is(v.tls.cipher, "TLS_AES_128_GCM_SHA256");
+    is(v.tls.sni, "a.example.com");
+    is(v.tls.backend_version, "TLSv1.2");
+    is(v.tls.backend_cipher, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256");
+    is(v.backend, "B1");
+    is(v.request_id, "of its own");
+    is(v.host, "example.com");
+    assert_true(v.http);
+    f.tls = NULL;
+    f.marks = FLIGHT_TCP;
+    flight_pack(&row, &f);
+    flight_view(&row, &v);
+    assert_false(v.http);
+    assert_int_equal(v.grpc, 0);
+    is(v.tls.version, "");
+    is(v.tls.sni, "");
 }
 
 /* The id lies in the head as a rule: in what is kept of it, behind that, or across; or elsewhere.
@@ -154,6 +195,8 @@ static void it_is_cut(void **state)
     struct flight f = sample();
     memset(head, 'x', sizeof(head));
     memcpy(head, "GET /", 5);
+    const struct span long_name = span_of(name, 300);
+    const struct flight_tls tls = {long_name, long_name, long_name, long_name, long_name};
     f.listener = f.route = f.pool = f.backend = name;
     f.request_id = span_of(name, 300);
     for (size_t n = 0; n <= sizeof(head); n += n < 300 ? 1 : 500) {
@@ -161,10 +204,17 @@ static void it_is_cut(void **state)
         struct flight_view v;
         f.head = span_of(head, n);
         f.route = f.pool = f.backend = n % 2 ? name : NULL;
+        f.tls = n % 3 ? &tls : NULL;
         flight_pack(&row, &f);
         flight_view(&row, &v);
         assert_int_equal(v.listener.n, 63);
         assert_true(v.target.n < RECORDER_TEXT_MAX);
+        assert_int_equal(v.tls.version.n, n % 3 ? 15 : 0);
+        if (n % 3) {
+            assert_int_equal(v.tls.cipher.n, n % 2 ? 0 : 47); /* the row is full */
+            assert_int_equal(v.tls.sni.n, n % 2 ? 0 : 63);
+            assert_int_equal(v.tls.backend_cipher.n, n % 2 ? 0 : 47);
+        }
     }
 }
 
@@ -246,9 +296,13 @@ static void never_half_a_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_comes_back),    cmocka_unit_test(the_id_is_found),
-        cmocka_unit_test(names_of_the_same_owners), cmocka_unit_test(it_is_cut),
-        cmocka_unit_test(the_newest_first),         cmocka_unit_test(never_half_a_row),
+        cmocka_unit_test(everything_comes_back),
+        cmocka_unit_test(the_id_is_found),
+        cmocka_unit_test(names_of_the_same_owners),
+        cmocka_unit_test(it_is_cut),
+        cmocka_unit_test(the_newest_first),
+        cmocka_unit_test(never_half_a_row),
+        cmocka_unit_test(words_of_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,7 +158,13 @@ static inline void fake_finish(struct fake *f)
 {
     static struct steer_result result;
     const struct steer_change change = {"pool", "app", "changed", "weight of B1 1 → 2", NULL};
-    const struct session row = {.client = SPAN_INIT("192.0.2.1:5"), .state = "queued"};
+    const struct session row = {.client = SPAN_INIT("192.0.2.1:5"),
+                                .client_protocol = "HTTP/2",
+                                .tls_version = SPAN_INIT("TLSv1.3"),
+                                .tls_cipher = SPAN_INIT("C"),
+                                .sni = SPAN_INIT("a.example"),
+                                .grpc = 1,
+                                .state = "queued"};
     if (f->later) {
         steer_done_fn *done = f->later;
         f->later = NULL;

@@ -53,6 +53,9 @@ static void test_looking(void **state)
         {"GET /api/v1/pools/app/backends/%22%0A", 404, "no backend '"},
         {"GET /api/v1/config", 200, "\"listeners\""},
         {"GET /api/v1/sessions", 200, "\"total\":1,\"sessions\":[{"},
+        {"GET /api/v1/sessions", 200,
+         "\"client_protocol\":\"HTTP/2\",\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":\"C\","
+         "\"sni\":\"a.example\"},\"bytes_in\""},
         {"GET /api/v1/sessions?recent=9", 200, "\"sessions\""},
         {"GET /api/v1/sessions?recent=0", 400, "from 1 to 4096"},
         {"GET /api/v1/sessions?since=9", 400, "recent"},

@@ -47,6 +47,9 @@ static void what_was_counted_is_told(void **state)
     traffic_flow(&t, 0, 0, 200, 300, 2);
     traffic_flow(&t, 1, 0, 503, 100, 1);
     account_connection(t.accounts[0], &t.front.key);
+    account_call(t.accounts[0], &t.front.key, &t.pools[0]->key, RECORD_GRPC(14));
+    account_call(t.accounts[1], &t.front.key, &t.pools[0]->key, RECORD_GRPC(14));
+    account_call(t.accounts[1], &t.front.key, NULL, RECORD_GRPC_NONE);
     account_left(t.accounts[0], &t.pools[0]->backends[1].key,
                  &(struct account_left){.failure = REASON_connect_refused});
     account_retried(t.accounts[0], &t.pools[0]->backends[1].key);
@@ -71,6 +74,9 @@ static void what_was_counted_is_told(void **state)
                       "0005\"} 3");
     assert_line(text, "poise_request_duration_seconds_bucket{listener=\"web\",pool=\"app\",le=\"+"
                       "Inf\"} 3");
+    assert_line(
+        text, "poise_grpc_requests_total{listener=\"web\",pool=\"app\",status=\"UNAVAILABLE\"} 2");
+    assert_line(text, "poise_grpc_requests_total{listener=\"web\",pool=\"\",status=\"none\"} 1");
     assert_line(text, "poise_request_duration_seconds_count{listener=\"web\",pool=\"app\"} 3");
     assert_line(text, "poise_backend_requests_total{pool=\"app\",backend=\"B1\",code=\"503\"} 1");
     assert_line(text, "poise_backend_requests_total{pool=\"app\",backend=\"B2\",code=\"none\"} 1");

@@ -87,17 +87,48 @@ static void test_files(void **state)
     (void)close(fd);
 }
 
+static void test_list(void **state)
+{
+    const struct folder *f = *state;
+    char *names;
+    size_t len;
+    put(f, "no.token", 1);
+    assert_int_equal(challenge_file_list(f->path, &names, &len), 0);
+    assert_int_equal(unlink(in(f, "no.token")), 0);
+    assert_int_equal(len, strlen(names));
+    assert_int_equal(len, strlen("good\nfull\nlarge\nlink\nfifo\nfolder\n"));
+    assert_non_null(strstr(names, "good\n"));
+    free(names);
+    assert_int_equal(challenge_file_list(in(f, "good"), &names, &len), -ENOTDIR);
+    assert_int_equal(challenge_file_list(in(f, "nothing"), &names, &len), -ENOENT);
+}
+
+static void many_files(const struct folder *f, bool there)
+{
+    char name[16];
+    for (int i = 0; i < CHALLENGE_FILES_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "m%d", i);
+        if (there)
+            put(f, name, 0);
+        else
+            (void)unlink(in(f, name));
+    }
+}
+
 struct rig {
     struct loop *loop;
     struct door *door;
     struct challenges *challenges;
     struct forwarder f;
+    int good, unknown, refused;
+    size_t bytes;
 };
 
 static void rig_begin(struct rig *r)
 {
     static const struct door_origin origin;
     struct loop_options o = {0};
+    *r = (struct rig){0};
     assert_int_equal(loop_new(&o, &r->loop), 0);
     assert_int_equal(door_direct_new(&origin, &r->door), 0);
     r->challenges = challenges_new(r->loop, r->door);
@@ -107,79 +138,153 @@ static void rig_begin(struct rig *r)
     list_init(&r->f.challenges);
 }
 
-static void on_stop(struct loop *loop, struct message *m)
+/* Questions and answers are messages of one loop here. */
+static void rig_until_answered(struct rig *r)
 {
-    (void)m;
-    loop_stop(loop);
-}
-
-/* Questions and answers are messages of one loop here: two turns. */
-static void rig_turns(struct rig *r)
-{
-    for (int i = 0; i < 2; i++) {
-        struct message stop = {.fn = on_stop};
-        loop_post(r->loop, &stop);
+    if (r->f.challenge_count > 0)
         loop_run(r->loop);
-    }
 }
 
 static void rig_end(struct rig *r)
 {
     challenge_drop_all(&r->f);
-    loop_free(&r->loop);
     challenges_free(&r->challenges);
+    loop_free(&r->loop);
     door_free(&r->door);
 }
 
-struct heard {
-    int good, unknown, refused;
-    size_t bytes;
-};
-
 static void on_answered(void *user, int result, struct span text)
 {
-    struct heard *h = user;
-    h->good += result == 0;
-    h->unknown += result == -(int)REASON_acme_unknown;
-    h->refused += result == -(int)REASON_overload;
-    h->bytes += text.n;
+    struct rig *r = user;
+    r->good += result == 0;
+    r->unknown += result == -(int)REASON_acme_unknown;
+    r->refused += result == -(int)REASON_overload;
+    r->bytes += text.n;
+    if (r->f.challenge_count == 1) /* this one */
+        loop_stop(r->loop);
 }
 
-static void ask(struct rig *r, const struct folder *f, const char *token, struct heard *h)
+static void ask(struct rig *r, const char *folder, const char *token)
 {
     struct challenge *c;
-    assert_int_equal(challenge_ask(&r->f, f->path, span_cstr(token), on_answered, h, &c), 0);
+    assert_int_equal(challenge_ask(&r->f, folder, span_cstr(token), on_answered, r, &c), 0);
+}
+
+static void ask_made_up(struct rig *r, const char *folder, int count)
+{
+    char token[16];
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(token, sizeof(token), "made-up-%d", i);
+        ask(r, folder, token);
+    }
 }
 
 static void test_texts(void **state)
 {
     const struct folder *f = *state;
     struct rig r;
-    struct heard h = {0};
     rig_begin(&r);
-    ask(&r, f, "good", &h);
-    ask(&r, f, "full", &h);
-    ask(&r, f, "large", &h);
-    ask(&r, f, "nothing", &h);
-    rig_turns(&r);
-    assert_int_equal(h.good, 2);
-    assert_int_equal(h.unknown, 2);
-    assert_int_equal(h.bytes, 10 + REPLY_BODY_MAX);
+    ask(&r, f->path, "good");
+    ask(&r, f->path, "full");
+    ask(&r, f->path, "large");
+    ask(&r, f->path, "nothing");
+    rig_until_answered(&r);
+    assert_int_equal(r.good, 2);
+    assert_int_equal(r.unknown, 2);
+    assert_int_equal(r.bytes, 10 + REPLY_BODY_MAX);
     rig_end(&r);
 }
 
-static void test_flood(void **state)
+static void test_no_folder(void **state)
 {
     const struct folder *f = *state;
     struct rig r;
-    struct heard h = {0};
     rig_begin(&r);
-    for (int i = 0; i < CHALLENGES_MAX; i++)
-        ask(&r, f, "good", &h);
-    rig_turns(&r);
-    assert_int_equal(h.good + h.refused, CHALLENGES_MAX);
-    assert_true(h.good >= 1);
-    assert_true(h.refused >= 1);
+    ask_made_up(&r, in(f, "nothing"), 1000);
+    rig_until_answered(&r);
+    assert_int_equal(r.unknown, 1000);
+    rig_end(&r);
+}
+
+/* However many ask for what is not there, who asks for what is gets it. */
+static void test_flood_of_made_up_tokens(void **state)
+{
+    const struct folder *f = *state;
+    struct rig r;
+    rig_begin(&r);
+    ask_made_up(&r, f->path, 1000);
+    put(f, "late", 3);
+    ask(&r, f->path, "late");
+    ask_made_up(&r, f->path, 1000);
+    rig_until_answered(&r);
+    assert_int_equal(unlink(in(f, "late")), 0);
+    assert_int_equal(r.good, 1);
+    assert_int_equal(r.bytes, 3);
+    assert_int_equal(r.unknown, 2000);
+    assert_int_equal(r.refused, 0);
+    rig_end(&r);
+}
+
+/* Each question for one file costs nothing more than the first, and many files are answered in
+ * turn. */
+static void test_flood_of_known_tokens(void **state)
+{
+    const struct folder *f = *state;
+    struct rig r;
+    char name[16];
+    rig_begin(&r);
+    many_files(f, false);
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof(name), "m%d", i);
+        put(f, name, 1);
+        for (int k = 0; k < 10; k++)
+            ask(&r, f->path, name);
+        ask(&r, f->path, "good");
+    }
+    rig_until_answered(&r);
+    many_files(f, false);
+    assert_int_equal(r.good, 1100);
+    assert_int_equal(r.bytes, 10 * 100 + 100 * 10);
+    rig_end(&r);
+}
+
+/* One who holds up a folder holds up no other. */
+static void test_flood_of_folders(void **state)
+{
+    const struct folder *f = *state;
+    struct rig r;
+    char folder[200];
+    rig_begin(&r);
+    for (int i = 0; i < 100; i++) { /* as many names for one */
+        (void)snprintf(folder, sizeof(folder), "%s%0*d", f->path, i + 1, 0);
+        for (char *at = folder + strlen(f->path); *at; at++)
+            *at = '/';
+        ask(&r, folder, "good");
+        ask_made_up(&r, folder, 5);
+    }
+    rig_until_answered(&r);
+    assert_int_equal(r.good, 100);
+    assert_int_equal(r.unknown, 500);
+    rig_end(&r);
+}
+
+static void test_too_many_files(void **state)
+{
+    const struct folder *f = *state;
+    struct rig r;
+    char *names;
+    size_t len;
+    many_files(f, true);
+    assert_int_equal(challenge_file_list(f->path, &names, &len), -E2BIG);
+    rig_begin(&r);
+    ask(&r, f->path, "good");
+    ask_made_up(&r, f->path, 100);
+    rig_until_answered(&r);
+    many_files(f, false);
+    assert_int_equal(r.good, 1);
+    assert_true(r.unknown >= 1);
+    assert_true(r.refused >= 1);
+    assert_int_equal(r.unknown + r.refused, 100);
     rig_end(&r);
 }
 
@@ -187,8 +292,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_list),
         cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_no_folder),
+        cmocka_unit_test(test_flood_of_made_up_tokens),
+        cmocka_unit_test(test_flood_of_known_tokens),
+        cmocka_unit_test(test_flood_of_folders),
+        cmocka_unit_test(test_too_many_files),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -4,6 +4,7 @@
 #include "app/replace_file.h"
 #include "app/supervisor_priv.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -133,11 +134,17 @@ static int ask_bind(struct rig *r, const char *address)
     return ask(r);
 }
 
+/* A question that has one text. */
+static int ask_about(struct rig *r, enum wire_type type, const char *text)
+{
+    begin(r, type, 0);
+    assert_true(wire_put(&r->m, text));
+    return ask(r);
+}
+
 static int ask_file(struct rig *r, const char *path)
 {
-    begin(r, WIRE_FILE, 0);
-    assert_true(wire_put(&r->m, path));
-    return ask(r);
+    return ask_about(r, WIRE_FILE, path);
 }
 
 static int ask_config(struct rig *r)
@@ -289,26 +296,24 @@ static void test_saving_gives_no_rights(void **state)
     "  tls: {certificates: [{cert: %s/a}]}}]\n"                 \
     "pools: [{name: p, tls: {ca: %s/ca}, backends: ['127.0.0.1:1']}]\n"
 
-static int ask_tls(struct rig *r, enum wire_type type, const char *path)
-{
-    begin(r, type, 0);
-    assert_true(wire_put(&r->m, path));
-    return ask(r);
-}
-
 static uint64_t look(struct rig *r, const char *path)
 {
-    assert_int_equal(ask_tls(r, WIRE_TLS_LOOK, path), 0);
+    assert_int_equal(ask_about(r, WIRE_TLS_LOOK, path), 0);
     return (uint64_t)r->head.flag << 32 | r->head.arg;
+}
+
+static void run_text(struct rig *r)
+{
+    write_text(r->path, r->text);
+    claims_unref(&r->engine->runs);
+    r->engine->runs = claims_of_text(r->path, span_cstr(r->text), &r->s.origin.overrides);
+    assert_non_null(r->engine->runs);
 }
 
 static void run_tls_config(struct rig *r)
 {
     snprintf(r->text, sizeof(r->text), TLS_CONFIG, r->directory, r->directory, r->directory);
-    write_text(r->path, r->text);
-    claims_unref(&r->engine->runs);
-    r->engine->runs = claims_of_text(r->path, span_cstr(r->text), &r->s.origin.overrides);
-    assert_non_null(r->engine->runs);
+    run_text(r);
 }
 
 /* Keys are read for who runs the configuration that names them, and nothing else is. */
@@ -316,28 +321,28 @@ static void test_keys(void **state)
 {
     struct rig *r = *state;
     size_t len = 0;
-    assert_true(ask_tls(r, WIRE_TLS_FILE, path_of(r, "a")) < 0);
+    assert_true(ask_about(r, WIRE_TLS_FILE, path_of(r, "a")) < 0);
     run_tls_config(r);
-    assert_true(ask_tls(r, WIRE_TLS_FILE, path_of(r, "a")) < 0); /* there is none */
+    assert_true(ask_about(r, WIRE_TLS_FILE, path_of(r, "a")) < 0); /* there is none */
     assert_int_equal(look(r, path_of(r, "a")), 0);
     uint64_t none = look(r, NULL);
     write_text(path_of(r, "a"), "secret");
     uint64_t stamp = look(r, path_of(r, "a"));
     assert_true(stamp != 0 && look(r, NULL) != none);
-    assert_int_equal(ask_tls(r, WIRE_TLS_FILE, path_of(r, "a")), 0);
+    assert_int_equal(ask_about(r, WIRE_TLS_FILE, path_of(r, "a")), 0);
     assert_int_equal(r->m.fd_count, 1);
     assert_true(((uint64_t)r->head.flag << 32 | r->head.arg) == stamp);
     char *got = wire_file_read(r->m.fds[0], &len);
     channel_close_fds(&r->m, 0);
     assert_string_equal(got, "secret");
     free(got);
-    assert_true(ask_tls(r, WIRE_TLS_FILE, "/etc/passwd") < 0);
-    assert_true(ask_tls(r, WIRE_TLS_LOOK, "/etc/passwd") < 0);
-    assert_true(ask_tls(r, WIRE_TLS_FILE, path_of(r, "event.log")) < 0);
+    assert_true(ask_about(r, WIRE_TLS_FILE, "/etc/passwd") < 0);
+    assert_true(ask_about(r, WIRE_TLS_LOOK, "/etc/passwd") < 0);
+    assert_true(ask_about(r, WIRE_TLS_FILE, path_of(r, "event.log")) < 0);
     assert_true(ask_file(r, path_of(r, "a")) < 0); /* nor is a key a log */
     unlink(path_of(r, "a"));
     assert_int_equal(mkfifo(path_of(r, "a"), 0600), 0);
-    assert_true(ask_tls(r, WIRE_TLS_FILE, path_of(r, "a")) < 0); /* without waiting */
+    assert_true(ask_about(r, WIRE_TLS_FILE, path_of(r, "a")) < 0); /* without waiting */
     unlink(path_of(r, "a"));
 }
 
@@ -375,8 +380,8 @@ static void test_an_engine_of_before_gets_nothing(void **state)
     assert_true(ask_config(r) < 0);
     assert_true(ask_bind(r, "127.0.0.1:0") < 0);
     assert_true(ask_file(r, path_of(r, "event.log")) < 0);
-    assert_true(ask_tls(r, WIRE_TLS_FILE, r->path) < 0);
-    assert_true(ask_tls(r, WIRE_TLS_LOOK, r->path) < 0);
+    assert_true(ask_about(r, WIRE_TLS_FILE, r->path) < 0);
+    assert_true(ask_about(r, WIRE_TLS_LOOK, r->path) < 0);
     begin(r, WIRE_ACCEPT, 0);
     assert_int_equal(ask(r), 0);
 }
@@ -445,6 +450,41 @@ static void test_half_questions(void **state)
     }
 }
 
+#define ACME_CONFIG                                                                       \
+    "log: {file: %s/event.log}\n"                                                         \
+    "listeners: [{name: web, listen: '127.0.0.1:0', pool: p, acme_challenge: %s/acme}]\n" \
+    "pools: [{name: p, backends: ['127.0.0.1:1']}]\n"
+
+/* Folders of challenges are listed and read from; no other folder is. */
+static void test_challenges(void **state)
+{
+    struct rig *r = *state;
+    size_t len = 0;
+    snprintf(r->text, sizeof(r->text), ACME_CONFIG, r->directory, r->directory);
+    run_text(r);
+    assert_int_equal(ask_about(r, WIRE_CHALLENGES, path_of(r, "acme")), -ENOENT);
+    assert_int_equal(mkdir(path_of(r, "acme"), 0700), 0);
+    write_text(path_of(r, "acme/token"), "x");
+    write_text(path_of(r, "acme/no.token"), "x");
+    assert_int_equal(ask_about(r, WIRE_CHALLENGES, path_of(r, "acme")), 0);
+    char *names = wire_file_read(r->m.fds[0], &len);
+    channel_close_fds(&r->m, 0);
+    assert_string_equal(names, "token\n");
+    free(names);
+    assert_int_equal(ask_about(r, WIRE_CHALLENGES, r->directory), -EPERM);
+    assert_int_equal(ask_about(r, WIRE_CHALLENGES, "/etc"), -EPERM);
+    begin(r, WIRE_CHALLENGES, 0);
+    assert_int_equal(ask(r), -EINVAL);
+    begin(r, WIRE_CHALLENGE, 0);
+    assert_true(wire_put(&r->m, path_of(r, "acme")) && wire_put(&r->m, "token"));
+    assert_int_equal(ask(r), 0);
+    channel_close_fds(&r->m, 0);
+    assert_int_equal(ask_about(r, WIRE_CHALLENGE, path_of(r, "acme")), -EINVAL);
+    unlink(path_of(r, "acme/token"));
+    unlink(path_of(r, "acme/no.token"));
+    assert_int_equal(rmdir(path_of(r, "acme")), 0);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
@@ -461,6 +501,7 @@ int main(void)
         CASE(test_the_admin_socket),
         CASE(test_nonsense),
         CASE(test_half_questions),
+        CASE(test_challenges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

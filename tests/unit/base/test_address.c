@@ -245,6 +245,23 @@ static void test_every_shape_of_ipv6(void **state)
     }
 }
 
+static void test_any(void **state)
+{
+    static const struct {
+        const char *text;
+        bool any;
+    } cases[] = {
+        {":80", true},       {"0.0.0.0:80", true},  {"[::]:80", true},  {"127.0.0.1:80", false},
+        {"[::1]:80", false}, {"0.0.0.1:80", false}, {"unix:/x", false}, {"name.example:1", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct address a;
+        assert_int_equal(parse(cases[i].text, &a), 0);
+        assert_int_equal(address_is_any(&a), cases[i].any);
+    }
+}
+
 static void test_equal(void **state)
 {
     (void)state;
@@ -331,10 +348,15 @@ static void test_blocks_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_lengths),     cmocka_unit_test(test_equal),
-        cmocka_unit_test(test_every_octet), cmocka_unit_test(test_every_shape_of_ipv6),
-        cmocka_unit_test(test_blocks),      cmocka_unit_test(test_blocks_refused),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_any),
+        cmocka_unit_test(test_every_octet),
+        cmocka_unit_test(test_every_shape_of_ipv6),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_blocks_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,6 @@ static void empty_and_single(void **state)
     (void)state;
     assert_true(histogram_quantile(&h, 0.5) == 0);
     assert_true(histogram_count(&h) == 0);
-    assert_true(histogram_mean(&h) == 0);
     histogram_add(&h, 12345);
     assert_true(histogram_quantile(&h, 0) == 12345);
     assert_true(histogram_quantile(&h, 1) == 12345);
@@ -83,57 +82,12 @@ static void quantiles_are_within_the_bound(void **state)
     }
 }
 
-static void merge_is_the_same_as_adding_all(void **state)
-{
-    (void)state;
-    static struct histogram all;
-    histogram_reset(&all);
-    struct rng rng = rng_seed(12);
-    for (int i = 0; i < 10000; i++) {
-        uint64_t v = rng_u64(&rng) >> rng_below(&rng, 64);
-        v >>= 8;
-        histogram_add(rng_chance(&rng, 0.3) ? &h : &other, v);
-        histogram_add(&all, v);
-    }
-    histogram_merge(&h, &other);
-    assert_true(histogram_sum(&h) == histogram_sum(&all));
-    assert_true(histogram_max(&h) == histogram_max(&all));
-    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-        assert_true(histogram_load(&h.buckets[i]) == histogram_load(&all.buckets[i]));
-}
-
-static void walks_buckets_and_cumulates(void **state)
-{
-    (void)state;
-    const uint64_t values[] = {0, 1, 1, 63, 64, 65, 1000, 1000000};
-    for (size_t i = 0; i < ARRAY_LEN(values); i++)
-        histogram_add(&h, values[i]);
-    assert_true(histogram_count_upto(&h, 0) == 1);
-    assert_true(histogram_count_upto(&h, 63) == 4);
-    assert_true(histogram_count_upto(&h, 64) == 4); /* the bucket 64..65 is not whole */
-    assert_true(histogram_count_upto(&h, 65) == 6);
-    assert_true(histogram_count_upto(&h, UINT64_MAX) == 8);
-    struct histogram_bucket b;
-    size_t at = 0, buckets = 0;
-    uint64_t count = 0, last_high = 0;
-    while (histogram_next(&h, &at, &b)) {
-        assert_true(buckets == 0 || b.low > last_high);
-        last_high = b.high;
-        count += b.count;
-        buckets++;
-    }
-    assert_int_equal(buckets, 6);
-    assert_true(count == 8);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(buckets_tile_the_range, setup),
         cmocka_unit_test_setup(empty_and_single, setup),
         cmocka_unit_test_setup(quantiles_are_within_the_bound, setup),
-        cmocka_unit_test_setup(merge_is_the_same_as_adding_all, setup),
-        cmocka_unit_test_setup(walks_buckets_and_cumulates, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

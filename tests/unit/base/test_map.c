@@ -7,6 +7,11 @@
 #include "base/map.h"
 #include "base/rng.h"
 
+static struct span key_of(const uint64_t *stored)
+{
+    return span_of(stored, sizeof(*stored));
+}
+
 static void puts_gets_replaces_deletes(void **state)
 {
     (void)state;
@@ -43,7 +48,7 @@ static void reserve_has_a_maximum(void **state)
     uint64_t keys[1000];
     for (uint64_t i = 0; i < 1000; i++) {
         keys[i] = i;
-        assert_int_equal(map_put(&m, map_key_u64(&keys[i]), &keys[i]), 0);
+        assert_int_equal(map_put(&m, key_of(&keys[i]), &keys[i]), 0);
     }
     assert_int_equal(m.capacity, capacity);
     map_fini(&m);
@@ -58,8 +63,7 @@ static void assert_same(const struct map *m, struct record *model, size_t n, siz
 {
     assert_int_equal(map_count(m), count);
     for (size_t i = 0; i < n; i++)
-        assert_ptr_equal(map_get(m, map_key_u64(&model[i].key)),
-                         model[i].present ? &model[i] : NULL);
+        assert_ptr_equal(map_get(m, key_of(&model[i].key)), model[i].present ? &model[i] : NULL);
     size_t seen = 0;
     struct map_iter it = {0};
     while (map_next(m, &it)) {
@@ -87,11 +91,11 @@ static void random_use_agrees_with_model(void **state)
         for (int step = 0; step < 24000; step++) {
             struct record *r = &model[rng_below(&rng, N)];
             if (rng_chance(&rng, step / 8000 % 2 ? 0.3 : 0.97)) {
-                assert_int_equal(map_put(&m, map_key_u64(&r->key), r), 0);
+                assert_int_equal(map_put(&m, key_of(&r->key), r), 0);
                 count += !r->present;
                 r->present = true;
             } else {
-                assert_ptr_equal(map_del(&m, map_key_u64(&r->key)), r->present ? r : NULL);
+                assert_ptr_equal(map_del(&m, key_of(&r->key)), r->present ? r : NULL);
                 count -= r->present;
                 r->present = false;
             }

@@ -60,11 +60,42 @@ static void test_timeout(void **state)
     }
 }
 
+static void test_status(void **state)
+{
+    (void)state;
+    static const char *const strange[] = {"", "17", "-1", "1 ", "OK", "999", "+1"};
+    assert_int_equal(grpc_status_of(span_str("0")), GRPC_OK);
+    assert_int_equal(grpc_status_of(span_str("16")), GRPC_UNAUTHENTICATED);
+    for (size_t i = 0; i < ARRAY_LEN(strange); i++)
+        assert_int_equal(grpc_status_of(span_cstr(strange[i])), GRPC_UNKNOWN);
+    assert_string_equal(grpc_status_name(0), "OK");
+    assert_string_equal(grpc_status_name(14), "UNAVAILABLE");
+    assert_string_equal(grpc_status_name(17), "UNKNOWN");
+    for (unsigned i = 0; i < GRPC_STATUSES; i++)
+        assert_non_null(grpc_status_name(i));
+}
+
+static void test_status_in_trailers(void **state)
+{
+    (void)state;
+    enum grpc_status status = GRPC_ABORTED;
+    assert_false(grpc_status_in_trailers(span_str(""), &status));
+    assert_false(grpc_status_in_trailers(span_str("a: grpc-status: 1\r\ngrpc: 2\r\n"), &status));
+    assert_int_equal(status, GRPC_ABORTED);
+    assert_true(grpc_status_in_trailers(span_str("a: b\r\nGrpc-Status: 5 \r\ngrpc-message: 1\r\n"),
+                                        &status));
+    assert_int_equal(status, GRPC_NOT_FOUND);
+    assert_true(grpc_status_in_trailers(span_str("grpc-status:"), &status));
+    assert_int_equal(status, GRPC_UNKNOWN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_content_type),
         cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_status_in_trailers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,10 +35,11 @@ static int open_all(void **state)
     so.openssl_records = true;
     if (tls_server_new(library, &so, &openssl_server, why) != 0)
         fail_msg("%s", why);
-    const struct tls_client_options co = {
-        .verify = true, .ca_pem = span_cstr(ca.pem), .alpn = TLS_ALPN_HTTP1};
+    struct tls_ca *trusted = make_ca(library, ca.pem);
+    const struct tls_client_options co = {.verify = true, .ca = trusted, .alpn = TLS_ALPN_HTTP1};
     if (tls_client_new(library, &co, &client, why) != 0)
         fail_msg("%s", why);
+    tls_ca_unref(&trusted);
     return 0;
 }
 

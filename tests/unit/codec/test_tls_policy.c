@@ -2,6 +2,8 @@
 /* Who gets which certificate, who is let in, and what is never spoken. */
 #include "tls_site.h"
 
+#include <openssl/pem.h>
+
 /* ---- choosing a certificate ---- */
 
 static void only_rsa(SSL *ssl)
@@ -326,7 +328,7 @@ static void test_client_certificates(void **state)
         pair_tune = i % 2 ? use_1_2 : NULL;
         struct tls_server_options o = plain_options();
         o.client_auth = rows[i / 2].auth;
-        o.client_ca_pem = span_cstr(ca.pem);
+        o.client_ca = trusted;
         struct tls_server *s = new_server(&o);
         struct tls_certificate given = {0};
         if (rows[i / 2].shows)
@@ -446,8 +448,7 @@ static void test_backend_certificates(void **state)
     const struct tls_certificate given = made_given(&made[7]);
     struct tls_server_options o = {.certificates = &given, .certificates_count = 1};
     struct tls_server *s = new_server(&o);
-    struct tls_client *pinned =
-        new_client(&(struct tls_client_options){.verify = true, .ca_pem = span_cstr(made[7].pem)});
+    struct tls_client *pinned = new_client_trusting(made[7].pem);
     assert_true(meet(s, pinned, "localhost", NULL));
     pair_close(&p);
     tls_client_unref(&pinned);
@@ -506,10 +507,58 @@ static void test_describe(void **state)
     assert_int_equal(tls_certificate_describe(library, &c, &f, why), 0); /* both in one file */
     tls_certificate_facts_free(&f);
     free(text);
-    uint32_t count = 0;
-    assert_int_equal(tls_ca_describe(library, span_cstr(ca.pem), &count, why), 0);
-    assert_int_equal(count, 1);
-    assert_true(tls_ca_describe(library, span_str("x"), &count, why) < 0);
+}
+
+static struct span held(BIO *bio)
+{
+    char *bytes = NULL;
+    long n = BIO_get_mem_data(bio, &bytes);
+    return span_of(bytes, (size_t)n);
+}
+
+/* PKCS #8, and what older tools write, of every kind; the key need not come first. */
+static void test_forms_of_keys(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *before;
+        bool old;
+    } rows[] = {
+        {"EC", "", false},
+        {"EC", "", true},
+        {"EC", "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n",
+         true},
+        {"RSA", "", false},
+        {"RSA", "words\n", true},
+        {"ED25519", "", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bool ec = rows[i].kind[0] == 'E' && rows[i].kind[1] == 'C', rsa = rows[i].kind[0] == 'R';
+        EVP_PKEY *key = ec ? EVP_EC_gen("P-256")
+                           : (rsa ? EVP_RSA_gen(2048u) : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+        X509 *x = X509_dup(leaf.x);
+        BIO *certificate = BIO_new(BIO_s_mem()), *its = BIO_new(BIO_s_mem());
+        assert_int_equal(X509_set_pubkey(x, key), 1);
+        assert_true(X509_sign(x, ca.key, EVP_sha256()) > 0);
+        assert_int_equal(PEM_write_bio_X509(certificate, x), 1);
+        assert_int_equal(BIO_puts(its, rows[i].before), (int)strlen(rows[i].before));
+        if (rows[i].old)
+            assert_int_equal(
+                PEM_write_bio_PrivateKey_traditional(its, key, NULL, NULL, 0, NULL, NULL), 1);
+        else
+            assert_int_equal(PEM_write_bio_PrivateKey(its, key, NULL, NULL, 0, NULL, NULL), 1);
+        struct tls_certificate c = {.chain_pem = held(certificate), .key_pem = held(its)};
+        struct tls_certificate_facts *f = NULL;
+        if (tls_certificate_describe(library, &c, &f, why) != 0)
+            fail_msg("%zu: %s", i, why);
+        tls_certificate_facts_free(&f);
+        c.chain_pem = span_cstr(leaf.pem); /* of another kind, or of another key */
+        expect_why(c, "the private key does not belong to the certificate");
+        BIO_free(certificate);
+        BIO_free(its);
+        X509_free(x);
+        EVP_PKEY_free(key);
+    }
 }
 
 int main(void)
@@ -529,6 +578,7 @@ int main(void)
         cmocka_unit_test_teardown(test_ocsp, clear_tune),
         cmocka_unit_test(test_backend_certificates),
         cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_forms_of_keys),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -68,7 +68,7 @@ static void test_tickets_stay_in_their_domain(void **state)
         struct tls_client *c = new_client(&(struct tls_client_options){.certificate = &given});
         struct tls_server_options o = plain_options();
         o.client_auth = TLS_CLIENT_AUTH_REQUIRE;
-        o.client_ca_pem = span_cstr(ca.pem);
+        o.client_ca = trusted;
         struct tls_server *base = new_server(&o);
         struct tls_server *others[3];
         o.domain = span_str("api");
@@ -76,9 +76,11 @@ static void test_tickets_stay_in_their_domain(void **state)
         o.domain = span_str("web");
         char *both = NULL;
         assert_true(asprintf(&both, "%s%s", ca.pem, other_ca.pem) > 0);
-        o.client_ca_pem = span_cstr(both);
+        struct tls_ca *more = make_ca(library, both);
+        o.client_ca = more;
         others[1] = new_server(&o);
-        o.client_ca_pem = span_cstr(ca.pem);
+        tls_ca_unref(&more);
+        o.client_ca = trusted;
         o.client_auth = TLS_CLIENT_AUTH_OPTIONAL;
         others[2] = new_server(&o);
         for (size_t i = 0; i < ARRAY_LEN(others); i++) {
@@ -108,8 +110,10 @@ static void test_ticket_outlives_its_certificate(void **state)
     struct tls_client *c = new_client(&(struct tls_client_options){.certificate = &given});
     struct tls_server_options o = plain_options();
     o.client_auth = TLS_CLIENT_AUTH_REQUIRE;
-    o.client_ca_pem = span_cstr(old_ca.pem);
+    struct tls_ca *old = make_ca(library, old_ca.pem);
+    o.client_ca = old;
     struct tls_server *s = new_server(&o);
+    tls_ca_unref(&old);
     for (int version = 0; version < 2; version++) {
         pair_tune = version ? use_1_2 : NULL;
         struct tls_resumption r = {0};
@@ -189,10 +193,11 @@ static void test_resumption_belongs_to_its_client(void **state)
     struct tls_server_options o = plain_options();
     struct tls_server *s = new_server(&o);
     struct tls_client *lax = new_client(&(struct tls_client_options){.verify = false});
-    struct tls_client *strict =
-        new_client(&(struct tls_client_options){.verify = true, .ca_pem = span_cstr(other_ca.pem)});
-    struct tls_client *same = new_client(&(struct tls_client_options){
-        .verify = true, .ca_pem = span_cstr(ca.pem), .alpn = TLS_ALPN_HTTP1});
+    struct tls_client *strict = new_client_trusting(other_ca.pem);
+    struct tls_ca *again = make_ca(library, ca.pem);
+    struct tls_client *same = new_client(
+        &(struct tls_client_options){.verify = true, .ca = again, .alpn = TLS_ALPN_HTTP1});
+    tls_ca_unref(&again);
     assert_false(resumes(s, lax, "localhost", &r));
     assert_true(resumes(s, lax, "localhost", &r));
     assert_false(meet(s, strict, "localhost", &r));

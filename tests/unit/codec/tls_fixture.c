@@ -66,6 +66,10 @@ struct made make_certificate(const struct wish *w)
     X509_set_issuer_name(m.x, w->issuer ? X509_get_subject_name(w->issuer->x) : name);
     CHECK(X509_set_pubkey(m.x, m.key) == 1);
     add_extension(m.x, w->issuer, NID_basic_constraints, w->ca ? "critical,CA:TRUE" : "CA:FALSE");
+    if (w->key_ids) {
+        add_extension(m.x, w->issuer, NID_subject_key_identifier, "hash");
+        add_extension(m.x, w->issuer, NID_authority_key_identifier, "keyid:always");
+    }
     if (w->sans)
         add_extension(m.x, w->issuer, NID_subject_alt_name, w->sans);
     if (w->raw_san.n > 0)
@@ -96,6 +100,14 @@ struct tls_certificate made_given(const struct made *m)
         .chain_pem = span_cstr(m->pem),
         .key_pem = span_cstr(m->key_pem),
     };
+}
+
+struct tls_ca *make_ca(struct tls_library *library, const char *pem)
+{
+    struct tls_ca *made = NULL;
+    char why[TLS_WHY_MAX];
+    CHECK(tls_ca_new(library, span_cstr(pem), &made, why) == 0);
+    return made;
 }
 
 struct span make_ocsp(const struct made *issuer, const struct made *leaf)

@@ -16,6 +16,7 @@ struct wish {
     const struct made *issuer;
     bool ca;
     bool rsa;
+    bool key_ids;  /* it says which key is its own, and which its issuer's */
     int days_from; /* from today; 0 both: -1 to 30 */
     int days_to;
     struct span raw_san; /* one dNSName of just these bytes */
@@ -33,6 +34,8 @@ struct made make_certificate(const struct wish *wish);
 void made_free(struct made *m);
 /* The certificate as an operator would give it. */
 struct tls_certificate made_given(const struct made *m);
+/* To be given back with tls_ca_unref. */
+struct tls_ca *make_ca(struct tls_library *library, const char *pem);
 /* A response that says "good" of it, until tomorrow; to be freed. */
 struct span make_ocsp(const struct made *issuer, const struct made *leaf);
 

@@ -14,7 +14,8 @@
 static struct tls_library *library;
 static struct tls_tickets *tickets;
 static struct made ca, other_ca, leaf;
-static struct tls_client *client; /* trusts ca */
+static struct tls_ca *trusted;    /* ca */
+static struct tls_client *client; /* trusts it */
 static struct pair p;
 static char why[TLS_WHY_MAX];
 
@@ -40,6 +41,14 @@ static inline struct tls_client *new_client(const struct tls_client_options *o)
     return c;
 }
 
+static inline struct tls_client *new_client_trusting(const char *pem)
+{
+    struct tls_ca *its = make_ca(library, pem);
+    struct tls_client *c = new_client(&(struct tls_client_options){.verify = true, .ca = its});
+    tls_ca_unref(&its);
+    return c;
+}
+
 /* A server with `leaf` and nothing else said. */
 static inline struct tls_server_options plain_options(void)
 {
@@ -62,8 +71,9 @@ static inline int open_all(void **state)
     other_ca = make_certificate(&(struct wish){.subject = "Other CA", .ca = true});
     leaf = make_certificate(&(struct wish){
         .issuer = &ca, .sans = "DNS:localhost,DNS:a.example.com,DNS:b.example.com,IP:127.0.0.1"});
-    client = new_client(&(struct tls_client_options){
-        .verify = true, .ca_pem = span_cstr(ca.pem), .alpn = TLS_ALPN_HTTP1});
+    trusted = make_ca(library, ca.pem);
+    client = new_client(
+        &(struct tls_client_options){.verify = true, .ca = trusted, .alpn = TLS_ALPN_HTTP1});
     return 0;
 }
 
@@ -71,6 +81,7 @@ static inline int close_all(void **state)
 {
     (void)state;
     tls_client_unref(&client);
+    tls_ca_unref(&trusted);
     made_free(&leaf);
     made_free(&other_ca);
     made_free(&ca);

@@ -390,26 +390,6 @@ static void test_files(void **state)
     assert_string_equal(why, "/: it is a directory");
 }
 
-static void test_summary(void **state)
-{
-    (void)state;
-    struct loaded l = loaded_good(full);
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    config_summary_print(l.s, out);
-    (void)fclose(out);
-    assert_string_equal(text,
-                        "2 listeners, 2 routes, 3 pools, 5 backends\n"
-                        "  listener web (http) on [::]:8080: 2 routes, else pool app\n"
-                        "  listener db (tcp) on 127.0.0.1:5432 unix:/run/db.sock: pool postgres\n"
-                        "  pool app (http, least_connections, http checks): 3 backends, 1 backup\n"
-                        "  pool api (http, round_robin, tcp checks): 1 backend\n"
-                        "  pool postgres (tcp, source_hash, tcp checks): 1 backend\n");
-    free(text);
-    loaded_fini(&l);
-}
-
 static void test_admin_where_nothing_is_said(void **state)
 {
     static const struct {
@@ -454,7 +434,6 @@ int main(void)
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_ten_thousand_backends),
         cmocka_unit_test(test_files),
-        cmocka_unit_test(test_summary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,10 +81,8 @@ static void test_answer(void **state)
     assert_int_equal(asked_count, 2);
     assert_string_equal(asked[0]->folder, "/acme");
     assert_string_equal(asked[0]->token, "token");
-    memcpy(asked[0]->text, "hello", 5);
-    asked[0]->text_len = 5;
-    challenge_answer(asked[1], -(int)REASON_acme_unknown);
-    challenge_answer(asked[0], 0);
+    challenge_answer(asked[1], -(int)REASON_acme_unknown, (struct span){0});
+    challenge_answer(asked[0], 0, span_str("hello"));
     assert_int_equal(good.count, 0); /* not from inside */
     turn(&f);
     assert_int_equal(good.count, 1);
@@ -106,8 +104,8 @@ static void test_forget(void **state)
     challenge_forget(&before);
     challenge_forget(&before);
     assert_null(before);
-    challenge_answer(asked[0], 0);
-    challenge_answer(asked[1], 0);
+    challenge_answer(asked[0], 0, span_str("x"));
+    challenge_answer(asked[1], 0, span_str("x"));
     challenge_forget(&on_its_way);
     turn(&f);
     assert_int_equal(h.count, 0);
@@ -127,7 +125,7 @@ static void test_too_many(void **state)
         (void)ask(&f, &h);
     int r = challenge_ask(&f, "/acme", span_str("t"), on_answered, &h, &c);
     assert_int_equal(r, -(int)REASON_overload);
-    challenge_answer(asked[0], 0);
+    challenge_answer(asked[0], 0, span_str("x"));
     turn(&f);
     (void)ask(&f, &h);
     f.challenge = NULL; /* nobody to ask */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/limits.h"
+#include "forward/h2_conn_priv.h"
 #include "h2_end.h"
 
 static struct loop *loop;
@@ -45,8 +46,8 @@ static bool carry(struct end *from, struct end *to)
     end_turn(from);
     size_t n = from->out_bytes - from->out_read;
     const uint8_t *p = from->out + from->out_read;
-    from->out_read = from->out_bytes;
     end_take(to, p, n);
+    from->out_bytes = from->out_read = 0;
     return n > 0;
 }
 
@@ -188,6 +189,112 @@ static void test_what_is_held_is_a_window(void **state)
     assert_int_equal(c->writables, 1);
 }
 
+#define WAITING 40
+
+/* Uploads that nobody reads, each of more than a window. */
+static void begin_waiting(void)
+{
+    server->hold = true;
+    for (unsigned i = 0; i < WAITING; i++) {
+        struct end_stream *c = request(false);
+        h2_stream_body(&c->s, (struct slice){bytes, 100000, NULL});
+        assert_int_equal(h2_stream_end(&c->s, NULL, 0), 0);
+        assert_false(h2_stream_flush(&c->s));
+        talk();
+    }
+    server->hold = false;
+}
+
+static void read_waiting(void)
+{
+    for (unsigned i = 0; i < WAITING; i++) {
+        h2_stream_read(&server->streams[i].s, true);
+        talk();
+    }
+    for (unsigned i = 0; i < WAITING; i++) {
+        assert_int_equal(server->streams[i].body_bytes, 100000);
+        assert_int_equal(server->streams[i].sum, sum_of(100000));
+        assert_int_equal(server->streams[i].ends, 1);
+    }
+    assert_int_equal(library->held[true], 0);
+}
+
+static void test_uploads_that_wait_leave_the_connection_open(void **state)
+{
+    (void)state;
+    begin_waiting();
+    struct end_stream *c = request(false);
+    h2_stream_body(&c->s, (struct slice){bytes, 200000, NULL});
+    assert_int_equal(h2_stream_end(&c->s, NULL, 0), 0);
+    assert_false(h2_stream_flush(&c->s));
+    talk();
+    assert_int_equal(server->streams[WAITING].body_bytes, 200000);
+    assert_int_equal(server->streams[WAITING].ends, 1);
+    read_waiting();
+}
+
+static void test_a_worker_that_holds_much_holds_back(void **state)
+{
+    (void)state;
+    library->held[true] = H2_HELD_EARLY;
+    begin_waiting();
+    size_t held = library->held[true] - H2_HELD_EARLY;
+    assert_in_range(held, H2_CONNECTION_WINDOW / 2, H2_CONNECTION_WINDOW + WAITING * 18432);
+    library->held[true] -= H2_HELD_EARLY;
+    assert_true(h2_conn_tick(&server->c, UINT32_MAX, UINT32_MAX)); /* there is room again */
+    talk();
+    assert_true(library->held[true] >= WAITING * H2_STREAM_WINDOW);
+    read_waiting();
+}
+
+static void test_what_is_owed_is_paid_when_it_is_taken(void **state)
+{
+    (void)state;
+    library->held[true] = H2_HELD_EARLY;
+    begin_waiting();
+    for (unsigned i = 0; i < WAITING; i++) {
+        h2_stream_read(&server->streams[i].s, true);
+        talk();
+    }
+    for (unsigned i = 0; i < WAITING; i++)
+        assert_int_equal(server->streams[i].body_bytes, 100000);
+    library->held[true] -= H2_HELD_EARLY;
+    assert_int_equal(library->held[true], 0);
+}
+
+static void test_no_room_for_a_stream_ends_it_alone(void **state)
+{
+    (void)state;
+    struct end_stream *a = request(false), *b = request(false);
+    server->hold = true;
+    talk();
+    h2_stream_read(&server->streams[1].s, true);
+    h2_stream_body(&a->s, (struct slice){bytes, 1000, NULL});
+    assert_true(h2_stream_flush(&a->s));
+    talk();
+    library->held[true] += H2_HELD_MAX;
+    h2_stream_body(&a->s, (struct slice){bytes + 1000, 50000, NULL});
+    assert_int_equal(h2_stream_end(&a->s, NULL, 0), 0);
+    assert_true(h2_stream_flush(&a->s));
+    carry(client, server);
+    h2_stream_read(&server->streams[0].s, true); /* a body with a gap is no body */
+    talk();
+    assert_true(server->streams[0].over && a->over);
+    assert_int_equal(server->streams[0].why, REASON_overload);
+    assert_int_equal(a->code, NGHTTP2_INTERNAL_ERROR);
+    assert_int_equal(server->streams[0].body_bytes, 0);
+    assert_int_equal(server->streams[0].ends, 0);
+    library->held[true] -= H2_HELD_MAX;
+    assert_int_equal(library->held[true], 0);
+    h2_stream_body(&b->s, (struct slice){bytes, 200000, NULL});
+    assert_int_equal(h2_stream_end(&b->s, NULL, 0), 0);
+    assert_false(h2_stream_flush(&b->s));
+    talk();
+    assert_int_equal(server->streams[1].body_bytes, 200000);
+    assert_int_equal(server->streams[1].ends, 1);
+    assert_false(server->failed || client->failed);
+}
+
 static void test_a_send_under_way(void **state)
 {
     (void)state;
@@ -324,6 +431,52 @@ static void test_the_end_is_told_to_all(void **state)
     assert_int_equal(server->out[server->out_bytes - 17 + 3], NGHTTP2_GOAWAY);
 }
 
+/* A frame that may not come on stream 0. */
+static void misbehave(void)
+{
+    static const uint8_t priority[] = {0, 0, 5, NGHTTP2_PRIORITY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    end_take(client, priority, sizeof(priority));
+}
+
+static void test_a_whole_response_survives_a_mistake(void **state)
+{
+    (void)state;
+    struct end_stream *a = request(true), *b = request(true);
+    talk();
+    h2_stream_read(&a->s, false);
+    respond(&server->streams[0], 1000);
+    assert_true(h2_stream_flush(&server->streams[0].s));
+    talk();
+    misbehave();
+    end_turn(client);
+    assert_true(b->over && !a->over && !client->failed);
+    assert_int_equal(b->why, REASON_backend_h2_error);
+    assert_int_equal(h2_conn_room(&client->c), 0);
+    assert_int_equal(client->out[client->out_bytes - 17 + 3], NGHTTP2_GOAWAY);
+    h2_stream_read(&a->s, true);
+    end_turn(client);
+    check_done(a, 1000);
+    assert_true(client->failed);
+    assert_int_equal(client->why, REASON_backend_h2_error);
+}
+
+static void test_an_owner_waits_for_nothing(void **state)
+{
+    (void)state;
+    struct end_stream *a = request(true);
+    talk();
+    h2_stream_read(&a->s, false);
+    respond(&server->streams[0], 1000);
+    assert_true(h2_stream_flush(&server->streams[0].s));
+    talk();
+    misbehave();
+    end_turn(client);
+    assert_false(a->over);
+    assert_false(h2_conn_fail(&client->c, REASON_shutting_down, H2_NO_GOAWAY));
+    assert_true(a->over && client->failed);
+    assert_int_equal(a->why, REASON_shutting_down);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -333,6 +486,10 @@ int main(void)
         TEST(test_one_send_for_all_of_a_turn),
         TEST(test_windows_hold_back),
         TEST(test_what_is_held_is_a_window),
+        TEST(test_uploads_that_wait_leave_the_connection_open),
+        TEST(test_a_worker_that_holds_much_holds_back),
+        TEST(test_what_is_owed_is_paid_when_it_is_taken),
+        TEST(test_no_room_for_a_stream_ends_it_alone),
         TEST(test_a_send_under_way),
         TEST(test_trailers_and_interim),
         TEST(test_resets),
@@ -340,6 +497,8 @@ int main(void)
         TEST(test_drain),
         TEST(test_too_many_requests_are_not_opened),
         TEST(test_the_end_is_told_to_all),
+        TEST(test_a_whole_response_survives_a_mistake),
+        TEST(test_an_owner_waits_for_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

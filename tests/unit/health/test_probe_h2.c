@@ -288,6 +288,10 @@ static void test_http(void **state)
     begin();
     frame(HEADERS, END_HEADERS | END_STREAM, 1, field("a", "no status"));
     assert_int_equal(ask(HEALTH_HTTP), REASON_probe_bad_answer);
+    begin(); /* neither interim nor final */
+    frame(HEADERS, END_HEADERS | END_STREAM, 1, field(":status", "099"));
+    assert_int_equal(ask(HEALTH_HTTP), REASON_probe_bad_answer);
+    assert_int_equal(ask(HEALTH_GRPC), REASON_probe_bad_answer);
 }
 
 /* ---- other ends ---- */
