@@ -9,7 +9,7 @@
  * Larger values count in the last bucket; sum and max stay exact. The size is fixed (9 KiB) and
  * adding is a handful of instructions.
  *
- * Threads: one writer (add, reset). Other threads may read at any time: counters are
+ * Threads: one writer (add, reset, merge into). Other threads may read at any time: counters are
  * relaxed atomics, so a reader sees each number whole, though not all of one instant.
  */
 #pragma once
@@ -35,6 +35,9 @@ struct histogram {
 void histogram_reset(struct histogram *h);
 
 static inline void histogram_add(struct histogram *h, uint64_t value);
+
+/* Adds all of `from`, which may have a live writer. */
+void histogram_merge(struct histogram *into, const struct histogram *from);
 
 uint64_t histogram_count(const struct histogram *h); /* walks the buckets */
 static inline uint64_t histogram_sum(const struct histogram *h);
