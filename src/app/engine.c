@@ -41,6 +41,9 @@
 /* One in so many of a worker's descriptors may be a pipe's, up to PIPES_MAX pipes. */
 #define PIPES_SHARE 8
 
+/* Of a worker that has none, being stepped: enough that no limit of this machine is simulated. */
+#define FILES_STEPPED (UINT64_C(1) << 20)
+
 /* Per worker: fewer deserve a warning. */
 #define CLIENTS_FEW 100
 
@@ -181,6 +184,8 @@ static enum engine_failure fail(char *why, size_t why_size, const char *text, in
 
 bool engine_start_log(struct engine *e, const struct snapshot *s, char *ret_why, size_t why_size)
 {
+    if (e->stepped)
+        return true;
     const char *path = s->log.file ? s->log.file : "stderr";
     int r = log_start(e->logs, path, s->log.format);
     if (r < 0)
@@ -206,6 +211,8 @@ bool engine_open_access_log(const struct snapshot *s, struct access_log **ret_lo
 static enum engine_failure open_logs(struct engine *e, const struct snapshot *s, char *why,
                                      size_t why_size)
 {
+    if (e->stepped)
+        return ENGINE_OK;
     if (logwriter_new(&e->logs) < 0) {
         snprintf(why, why_size, "cannot start the log writer");
         return ENGINE_FAILED;
@@ -319,6 +326,7 @@ static int make_crew(struct engine *e, const struct snapshot *s, struct share ea
                 .clients_max = each.clients,
                 .pipes_max = each.pipes,
                 .access_log = e->access_log,
+                .stepped = e->stepped,
                 .report = on_report,
                 .report_user = e,
                 .challenge = challenges_ask,
@@ -365,19 +373,25 @@ static enum engine_failure check_loops(const struct snapshot *s, char *why, size
     return ENGINE_FAILED;
 }
 
-static int open_control(struct engine *e, const struct snapshot *s)
+static int watch_signals(struct engine *e)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP};
-    struct loop_options o = {.engine = (enum loop_engine)s->engine};
-    int r = loop_new(&o, &e->loop);
-    if (r < 0)
-        return r;
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sigaddset(&set, numbers[i]);
+    return signals_open(e->loop, &set, on_signal, e, &e->signals);
+}
+
+static int open_control(struct engine *e, const struct snapshot *s)
+{
+    struct loop_options o = {.engine = (enum loop_engine)s->engine};
+    int r = loop_new(&o, &e->loop);
+    if (r < 0)
+        return r;
     upgrade_request_init(&e->upgrade, e->door, e->loop);
-    r = signals_open(e->loop, &set, on_signal, e, &e->signals);
+    if (!e->stepped)
+        r = watch_signals(e);
     return r < 0 ? r : door_watch(e->door, e->loop, on_door, e);
 }
 
@@ -413,7 +427,7 @@ static int make_parts(struct engine *e, const struct snapshot *s, struct share e
 static enum engine_failure build(struct engine *e, const struct snapshot *s, char *why,
                                  size_t why_size)
 {
-    struct share each = share_per_worker(e->worker_count);
+    struct share each = e->stepped ? divide(FILES_STEPPED) : share_per_worker(e->worker_count);
     enum engine_failure failure = open_logs(e, s, why, why_size);
     if (failure == ENGINE_OK)
         failure = check_loops(s, why, why_size);
@@ -432,12 +446,15 @@ static int open_file(void *user, const char *path)
     return door_file(user, path);
 }
 
-enum engine_failure engine_new(const struct snapshot *s, struct door *door,
-                               struct engine **ret_engine, char *ret_why, size_t why_size)
+static enum engine_failure make(const struct snapshot *s, struct door *door, bool stepped,
+                                uint64_t seed, struct engine **ret_engine, char *ret_why,
+                                size_t why_size)
 {
     struct engine *e = calloc(1, sizeof(*e));
     if (!e)
         return fail(ret_why, why_size, "engine", -(int)REASON_overload);
+    e->stepped = stepped;
+    e->seed = seed;
     list_init(&e->former);
     list_init(&e->retiring);
     ids_init(&e->backend_ids);
@@ -449,8 +466,6 @@ enum engine_failure engine_new(const struct snapshot *s, struct door *door,
         e->worker_count = engine_workers(s);
     timer_init(&e->deadline, on_deadline);
     timer_init(&e->alive, on_alive_due);
-    if (getrandom(&e->seed, sizeof(e->seed), 0) != (ssize_t)sizeof(e->seed))
-        e->seed = 1;
     enum engine_failure failure = build(e, s, ret_why, why_size);
     if (failure != ENGINE_OK) {
         engine_free(&e);
@@ -458,6 +473,21 @@ enum engine_failure engine_new(const struct snapshot *s, struct door *door,
     }
     *ret_engine = e;
     return ENGINE_OK;
+}
+
+enum engine_failure engine_new(const struct snapshot *s, struct door *door,
+                               struct engine **ret_engine, char *ret_why, size_t why_size)
+{
+    uint64_t seed;
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        seed = 1;
+    return make(s, door, false, seed, ret_engine, ret_why, why_size);
+}
+
+enum engine_failure engine_new_stepped(const struct snapshot *s, struct door *door, uint64_t seed,
+                                       struct engine **ret_engine, char *ret_why, size_t why_size)
+{
+    return make(s, door, true, seed, ret_engine, ret_why, why_size);
 }
 
 void engine_upgrade(struct engine *e, steer_done_fn *done, void *user)
@@ -493,6 +523,21 @@ struct membership *engine_membership(struct engine *e)
     return e->membership;
 }
 
+const struct account_board *engine_board(const struct engine *e)
+{
+    return e->board;
+}
+
+struct crew *engine_crew(struct engine *e)
+{
+    return e->crew;
+}
+
+bool engine_reload(struct engine *e, steer_done_fn *done, void *user)
+{
+    return reload_begin(e->reload, false, done, user);
+}
+
 struct sessions *engine_sessions(struct engine *e)
 {
     return e->sessions;
@@ -525,7 +570,7 @@ static int start_membership(struct engine *e)
     return membership_new(&o, &e->membership);
 }
 
-bool engine_run(struct engine *e)
+bool engine_begin(struct engine *e)
 {
     const struct generation *g = e->generation;
     int r = health_start(e->loop, g->pools, g->snapshot->pool_count, e->seed, on_rotation_changed,
@@ -544,20 +589,31 @@ bool engine_run(struct engine *e)
                  POISE_VERSION, loop_engine_name(e->loop), e->worker_count,
                  fronts_address_count(e->fronts), g->snapshot->pool_count);
     }
-    if (r == 0 && relief_start(e->loop, crew_workers(e->crew), e->worker_count,
-                               fronts_inlets(e->fronts), &e->relief) < 0)
+    return r == 0;
+}
+
+/* What looks after threads. */
+static void guard_workers(struct engine *e)
+{
+    if (relief_start(e->loop, crew_workers(e->crew), e->worker_count, fronts_inlets(e->fronts),
+                     &e->relief) < 0)
         log_warn("engine", "out of memory: a worker that stalls will not be relieved");
-    if (r == 0 && watchdog_start(e->loop, crew_workers(e->crew), e->worker_count, &e->watchdog) < 0)
+    if (watchdog_start(e->loop, crew_workers(e->crew), e->worker_count, &e->watchdog) < 0)
         log_warn("engine", "out of memory: a worker that hangs will not be noticed");
-    if (r == 0) {
-        door_ready(e->door);
-        loop_timer_set(e->loop, &e->alive, ALIVE_MS);
-    }
+    door_ready(e->door);
+    loop_timer_set(e->loop, &e->alive, ALIVE_MS);
+}
+
+bool engine_run(struct engine *e)
+{
+    bool begun = engine_begin(e);
+    if (begun)
+        guard_workers(e);
     if (crew_alive(e->crew) > 0)
         loop_run(e->loop);
     crew_join(e->crew);
     log_info("engine", "stopped");
-    return r == 0;
+    return begun;
 }
 
 static void free_generations(struct engine *e)

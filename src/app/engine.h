@@ -50,6 +50,15 @@ NODISCARD enum engine_failure engine_new(const struct snapshot *s, struct door *
                                          struct engine **ret_engine, char *ret_why,
                                          size_t why_size);
 
+/*
+ * The same for a simulation (sim/balancer.h): no thread, signal, log or admin server of its own,
+ * and all that is left to chance comes from the seed. Loops are those of loop_provide, and who
+ * provides them turns them; worker_finish is due for each worker whose loop was stopped.
+ */
+NODISCARD enum engine_failure engine_new_stepped(const struct snapshot *s, struct door *door,
+                                                 uint64_t seed, struct engine **ret_engine,
+                                                 char *ret_why, size_t why_size);
+
 /* The addresses really bound, in the order of the configuration; NULL when index is past the end.
  */
 const struct address *engine_address(const struct engine *e, size_t index);
@@ -66,8 +75,20 @@ struct loop *engine_loop(struct engine *e);
 struct membership *engine_membership(struct engine *e);
 struct pool *engine_pool(struct engine *e, size_t index);
 
+/* What the workers have counted, and themselves. */
+struct account_board;
+struct crew;
+const struct account_board *engine_board(const struct engine *e);
+struct crew *engine_crew(struct engine *e);
+
+/* What HUP does; `done` comes from a later turn. False: out of memory. Control thread. */
+NODISCARD bool engine_reload(struct engine *e, steer_done_fn *done, void *user);
+
 /* Who lists sessions; as long as the engine. */
 struct sessions *engine_sessions(struct engine *e);
+
+/* Has health checks and workers begin; for one that is stepped. False when they cannot. */
+NODISCARD bool engine_begin(struct engine *e);
 
 /* Serves until told to stop. False when the workers could not be started. */
 NODISCARD bool engine_run(struct engine *e);

@@ -66,6 +66,7 @@ struct engine {
     bool draining;
     bool patient; /* … without a deadline so far */
     uint64_t seed;
+    bool stepped; /* no threads, no signals, no log: engine_new_stepped */
 };
 
 static inline const struct snapshot *engine_snapshot(const struct engine *e)

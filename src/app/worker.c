@@ -316,21 +316,28 @@ static void name_thread(const struct worker *w)
     (void)pthread_setname_np(pthread_self(), w_cstr(&text));
 }
 
-static void *worker_main(void *arg)
+void worker_finish(struct worker *w)
 {
-    struct worker *w = arg;
-    name_thread(w);
-    loop_run(w->loop);
     forwarder_close_all(&w->forwarder);
     /* Places from a queue that were on their way to exchanges just ended are given back. */
     loop_post(w->loop, &w->last.message);
     loop_run(w->loop);
     w->options.ended(w->options.user, w);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    name_thread(w);
+    loop_run(w->loop);
+    worker_finish(w);
     return NULL;
 }
 
 int worker_start(struct worker *w)
 {
+    if (w->options.stepped)
+        return 0;
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, SIGABRT); /* worker_abort */

@@ -29,6 +29,7 @@ struct worker_options {
     uint32_t pipes_max; /* as in loop_options */
     uint64_t seed;
     struct access_log *access_log; /* or NULL */
+    bool stepped; /* it has no thread: whoever made it turns its loop, then calls worker_finish */
     forwarder_report_fn *report;
     void *report_user;
     forwarder_challenge_fn *challenge;
@@ -53,6 +54,9 @@ void worker_close_gate(struct worker *w, const struct inlet *inlet);
 
 /* 0 or a negative reason (no thread could be had). */
 NODISCARD int worker_start(struct worker *w);
+
+/* What its thread does last, for one that is stepped, once loop_stop was called on its loop. */
+void worker_finish(struct worker *w);
 
 /* Stops accepting after the connections already waiting, finishes what is under way, ends. */
 void worker_drain(struct worker *w);

@@ -17,12 +17,30 @@ void histogram_reset(struct histogram *h)
     atomic_store_explicit(&h->max, 0, memory_order_relaxed);
 }
 
+void histogram_merge(struct histogram *into, const struct histogram *from)
+{
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t count = histogram_load(&from->buckets[i]);
+        if (count > 0)
+            histogram_bump(&into->buckets[i], count);
+    }
+    histogram_bump(&into->sum, histogram_sum(from));
+    uint64_t max = MAX(histogram_max(into), histogram_max(from));
+    atomic_store_explicit(&into->max, max, memory_order_relaxed);
+}
+
 uint64_t histogram_count(const struct histogram *h)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
         count += histogram_load(&h->buckets[i]);
     return count;
+}
+
+double histogram_mean(const struct histogram *h)
+{
+    uint64_t count = histogram_count(h);
+    return count ? (double)histogram_sum(h) / (double)count : 0;
 }
 
 uint64_t histogram_quantile(const struct histogram *h, double q)

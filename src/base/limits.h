@@ -142,6 +142,19 @@
 #define ADMIN_LOG_KEPT        1000 /* shown to who comes late: the oldest goes */
 #define ADMIN_LOG_LINES       256  /* waiting for the control thread: dropped, counted */
 
+/* The simulator (sim/): beyond, it ends with a sentence or a CHECK. */
+#define SIM_EVENTS_MAX        (64u << 20) /* that wait at a time: CHECK */
+#define SIM_STREAMS_MAX       (1u << 20)  /* of one worker: as the limit of files */
+#define SIM_BALANCERS_MAX     64          /* scenario error */
+#define SIM_CROWDS_MAX        64          /* groups of clients: scenario error */
+#define SIM_TIMELINE_MAX      4096        /* events of a scenario: scenario error */
+#define SIM_POLICIES_MAX      8           /* of --balance: usage error */
+#define SIM_REQUESTS_MAX      10000000000 /* of one run, as the rates say: scenario error */
+#define SIM_VISITS_MAX        1000000     /* connections of a group of clients: client_overload */
+#define SIM_TRACE_MAX         20000000    /* requests of a recorded log: usage error */
+#define SIM_LOG_LINES_MAX     10000       /* kept of a run: the rest is counted */
+#define SIM_BACKEND_QUEUE_MAX 1000000     /* scenario error */
+
 /* Ground. */
 #define MAP_ENTRIES_MAX  (1u << 30) /* slot numbers fit 32 bits at 7/8 full: put fails */
 #define SUGGEST_WORD_MAX 64         /* longer words get no did-you-mean */

@@ -35,6 +35,10 @@ static uint64_t dropped_unsaid;
 static log_tap_fn *tap_fn;
 static void *tap_user;
 
+/* Where lines go instead; one thread. */
+static log_tap_fn *divert_fn;
+static void *divert_user;
+
 /* Whether there is a tap: the lock is not taken for nothing. */
 static _Atomic bool tapped;
 
@@ -358,12 +362,22 @@ void log_event(enum log_level level, const char *area, const char *format, ...)
     va_end(args);
     if (n < 0)
         return;
-    char line[LOG_LINE_MAX];
     struct span text = span_of(message, MIN((size_t)n, sizeof(message) - 1));
+    if (divert_fn) {
+        divert_fn(divert_user, 0, level, area, text);
+        return;
+    }
+    char line[LOG_LINE_MAX];
     int64_t wall_ms = clock_wall_ms();
     emit(line, make_line(line, wall_ms, level, area, text));
     if (atomic_load_explicit(&tapped, memory_order_relaxed))
         tap_line(wall_ms, level, area, text);
+}
+
+void log_divert(log_tap_fn *to, void *user)
+{
+    divert_fn = to;
+    divert_user = user;
 }
 
 void log_tap(log_tap_fn *tap, void *user)

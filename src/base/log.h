@@ -77,6 +77,10 @@ typedef void log_tap_fn(void *user, int64_t wall_ms, enum log_level level, const
                         struct span message);
 void log_tap(log_tap_fn *tap, void *user);
 
+/* From now on lines go there and nowhere else, without a stamp of the clock (wall_ms is 0): for who
+ * has a time of its own, a simulator. NULL ends it. While one thread logs. */
+void log_divert(log_tap_fn *to, void *user);
+
 /*
  * The pieces of a message, one after the other: bare words have an empty key; a value is without
  * its quotes and still escaped, see log_unescape. False at the end.

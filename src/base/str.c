@@ -91,6 +91,19 @@ bool parse_size_bytes(struct span text, uint64_t *ret_bytes)
     return scaled(span_sub(text, 0, n), unit, ret_bytes);
 }
 
+bool parse_rate(struct span text, uint64_t *ret_events, uint64_t *ret_period_ms)
+{
+    struct span period = text;
+    struct span count = span_cut(&period, '/');
+    const struct unit *unit = unit_named(period, duration_units, ARRAY_LEN(duration_units));
+    uint64_t events;
+    if (!unit || unit->factor < 1000 || !span_to_u64(count, &events))
+        return false;
+    *ret_events = events;
+    *ret_period_ms = unit->factor;
+    return true;
+}
+
 /* In the largest unit that leaves no remainder; the last unit has the factor 1. */
 static void w_in_units(struct writer *w, uint64_t value, const struct unit *units, size_t n)
 {

@@ -22,6 +22,9 @@ NODISCARD bool parse_duration_ms(struct span text, uint64_t *ret_ms);
  * is a size too. */
 NODISCARD bool parse_size_bytes(struct span text, uint64_t *ret_bytes);
 
+/* Digits and a period: "100/s", "6000/m", "10/h"; gives events and the period in ms. */
+NODISCARD bool parse_rate(struct span text, uint64_t *ret_events, uint64_t *ret_period_ms);
+
 /* Exact, in the largest unit that divides: "90s", "1m", "1500ms". */
 void w_duration_ms(struct writer *w, uint64_t ms);
 

@@ -103,6 +103,10 @@ void config_print_schema(FILE *out);
 /* What the command line says on top of a file; NULL = nothing. */
 struct config_overrides {
     const char *workers, *engine, *log_level, *log_file;
+    const char *balance; /* of every pool */
+    /* Nothing that reaches outside, or that only others speak: no log files, no admin server, no
+     * TLS, no PROXY headers. */
+    bool inward;
 };
 
 /* Puts them into *s, which must hold the only reference. False with a sentence in ret_why. */

@@ -12,16 +12,45 @@ struct override {
     const char *text;
 };
 
-static bool apply(struct load *l, const struct override *v)
+/* Into the owner of that option's scope. */
+static bool apply_to(struct load *l, const struct override *v, void *owner)
 {
-    if (v->text == NULL)
-        return true;
     const struct option *o = option_find(v->scope, span_cstr(v->option));
     CHECK(o != NULL);
-    struct snapshot *owner = &l->config->snapshot;
     const struct place nowhere = {0};
     uint8_t *target = (uint8_t *)owner + o->offset;
     return value_type(o->type)->read(l, o, &nowhere, span_cstr(v->text), target);
+}
+
+static bool apply(struct load *l, const struct override *v)
+{
+    struct snapshot *s = &l->config->snapshot;
+    if (v->text == NULL)
+        return true;
+    if (v->scope != SCOPE_POOL)
+        return apply_to(l, v, s);
+    bool good = true;
+    for (size_t i = 0; good && i < s->pool_count; i++)
+        good = apply_to(l, v, &s->pools[i]);
+    return good;
+}
+
+static void turn_inward(struct snapshot *s)
+{
+    s->log.file = NULL;
+    s->log.format = LOG_FORMAT_TEXT;
+    s->access_log.file = NULL;
+    s->access_log.format = ACCESS_NONE;
+    s->admin.enabled = false;
+    for (size_t i = 0; i < s->listener_count; i++) {
+        s->listeners[i].tls.enabled = false;
+        s->listeners[i].tls.certificate_count = 0;
+        s->listeners[i].proxy_count = 0;
+    }
+    for (size_t i = 0; i < s->pool_count; i++) {
+        s->pools[i].tls.enabled = false;
+        s->pools[i].proxy_protocol = PROXY_NONE;
+    }
 }
 
 static void complain(const struct override *v, const struct diagnostics *found, char *ret_why,
@@ -42,6 +71,7 @@ bool config_override(const struct snapshot **s, const struct config_overrides *o
         {SCOPE_ROOT, "engine", "--engine", o->engine},
         {SCOPE_LOG, "level", "--log-level", o->log_level},
         {SCOPE_LOG, "file", "--log-file", o->log_file},
+        {SCOPE_POOL, "balance", "--balance", o->balance},
     };
     struct diagnostics found;
     struct load l = {.config = config_of(*s), .d = &found};
@@ -53,5 +83,7 @@ bool config_override(const struct snapshot **s, const struct config_overrides *o
             complain(&all[i], &found, ret_why, why_size);
     }
     diagnostics_fini(&found);
+    if (o->inward)
+        turn_inward(&l.config->snapshot);
     return good;
 }

@@ -247,6 +247,15 @@ int listener_open(const struct listener_options *options, struct listener **ret_
     return 0;
 }
 
+struct listener *listener_imagine(const struct listener_options *options)
+{
+    struct listener *l = NULL;
+    if (make(options, &l) != 0)
+        return NULL;
+    l->shared = true;
+    return l;
+}
+
 /* 0 or an errno. */
 static int adopt_fd(struct listener *l, int fd)
 {

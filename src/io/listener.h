@@ -54,6 +54,10 @@ NODISCARD int listener_adopt(const struct listener_options *options, const int *
                              bool own_file, struct listener **ret_listener,
                              char ret_why[LISTENER_WHY_MAX]);
 
+/* One without any socket, for loops that are not the kernel's (a simulator's): it has an address
+ * and nothing more. NULL: out of memory. */
+struct listener *listener_imagine(const struct listener_options *options);
+
 /* Its descriptors, in the order of the shards, to hand them to another process; they stay the
  * listener's. How many there are; at most `max` are written. */
 uint32_t listener_fds(const struct listener *l, int *ret_fds, uint32_t max);

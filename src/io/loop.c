@@ -66,8 +66,19 @@ void loop_fini(struct loop *loop)
     loop->magic = 0;
 }
 
+static loop_make_fn *provided;
+static void *provided_user;
+
+void loop_provide(loop_make_fn *make, void *user)
+{
+    provided = make;
+    provided_user = user;
+}
+
 int loop_new(const struct loop_options *options, struct loop **ret_loop)
 {
+    if (provided)
+        return provided(provided_user, options, ret_loop);
     switch (options->engine) {
     case LOOP_ENGINE_AUTO:
     case LOOP_ENGINE_EPOLL: return loop_epoll_new(options, ret_loop);
@@ -78,7 +89,7 @@ int loop_new(const struct loop_options *options, struct loop **ret_loop)
 
 int loop_engine_try(enum loop_engine engine, const char **ret_why)
 {
-    return engine == LOOP_ENGINE_URING ? loop_uring_try(ret_why) : 0;
+    return engine == LOOP_ENGINE_URING && !provided ? loop_uring_try(ret_why) : 0;
 }
 
 const char *loop_engine_name(const struct loop *loop)

@@ -61,6 +61,11 @@ struct loop_options {
  * this build or this kernel does not have). */
 NODISCARD int loop_new(const struct loop_options *options, struct loop **ret_loop);
 
+/* From now on `make` answers loop_new, whatever engine is asked for: a simulator's loops. NULL ends
+ * it. While no other thread makes loops. */
+typedef int loop_make_fn(void *user, const struct loop_options *options, struct loop **ret_loop);
+void loop_provide(loop_make_fn *make, void *user);
+
 /* Whether this kernel has an engine and lets us use it: 0, or a negative reason and in *ret_why
  * what is in the way, in plain words. */
 NODISCARD int loop_engine_try(enum loop_engine engine, const char **ret_why);

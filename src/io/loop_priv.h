@@ -62,6 +62,10 @@ struct engine {
     void (*accept_update)(struct acceptor *a);
     void (*accept_stop)(struct acceptor *a);
 
+    /* The addresses of a name, at most `max`; NULL: the resolver asks DNS. */
+    size_t (*resolve)(struct loop *loop, const char *host, uint16_t port,
+                      struct address *ret_addresses, size_t max);
+
     /* Starts, changes (events) or ends (0) watching a descriptor; NULL where there are none. */
     int (*watch)(struct loop *loop, struct loop_watch *w, uint32_t events);
 };

@@ -192,11 +192,13 @@ int resolver_new(struct loop *loop, const struct resolver_options *options,
 {
     static const struct resolver_options defaults;
     const struct resolver_options *o = options ? options : &defaults;
-    if (!loop->engine->watch || ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+    bool asks_dns = !loop->engine->resolve;
+    if (asks_dns && (!loop->engine->watch || ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS))
         return -(int)REASON_system_error;
     struct resolver *r = calloc(1, sizeof *r);
     if (!r) {
-        ares_library_cleanup();
+        if (asks_dns)
+            ares_library_cleanup();
         return -(int)REASON_overload;
     }
     r->magic = RESOLVER_MAGIC;
@@ -205,7 +207,7 @@ int resolver_new(struct loop *loop, const struct resolver_options *options,
     timer_init(&r->timer, time_passed);
     for (size_t i = 0; i < WATCHES_MAX; i++)
         r->watches[i].fd = -1;
-    if (!open_channel(r, o)) {
+    if (asks_dns && !open_channel(r, o)) {
         ares_library_cleanup();
         free(r);
         return -(int)REASON_system_error;
@@ -222,8 +224,10 @@ void resolver_free(struct resolver **resolver)
     CHECK_OBJ(r, RESOLVER_MAGIC);
     CHECK(r->queries_count == 0);
     *resolver = NULL;
-    ares_destroy(r->channel); /* ends the lookups nobody waits for, closes the sockets */
-    ares_library_cleanup();
+    if (!r->loop->engine->resolve) {
+        ares_destroy(r->channel); /* ends the lookups nobody waits for, closes the sockets */
+        ares_library_cleanup();
+    }
     loop_timer_stop(r->loop, &r->timer);
     r->magic = 0;
     free(r);
@@ -257,6 +261,12 @@ void resolver_lookup(struct resolver *r, struct resolver_query *q, const char *h
     r->queries_count++;
     if (is_ip(q, host)) {
         finish(q, REASON_ok);
+        return;
+    }
+    if (r->loop->engine->resolve) {
+        q->count = (uint32_t)r->loop->engine->resolve(r->loop, host, port, q->addresses,
+                                                      RESOLVER_ADDRESSES_MAX);
+        finish(q, q->count > 0 ? REASON_ok : REASON_unresolved);
         return;
     }
     q->lookup = calloc(1, sizeof *q->lookup);

@@ -38,6 +38,7 @@ static void empty_and_single(void **state)
     (void)state;
     assert_true(histogram_quantile(&h, 0.5) == 0);
     assert_true(histogram_count(&h) == 0);
+    assert_true(histogram_mean(&h) == 0);
     histogram_add(&h, 12345);
     assert_true(histogram_quantile(&h, 0) == 12345);
     assert_true(histogram_quantile(&h, 1) == 12345);
@@ -82,12 +83,32 @@ static void quantiles_are_within_the_bound(void **state)
     }
 }
 
+static void merge_is_the_same_as_adding_all(void **state)
+{
+    (void)state;
+    static struct histogram all;
+    histogram_reset(&all);
+    struct rng rng = rng_seed(12);
+    for (int i = 0; i < 10000; i++) {
+        uint64_t v = rng_u64(&rng) >> rng_below(&rng, 64);
+        v >>= 8;
+        histogram_add(rng_chance(&rng, 0.3) ? &h : &other, v);
+        histogram_add(&all, v);
+    }
+    histogram_merge(&h, &other);
+    assert_true(histogram_sum(&h) == histogram_sum(&all));
+    assert_true(histogram_max(&h) == histogram_max(&all));
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        assert_true(histogram_load(&h.buckets[i]) == histogram_load(&all.buckets[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(buckets_tile_the_range, setup),
         cmocka_unit_test_setup(empty_and_single, setup),
         cmocka_unit_test_setup(quantiles_are_within_the_bound, setup),
+        cmocka_unit_test_setup(merge_is_the_same_as_adding_all, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,6 +74,20 @@ static void sizes_parse_strictly(void **state)
     assert_true(bytes == 77);
 }
 
+static void rates_parse_strictly(void **state)
+{
+    (void)state;
+    uint64_t events = 0, period_ms = 0;
+    assert_true(parse_rate(span_str("100/s"), &events, &period_ms));
+    assert_true(events == 100 && period_ms == 1000);
+    assert_true(parse_rate(span_str("6/m"), &events, &period_ms));
+    assert_true(events == 6 && period_ms == 60000);
+    const char *bad[] = {"", "100", "100/", "/s", "100/ms", "100/s/s", "1.5/s", "100 /s"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_false(parse_rate(span_cstr(bad[i]), &events, &period_ms));
+    assert_true(events == 6);
+}
+
 static void what_is_printed_parses_back(void **state)
 {
     (void)state;
@@ -195,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations_parse_strictly),
         cmocka_unit_test(sizes_parse_strictly),
+        cmocka_unit_test(rates_parse_strictly),
         cmocka_unit_test(what_is_printed_parses_back),
         cmocka_unit_test(human_forms),
         cmocka_unit_test(times),
