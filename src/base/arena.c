@@ -104,6 +104,14 @@ void *arena_array(struct arena *a, size_t count, size_t size, size_t align)
     return arena_zalloc(a, n, align);
 }
 
+struct span arena_dup(struct arena *a, struct span s)
+{
+    uint8_t *p = arena_alloc(a, s.n, 1);
+    if (p && s.n > 0)
+        memcpy(p, s.p, s.n);
+    return span_of(p, p ? s.n : 0);
+}
+
 char *arena_strdup(struct arena *a, struct span s)
 {
     size_t n;

@@ -53,6 +53,9 @@ NODISCARD void *arena_array(struct arena *a, size_t count, size_t size, size_t a
 #define arena_new_array(a, type, count) \
     ((type *)arena_array(a, count, sizeof(type), _Alignof(type)))
 
+/* A copy; the empty span with p == NULL on failure (an empty input gives p != NULL). */
+NODISCARD struct span arena_dup(struct arena *a, struct span s);
+
 /* A NUL-terminated copy, or NULL. */
 NODISCARD char *arena_strdup(struct arena *a, struct span s);
 

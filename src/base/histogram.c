@@ -37,6 +37,12 @@ uint64_t histogram_count(const struct histogram *h)
     return count;
 }
 
+double histogram_mean(const struct histogram *h)
+{
+    uint64_t count = histogram_count(h);
+    return count ? (double)histogram_sum(h) / (double)count : 0;
+}
+
 uint64_t histogram_quantile(const struct histogram *h, double q)
 {
     CHECK(q >= 0);

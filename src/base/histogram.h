@@ -42,6 +42,7 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
 uint64_t histogram_count(const struct histogram *h); /* walks the buckets */
 static inline uint64_t histogram_sum(const struct histogram *h);
 static inline uint64_t histogram_max(const struct histogram *h);
+double histogram_mean(const struct histogram *h); /* 0 when empty */
 
 /* The value below or at which a share q (0..1) of all values lie: the largest value its bucket
  * could hold, never above the exact maximum. 0 when empty. */

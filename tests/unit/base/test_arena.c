@@ -35,10 +35,12 @@ static void copies(void **state)
     (void)state;
     struct arena a;
     arena_init(&a, 64, 256);
+    assert_span(arena_dup(&a, span_str("hello")), "hello");
     assert_string_equal(arena_strdup(&a, span_str("world")), "world");
     assert_string_equal(arena_printf(&a, "%s-%d", "x", 42), "x-42");
     assert_string_equal(arena_strdup(&a, span_of(NULL, 0)), "");
     char big[300] = {0};
+    assert_null(arena_dup(&a, span_of(big, sizeof(big))).p);
     assert_null(arena_strdup(&a, span_of(big, sizeof(big))));
     uint32_t *zeros = arena_new_array(&a, uint32_t, 10);
     for (int i = 0; i < 10; i++)

@@ -38,6 +38,7 @@ static void empty_and_single(void **state)
     (void)state;
     assert_true(histogram_quantile(&h, 0.5) == 0);
     assert_true(histogram_count(&h) == 0);
+    assert_true(histogram_mean(&h) == 0);
     histogram_add(&h, 12345);
     assert_true(histogram_quantile(&h, 0) == 12345);
     assert_true(histogram_quantile(&h, 1) == 12345);
