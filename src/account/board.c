@@ -28,7 +28,8 @@ enum reason board_connect_reason(size_t i)
     static const enum reason reasons[BOARD_CONNECT_REASONS] = {
         REASON_connect_refused,     REASON_connect_timeout,  REASON_connect_unreachable,
         REASON_connect_failed,      REASON_unresolved,       REASON_backend_tls_failed,
-        REASON_backend_certificate, REASON_backend_no_http2, REASON_stream_refused,
+        REASON_backend_certificate, REASON_backend_no_http2, REASON_backend_no_http1,
+        REASON_stream_refused,
     };
     CHECK(i < BOARD_CONNECT_REASONS);
     return reasons[i];

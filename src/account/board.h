@@ -47,7 +47,7 @@ struct board_key board_key(uint32_t number);
 #define BOARD_CLASSES 6
 
 /* Reasons for which no connection to a backend could be had. */
-#define BOARD_CONNECT_REASONS 9
+#define BOARD_CONNECT_REASONS 10
 enum reason board_connect_reason(size_t i);
 
 /* Exchanges that became tunnels, by the protocol that was upgraded to. */

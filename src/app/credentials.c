@@ -518,6 +518,7 @@ static void fill_trust(struct load *l, const struct pool_conf *p, struct trust *
     struct tls_ca *ca = NULL;
     struct material own = {0};
     char why[TLS_WHY_MAX] = "";
+    to->tls->http2 = p->protocol == PROTOCOL_HTTP2;
     bool ok = take_ca(l, p, &ca);
     ok = take_own(l, p, &own) && ok;
     struct tls_client_options o = {

@@ -348,7 +348,7 @@ static bool connect_target(struct exchange *x)
     exchange_set_state(x, EXCHANGE_CONNECTING);
     if (!x->http)
         return tcp_backend_begin(x, x->target);
-    if (UNLIKELY(pool_conf(x->pool)->protocol == PROTOCOL_HTTP2)) {
+    if (UNLIKELY(pool_has_http2(x->pool))) {
         x->marks |= FLIGHT_BACKEND_HTTP_2;
         return upstream_h2_begin(x, x->target);
     }

@@ -422,3 +422,12 @@ const struct tls_session *tls_stream_session(struct stream *s)
     const struct layered *l = layered_of(s);
     return l && l->layer == &tls_layer ? &tls_stream_of(s)->session : NULL;
 }
+
+bool tls_stream_has_http2(struct stream *s)
+{
+    const struct tls_session *t = tls_stream_session(s);
+    struct tls_facts facts = {0};
+    if (t)
+        tls_session_facts(t, &facts);
+    return span_eq(facts.alpn, span_str("h2"));
+}

@@ -54,3 +54,6 @@ struct stream *tls_stream_connect(struct tls_worker *worker, struct tls_client *
 /* For tls_session_facts, _peer and _why: the stream's session, or NULL if it is no TLS stream.
  * Valid until stream_close. */
 const struct tls_session *tls_stream_session(struct stream *s);
+
+/* Whether its peer agreed on HTTP/2 in the handshake; to be asked when it is connected. */
+bool tls_stream_has_http2(struct stream *s);

@@ -13,6 +13,7 @@
 #include "forward/h1_framing.h"
 #include "forward/idle.h"
 #include "forward/tcp_side.h"
+#include "forward/tls_stream.h"
 
 #include <string.h>
 
@@ -226,6 +227,12 @@ static void on_connected(struct stream *s)
     struct upstream *u = s->user;
     struct exchange *x = u->side.x;
     u->h1.stream = s;
+    /* A reload that changes the pool's protocol may have come between pool_has_http2 and the dial.
+     */
+    if (UNLIKELY(s->magic != STREAM_MAGIC) && tls_stream_has_http2(s)) {
+        upstream_fail(u, REASON_backend_no_http1);
+        return;
+    }
     u->state = UPSTREAM_ACTIVE;
     exchange_connected(x, s);
     arm(u);

@@ -201,12 +201,7 @@ static void go_on(struct list *waiting)
 /* In clear this is known in advance, over TLS it has been agreed on. */
 static bool speaks_http2(struct stream *s)
 {
-    const struct tls_session *t = tls_stream_session(s);
-    struct tls_facts facts;
-    if (!t)
-        return true;
-    tls_session_facts(t, &facts);
-    return span_eq(facts.alpn, span_str("h2"));
+    return !tls_stream_session(s) || tls_stream_has_http2(s);
 }
 
 static void on_connected(struct stream *s)

@@ -84,6 +84,7 @@ struct backend {
 /* How TLS is spoken to the backends of a pool. Immutable; made and freed by app/certificates.h. */
 struct pool_tls {
     uint32_t workers;
+    bool http2;                   /* it is what workers offer, and nothing else */
     struct tls_client *clients[]; /* by worker, then one of the control thread */
 };
 
@@ -150,6 +151,16 @@ static inline struct tls_client *pool_tls(const struct pool *pool, uint32_t work
     if (!t)
         return NULL;
     return t->clients[worker == POOL_TLS_CONTROL ? t->workers : worker];
+}
+
+/* Whether requests go to its backends over HTTP/2. A reload exchanges conf and tls one after the
+ * other: what the handshake offers decides. On a worker. */
+static inline bool pool_has_http2(const struct pool *pool)
+{
+    const struct pool_conf *conf = pool_conf(pool);
+    const struct pool_tls *t =
+        UNLIKELY(conf->tls.enabled) ? atomic_load_explicit(&pool->tls, memory_order_acquire) : NULL;
+    return t ? t->http2 : conf->protocol == PROTOCOL_HTTP2;
 }
 
 static inline uint32_t pool_backend_count(const struct pool *pool)

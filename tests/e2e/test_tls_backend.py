@@ -350,6 +350,25 @@ def test_a_reload_changes_how_it_is_asked(start, work, authority, backend):
         assert web.get(poise.port).status == status
 
 
+def test_a_reload_changes_the_protocol(start, work, authority, backend):
+    """What a handshake offers is what is spoken then, however long the other pools take to follow."""
+    leaf = authority.leaf(["127.0.0.1"])
+    servers = [(name, backend(leaf, listen="ssl http2", name=name).address) for name in ("B1", "B2")]
+    others = [pool([("B1", "127.0.0.1:1")], name=f"other{i}") for i in range(2000)]
+    made = config(pool(servers, tls={"ca": str(authority.cert)}, protocol="http"))
+    made["pools"] = others + made["pools"]
+    poise = start.poise(made, "--workers", "1")
+    load = web.Load(poise.port, 16)
+    for count in range(1, 13):
+        made = json.loads(poise.config_path.read_text())
+        made["pools"][-1]["protocol"] = "http2" if count % 2 else "http"
+        poise.config_path.write_text(json.dumps(made))
+        poise.send(signal.SIGHUP)
+        poise.wait_for("reload +done", count)
+    load.stop()
+    assert not load.errors and set(load.answers) == {200}, (load.errors, load.reasons)
+
+
 # ---- the first of it, while all goes on ----
 
 FIRST = """\
