@@ -28,6 +28,7 @@ struct remote {
     uint32_t number;                /* of the last question */
     struct channel_message message; /* under the lock */
     char *texts[5];                 /* path and overrides */
+    uint32_t known; /* the last question that may be asked; 0: of before CHALLENGES */
     /* the loop's thread */
     struct channel_watch *watch;
     door_event_fn *fn;
@@ -246,6 +247,8 @@ static int remote_challenge(struct door *d, const char *folder, const char *toke
 static int remote_challenges(struct door *d, const char *folder, char **ret_names, size_t *ret_len)
 {
     struct remote *r = remote_of(d);
+    if (r->known < WIRE_CHALLENGES)
+        return -ENOSYS; /* the supervisor is still the one of before an upgrade */
     pthread_mutex_lock(&r->lock);
     wire_begin(&r->message, WIRE_CHALLENGES, 0, 0, 0);
     int fd = wire_put(&r->message, folder) ? ask_file(r) : -ENAMETOOLONG;
@@ -438,6 +441,7 @@ static bool say_hello(struct remote *r)
         .log_file = r->texts[4],
     };
     r->door.workers = head.arg;
+    r->known = head.flag;
     r->door.supervisor_pid = getppid();
     return true;
 }

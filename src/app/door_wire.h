@@ -10,7 +10,7 @@
  * ends the talk.
  *
  *   question      arg          texts                  answer: arg, texts, descriptors
- *   WIRE_HELLO    state version path, overrides        workers; ; -
+ *   WIRE_HELLO    state version path, overrides        workers; the last question known; -
  *   WIRE_CONFIG   -            -                       -; why; a memory file with the text
  *   WIRE_ACCEPT   -            -                       -
  *   WIRE_BIND     shards, flag owner, address          how many; why; the sockets, in messages of
@@ -49,6 +49,7 @@ enum wire_type {
     WIRE_TLS_LOOK,
     WIRE_CHALLENGE,
     WIRE_CHALLENGES,
+    WIRE_QUESTION_LAST = WIRE_CHALLENGES,
     /* news of the engine */
     WIRE_READY = 32,
     WIRE_ALIVE,

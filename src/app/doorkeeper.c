@@ -47,7 +47,8 @@ static void on_hello(struct talk *t)
 {
     const struct config_overrides *o = &t->s->origin.overrides;
     t->engine->handover_version = t->head.arg;
-    answer(t, 0, t->s->workers, NULL);
+    wire_begin(t->answer, t->head.type, 0, t->s->workers, WIRE_QUESTION_LAST);
+    wire_number(t->answer, t->head.number);
     bool fits = wire_put(t->answer, t->s->origin.path) && wire_put(t->answer, o->workers) &&
                 wire_put(t->answer, o->engine) && wire_put(t->answer, o->log_level) &&
                 wire_put(t->answer, o->log_file);

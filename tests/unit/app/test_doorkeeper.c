@@ -485,10 +485,21 @@ static void test_challenges(void **state)
     assert_int_equal(rmdir(path_of(r, "acme")), 0);
 }
 
+/* An engine that an upgrade has begun asks a supervisor of before only what it knows. */
+static void test_hello(void **state)
+{
+    struct rig *r = *state;
+    begin(r, WIRE_HELLO, 1);
+    assert_int_equal(ask(r), 0);
+    assert_int_equal(r->head.arg, 2);
+    assert_int_equal(r->head.flag, WIRE_CHALLENGES);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
     const struct CMUnitTest tests[] = {
+        CASE(test_hello),
         CASE(test_addresses),
         CASE(test_files),
         CASE(test_a_new_configuration),
