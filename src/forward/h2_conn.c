@@ -428,8 +428,8 @@ static int on_data_frame(struct h2_conn *c, struct h2_stream *s, const nghttp2_f
     bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (end && s)
         input_ended(s);
-    if (!end && frame->hd.length == frame->data.padlen)
-        return h2_guard_empty(c);
+    if (!end && frame->hd.length > 0 && frame->hd.length == frame->data.padlen)
+        return h2_guard_padding(c);
     return 0;
 }
 
@@ -478,11 +478,12 @@ int h2_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user
 int h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user)
 {
     (void)session;
-    (void)error;
     struct h2_conn *c = user;
     if (frame->hd.type == NGHTTP2_HEADERS) {
         c->block_open = false;
         c->block_of = NULL;
+        if (c->server && error == NGHTTP2_ERR_REFUSED_STREAM)
+            h2_guard_refused(c, frame->hd.stream_id);
     }
     return 0;
 }

@@ -57,10 +57,15 @@ static void second(struct h2_conn *c)
     }
 }
 
-int h2_guard_empty(struct h2_conn *c)
+static bool is_empty_flood(struct h2_conn *c)
 {
     second(c);
-    return ++c->empty > H2_EMPTY_PER_S ? refuse(c, REASON_h2_empty_frames) : 0;
+    return ++c->empty > H2_EMPTY_PER_S;
+}
+
+int h2_guard_padding(struct h2_conn *c)
+{
+    return is_empty_flood(c) ? refuse(c, REASON_h2_empty_frames) : 0;
 }
 
 static bool is_control_flood(struct h2_conn *c)
@@ -140,6 +145,12 @@ void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete)
         c->unwanted -= UNWANTED_PER_RESPONSE;
 }
 
+void h2_guard_refused(struct h2_conn *c, int32_t id)
+{
+    if (find_gone(c, id) < 0)
+        remember(c, id, H2_GONE_BROKEN); /* its trailers may be on their way */
+}
+
 static int break_rule(struct h2_conn *c, uint32_t code)
 {
     h2_conn_end(c, c->server ? REASON_h2_protocol_error : REASON_backend_h2_error, code);
@@ -208,6 +219,9 @@ static int32_t stream_id_at(const uint8_t *p)
 
 static struct h2_verdict look_at_data(struct h2_conn *c, int32_t id)
 {
+    bool end = (c->frame_head[4] & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (c->frame_left == 0 && !end && is_empty_flood(c))
+        return (struct h2_verdict){REASON_h2_empty_frames, NGHTTP2_ENHANCE_YOUR_CALM, 0};
     int at = find_gone(c, id);
     if (at >= 0 && c->gone_how[at] == H2_GONE_COMPLETE)
         return (struct h2_verdict){REASON_h2_protocol_error, NGHTTP2_STREAM_CLOSED, 0};

@@ -154,7 +154,11 @@ void h2_guard_gone(struct h2_conn *c, int32_t id, bool complete);
 /* A frame begins: 0, or the connection has been ended (NGHTTP2_ERR_CALLBACK_FAILURE). */
 int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);
 int h2_guard_reset(struct h2_conn *c);
-int h2_guard_empty(struct h2_conn *c);
+/* DATA of padding alone. */
+int h2_guard_padding(struct h2_conn *c);
+
+/* nghttp2 has refused the request by itself, and knows no stream of it. */
+void h2_guard_refused(struct h2_conn *c, int32_t id);
 
 /* The block that begins, or goes on, is for a stream that takes it. */
 void h2_guard_wanted(struct h2_conn *c, uint32_t frame_bytes);

@@ -8,7 +8,7 @@ import pytest
 from h2origin import Origin
 from h2wire import (
     ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GET, HEADERS, PADDED,
-    PING, POST, PRIORITY, SETTINGS, WINDOW_UPDATE, Wire, frame, settings,
+    PING, POST, PRIORITY, REFUSED_STREAM, SETTINGS, WINDOW_UPDATE, Wire, frame, settings,
 )  # fmt: skip
 from programs import SCALE, config, pool, wait_until
 
@@ -118,6 +118,8 @@ FLOODS = {
     "unknown frames": ("h2_control_flood", many(0xFE, 0, 0)),
     "empty data": ("h2_empty_frames", lambda w: (w.headers(1, POST, end=False),
                                                  w.send(frame(DATA, 0, 1) * 3000))),
+    "empty data of a reset stream": ("h2_empty_frames", lambda w: (broken_off(w),
+                                     w.send(frame(DATA, 0, 1) * 3000))),
     "padding alone": ("h2_empty_frames", lambda w: (w.headers(1, POST, end=False),
                                                     w.send(frame(DATA, PADDED, 1, b"\0") * 3000))),
 }  # fmt: skip
@@ -138,6 +140,19 @@ def test_requests_beyond_the_limit(lb):
         block = w.encode(to("/hang"))
         w.send(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, i, block) for i in range(1, 6001, 2)))
         ends_with(lb, w, "h2_header_flood")
+
+
+def test_trailers_of_requests_beyond_the_limit(lb):
+    """They were on their way when the request was refused, and are no mistake."""
+    with Wire(lb.port) as w:
+        head, trailers = w.encode(to("/hang")), w.encode((("x-end", "1"),))
+        w.send(b"".join(
+            frame(HEADERS, END_HEADERS, i, head) + frame(DATA, 0, i, b"x")
+            + frame(HEADERS, END_HEADERS | END_STREAM, i, trailers)
+            for i in range(1, 211, 2)
+        ))  # fmt: skip
+        w.ping()
+        assert {i: s.reset for i, s in w.streams.items()} == dict.fromkeys(range(201, 211, 2), REFUSED_STREAM)
 
 
 def test_blocks_that_are_taken_are_no_flood(lb):
