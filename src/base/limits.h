@@ -73,7 +73,7 @@
 #define H2_CONNECTION_WINDOW (1u << 20)   /* of its streams, to backends more: h2_flow_control */
 #define H2_HELD_MAX          (256u << 20) /* per worker, of uploads that wait: overload */
 #define H2_HELD_EARLY        (H2_HELD_MAX / 4) /* from here windows open for what was taken */
-#define H2_RESETS_MAX        100               /* theirs and those they make us send … */
+#define H2_RESETS_MAX        1000              /* theirs and those they make us send … */
 #define H2_RESETS_MS         10000             /* … in this time: h2_rapid_reset */
 #define H2_CONTROL_PER_S     1000  /* control frames beyond H2_CONTROL_PER_DATA: h2_control_flood */
 #define H2_CONTROL_PER_DATA  2     /* that may answer each DATA frame of ours: they count above */

@@ -258,7 +258,7 @@ static struct h2_verdict look_at_head(struct h2_conn *c)
     case NGHTTP2_CONTINUATION: c->unwanted += block_cost(c->frame_left); break;
     case NGHTTP2_DATA: return look_at_data(c, id);
     case NGHTTP2_PRIORITY: return look_at_priority(c, id);
-    case NGHTTP2_RST_STREAM: look_at_reset(c, id); return bad_control(c);
+    case NGHTTP2_RST_STREAM: look_at_reset(c, id); break; /* h2_guard_reset counts them */
     default: return bad_control(c);
     }
     return (struct h2_verdict){0};

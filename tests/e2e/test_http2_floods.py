@@ -42,21 +42,30 @@ def ends_with(lb, w, reason, code=ENHANCE_YOUR_CALM):
 
 
 def rapid_reset(w):
-    for i in range(1, 1000, 2):
+    for i in range(1, 4000, 2):
         w.headers(i, to("/hang"))
         w.rst(i)
 
 
+def test_cancelling_much_is_no_flood(lb):
+    """Calls with deadlines, tiles of a map that moves on."""
+    with Wire(lb.port) as w:
+        for i in range(1, 1000, 2):
+            w.headers(i, to("/hang"))
+            w.rst(i)
+        assert w.get(1001, "/hello").body == b"hello"
+
+
 def made_you_reset(w):
     """The server is made to reset by mistakes that concern one stream alone."""
-    for i in range(1, 1000, 2):
-        w.headers(i, to("/hang"))
-        w.update(i, 0x7FFFFFFF)
+    for i in range(1, 4000, 2):
+        w.headers(i, to("/hang"), end=False)
+        w.headers(i, ((":method", "GET"),))
         w.until(lambda i=i: w.streams[i].reset is not None or w.goaway)
 
 
 def malformed(w):
-    for i in range(1, 1000, 2):
+    for i in range(1, 4000, 2):
         w.headers(i, GET + (("connection", "close"),))
         w.until(lambda i=i: w.streams[i].reset is not None or w.goaway)
 
@@ -99,13 +108,13 @@ FLOODS = {
     "made you reset": ("h2_rapid_reset", made_you_reset),
     "malformed requests": ("h2_rapid_reset", malformed),
     "resets of one stream": ("h2_rapid_reset", lambda w: (w.headers(1, to("/hello")), w.answer(1),
-                             w.send(frame(3, 0, 1, b"\0\0\0\x08") * 500))),
+                             w.send(frame(3, 0, 1, b"\0\0\0\x08") * 1500))),
     "empty continuations": ("h2_continuation_flood", continuations),
     "continuations": ("h2_continuation_flood", continuations_with_fields),
     "headers behind a reset": ("h2_rapid_reset", lambda w: (w.headers(1, to("/hang")), w.rst(1),
-                               w.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, w.encode(GET)) * 500))),
+                               w.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, w.encode(GET)) * 1500))),
     "data behind a reset": ("h2_rapid_reset", lambda w: (w.headers(1, to("/hang")), w.rst(1),
-                            w.send(frame(DATA, 0, 1, b"x") * 500))),
+                            w.send(frame(DATA, 0, 1, b"x") * 1500))),
     "headers of a reset stream": ("h2_header_flood", headers_again),
     "long headers of a reset stream": ("h2_header_flood", long_headers_again),
     "settings": ("h2_control_flood", many(SETTINGS, 0, 0, settings(INITIAL_WINDOW_SIZE=65535))),
@@ -151,6 +160,7 @@ def test_trailers_of_requests_beyond_the_limit(lb):
             + frame(HEADERS, END_HEADERS | END_STREAM, i, trailers)
             for i in range(1, 211, 2)
         ))  # fmt: skip
+        w.until(lambda: len(w.streams) == 5, "five resets")
         w.ping()
         assert {i: s.reset for i, s in w.streams.items()} == dict.fromkeys(range(201, 211, 2), REFUSED_STREAM)
 
