@@ -20,6 +20,11 @@ struct outcome_backend {
     uint32_t slots;
 };
 
+struct outcome_clients {
+    char name[64];
+    struct crowd_stats stats;
+};
+
 struct outcome_balancer {
     char name[16];
     uint64_t exchanges, retries; /* as the product counted them */
@@ -41,6 +46,8 @@ struct outcome {
     uint64_t measured_ns;
     struct crowd_stats total; /* of all clients */
     uint64_t retries;
+    struct outcome_clients *clients; /* by group */
+    size_t client_count;
     struct outcome_backend *backends;
     size_t backend_count;
     struct outcome_balancer *balancers;

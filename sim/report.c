@@ -158,6 +158,33 @@ static void print_backends(const struct outcome *o, FILE *out)
     (void)fputc('\n', out);
 }
 
+static void put_group(struct table *t, const struct outcome_clients *c)
+{
+    static const double shown[] = {0.5, 0.99};
+    table_cell(t, TONE_PLAIN, c->name);
+    table_cellf(t, TONE_PLAIN, "%llu", (unsigned long long)c->stats.requests);
+    table_cellf(t, TONE_PLAIN, "%llu", (unsigned long long)c->stats.failed);
+    put_time(t, histogram_mean(&c->stats.latency), c->stats.ok > 0);
+    for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+        put_time(t, (double)histogram_quantile(&c->stats.latency, shown[i]),
+                 (double)c->stats.ok * (1 - shown[i]) >= QUANTILE_EVIDENCE);
+}
+
+static void print_groups(const struct outcome *o, FILE *out)
+{
+    static const char *const columns[] = {"clients", ">requests", ">failed",
+                                          ">mean",   ">p50",      ">p99"};
+    if (o->client_count < 2)
+        return;
+    struct table *t = table_new(columns, ARRAY_LEN(columns));
+    for (size_t i = 0; t && i < o->client_count; i++)
+        put_group(t, &o->clients[i]);
+    if (t)
+        table_print(t, out, "");
+    table_free(&t);
+    (void)fputc('\n', out);
+}
+
 static void print_balancers(const struct outcome *o, FILE *out)
 {
     static const char *const columns[] = {"balancer", ">workers", ">exchanges", ">retries"};
@@ -230,6 +257,7 @@ void report_print(const struct outcome *o, const struct scenario *s, FILE *out)
     (void)fprintf(out, ", %zu balancer%s\n\n", o->balancer_count,
                   o->balancer_count == 1 ? "" : "s");
     print_totals(o, out);
+    print_groups(o, out);
     print_backends(o, out);
     print_balancers(o, out);
     print_lines(o, out);

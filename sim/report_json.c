@@ -17,6 +17,16 @@ static json_t *count(uint64_t n)
     return json_integer((json_int_t)n);
 }
 
+static json_t *failures(const struct crowd_stats *s)
+{
+    json_t *f = json_object();
+    for (size_t i = 0; i < CROWD_FAILURES; i++) {
+        if (s->failures[i])
+            put(f, crowd_failure_name(i), count(s->failures[i]));
+    }
+    return f;
+}
+
 static json_t *latency(const struct outcome *o)
 {
     json_t *l = json_object();
@@ -28,14 +38,18 @@ static json_t *latency(const struct outcome *o)
     return l;
 }
 
-static json_t *failures(const struct outcome *o)
+static json_t *group(const struct outcome_clients *c)
 {
-    json_t *f = json_object();
-    for (size_t i = 0; i < CROWD_FAILURES; i++) {
-        if (o->total.failures[i])
-            put(f, crowd_failure_name(i), count(o->total.failures[i]));
-    }
-    return f;
+    /* The same names by the same way as of all. */
+    const struct outcome alone = {.total = c->stats};
+    json_t *j = json_object();
+    put(j, "name", json_string(c->name));
+    put(j, "requests", count(c->stats.requests));
+    put(j, "ok", count(c->stats.ok));
+    put(j, "failed", count(c->stats.failed));
+    put(j, "failures", failures(&c->stats));
+    put(j, "latency_ns", latency(&alone));
+    return j;
 }
 
 static json_t *backend(const struct outcome_backend *b)
@@ -106,7 +120,7 @@ static void put_totals(json_t *j, const struct outcome *o)
     put(j, "requests", count(t->requests));
     put(j, "ok", count(t->ok));
     put(j, "failed", count(t->failed));
-    put(j, "failures", failures(o));
+    put(j, "failures", failures(t));
     put(j, "retries", count(o->retries));
     put(j, "resent", count(t->resent));
     put(j, "client_connections", count(t->connections));
@@ -118,6 +132,10 @@ json_t *report_json(const struct outcome *o, const struct scenario *s)
 {
     json_t *j = world_must(json_object());
     put_totals(j, o);
+    json_t *groups = json_array();
+    for (size_t i = 0; i < o->client_count; i++)
+        (void)json_array_append_new(groups, group(&o->clients[i]));
+    put(j, "clients", groups);
     json_t *backends = json_array();
     for (size_t i = 0; i < o->backend_count; i++)
         (void)json_array_append_new(backends, backend(&o->backends[i]));

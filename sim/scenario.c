@@ -20,23 +20,18 @@
 #define ARENA_MAX   ((size_t)1 << 30)
 
 static const char *const arrivals_words[] = {"poisson", "even", NULL};
-static const char *const becomes_words[] = {[BECOMES_NOTHING] = "nothing",
-                                            [BECOMES_DEAD] = "dead",
-                                            [BECOMES_ALIVE] = "alive",
-                                            [BECOMES_REFUSING] = "refusing",
-                                            [BECOMES_BLACK_HOLE] = "black_hole",
-                                            [BECOMES_SICK] = "sick",
-                                            [BECOMES_SLOW] = "slow",
+/* From 1, as enum becomes and enum balancer_act + 1. */
+static const char *const becomes_words[] = {[BECOMES_DEAD - 1] = "dead",
+                                            [BECOMES_ALIVE - 1] = "alive",
+                                            [BECOMES_REFUSING - 1] = "refusing",
+                                            [BECOMES_BLACK_HOLE - 1] = "black_hole",
+                                            [BECOMES_SICK - 1] = "sick",
+                                            [BECOMES_SLOW - 1] = "slow",
                                             NULL};
-static const char *const act_words[] = {"nothing",
-                                        [1 + ACT_ADD] = "add",
-                                        [1 + ACT_REMOVE] = "remove",
-                                        [1 + ACT_DRAIN] = "drain",
-                                        [1 + ACT_DISABLE] = "disable",
-                                        [1 + ACT_ENABLE] = "enable",
-                                        [1 + ACT_WEIGHT] = "weight",
-                                        [1 + ACT_RELOAD] = "reload",
-                                        NULL};
+static const char *const act_words[] = {[ACT_ADD] = "add",       [ACT_REMOVE] = "remove",
+                                        [ACT_DRAIN] = "drain",   [ACT_DISABLE] = "disable",
+                                        [ACT_ENABLE] = "enable", [ACT_WEIGHT] = "weight",
+                                        [ACT_RELOAD] = "reload", NULL};
 static const char *const metric_names[] = {
     [EXPECT_REQUESTS] = "requests", [EXPECT_OK] = "ok",
     [EXPECT_FAILED] = "failed",     [EXPECT_RETRIES] = "retries",
@@ -308,11 +303,13 @@ static const struct shape event_shapes[] = {
     {.name = "becomes",
      .read = shape_word,
      .offset = offsetof(struct scenario_event, becomes),
+     .min = 1,
      .words = becomes_words},
     EVENT("factor", shape_factor, factor, 0, 0),
     {.name = "do",
      .read = shape_word,
      .offset = offsetof(struct scenario_event, act),
+     .min = 1,
      .words = act_words},
     EVENT("address", shape_text, address, 0, 0),
     EVENT("weight", shape_count, weight, 0, BACKEND_WEIGHT_MAX),
@@ -496,6 +493,13 @@ static void check_whole(struct reading *r, const struct scenario *s, const struc
     if (requests > (double)SIM_REQUESTS_MAX)
         diagnose_error(r->d, root->at, "that would be more than %llu requests",
                        (unsigned long long)SIM_REQUESTS_MAX);
+    for (size_t i = 0; i < s->client_count; i++) {
+        const struct scenario_clients *c = &s->clients[i];
+        if (c->conf.connections && spread_mean_ns(&c->conf.think) < 1 && s->latency_ns == 0)
+            diagnose_error(r->d, c->at,
+                           "without latency in the network, clients of a closed loop need a "
+                           "'think' time, or no time might ever pass");
+    }
     if (s->duration_ns && s->warm_up_ns >= s->duration_ns)
         diagnose_error(r->d, root->at, "'warm_up' is no shorter than 'duration'");
 }

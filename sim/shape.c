@@ -253,7 +253,7 @@ bool shape_word(struct reading *r, const struct shape *shape, const struct node 
     w_str(&w, "one of: ");
     for (; shape->words[i]; i++) {
         if (node->kind == NODE_SCALAR && span_eq(node->text, span_cstr(shape->words[i]))) {
-            *(uint32_t *)target = i;
+            *(uint32_t *)target = i + (uint32_t)shape->min;
             return true;
         }
         w_printf(&w, "%s%s", i ? ", " : "", shape->words[i]);

@@ -30,7 +30,7 @@ struct shape {
     const char *name;
     shape_read_fn *read;
     size_t offset;
-    uint64_t min, max;        /* of numbers, as the type says */
+    uint64_t min, max; /* of numbers, as the type says; min of words: the first one's value */
     const char *const *words; /* of shape_word; ends with NULL */
     size_t place_offset;      /* where the place goes; 0: nowhere */
     bool required;

@@ -341,6 +341,18 @@ static void add_crowd_stats(struct crowd_stats *total, const struct crowd_stats 
     histogram_merge(&total->latency, &one->latency);
 }
 
+static void take_clients(const struct simulation *s, struct outcome *o)
+{
+    o->client_count = s->scenario->client_count;
+    o->clients = world_must(calloc(o->client_count, sizeof(o->clients[0])));
+    for (size_t i = 0; i < o->client_count; i++) {
+        struct outcome_clients *c = &o->clients[i];
+        (void)snprintf(c->name, sizeof(c->name), "%s", crowd_conf(s->crowds[i])->name);
+        add_crowd_stats(&c->stats, crowd_stats(s->crowds[i]));
+        add_crowd_stats(&o->total, crowd_stats(s->crowds[i]));
+    }
+}
+
 static void take_backends(const struct simulation *s, struct outcome *o)
 {
     o->backends = world_must(calloc(s->model_count + 1, sizeof(o->backends[0])));
@@ -389,8 +401,7 @@ static void take_outcome(const struct simulation *s)
     o->measured_ns = s->measured.until_ns - s->measured.from_ns;
     o->events = world_events(s->world);
     o->virtual_ns = world_now(s->world);
-    for (size_t i = 0; i < s->scenario->client_count; i++)
-        add_crowd_stats(&o->total, crowd_stats(s->crowds[i]));
+    take_clients(s, o);
     /* Whoever asked has been told, one way or the other. */
     CHECK(o->total.requests == o->total.ok + o->total.failed);
     name_balance(s, o);
@@ -406,6 +417,7 @@ void outcome_free(struct outcome **outcome)
     for (size_t i = 0; i < o->line_count; i++)
         free(o->lines[i].message);
     free(o->lines);
+    free(o->clients);
     free(o->backends);
     free(o->balancers);
     free(o);
