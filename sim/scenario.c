@@ -47,6 +47,13 @@ const char *expect_metric_name(size_t metric)
 
 /* ---- the configuration ---- */
 
+static struct span keep_bytes(struct arena *a, struct span text)
+{
+    uint8_t *copy = config_must(arena_alloc(a, text.n + 1, 1));
+    memcpy(copy, text.p, text.n);
+    return span_of(copy, text.n);
+}
+
 /* Relative to the folder of the scenario. */
 static const char *beside(struct reading *r, const char *name)
 {
@@ -68,9 +75,8 @@ static bool read_config_file(struct reading *r, const struct node *node,
         diagnose_error(r->d, node->at, "%s", why);
         return false;
     }
-    ret->text = arena_dup(r->arena, span_of(text, len));
+    ret->text = keep_bytes(r->arena, span_of(text, len));
     free(text);
-    CHECK(ret->text.p != NULL);
     return true;
 }
 
@@ -539,8 +545,7 @@ int scenario_of_config(const char *path, struct scenario **ret_scenario, char *r
         return EXIT_OPEN;
     struct scenario *s = scenario_new(path);
     s->config.path = s->config.source = s->path;
-    s->config.text = arena_dup(&s->arena, span_of(text, len));
-    CHECK(s->config.text.p != NULL);
+    s->config.text = keep_bytes(&s->arena, span_of(text, len));
     free(text);
     *ret_scenario = s;
     return EXIT_OK;
@@ -575,7 +580,7 @@ int scenario_read(const char *path, bool traced, struct diagnostics *ret_diagnos
     struct scenario *s = scenario_new(path);
     struct reading r = {.d = ret_diagnostics,
                         .arena = &s->arena,
-                        .text = arena_dup(&s->arena, span_of(text, len)),
+                        .text = keep_bytes(&s->arena, span_of(text, len)),
                         .path = s->path};
     free(text);
     diagnostics_fini(ret_diagnostics);

@@ -9,7 +9,7 @@
  * Larger values count in the last bucket; sum and max stay exact. The size is fixed (9 KiB) and
  * adding is a handful of instructions.
  *
- * Threads: one writer (add, reset). Other threads may read at any time: counters are
+ * Threads: one writer (add, reset, merge into). Other threads may read at any time: counters are
  * relaxed atomics, so a reader sees each number whole, though not all of one instant.
  */
 #pragma once
