@@ -44,6 +44,8 @@ double report_metric(const struct outcome *o, size_t metric)
 bool report_holds(const struct outcome *o, size_t metric, const struct scenario_expect *e)
 {
     double value = report_metric(o, metric);
+    if (metric >= EXPECT_MEAN && o->total.ok == 0)
+        return false; /* of no answer there is no time */
     if (e->share)
         value = o->total.requests ? value / (double)o->total.requests : 0;
     switch (e->relation) {
