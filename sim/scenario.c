@@ -471,7 +471,7 @@ static const struct shape root_shapes[] = {
      .read = read_config,
      .offset = offsetof(struct scenario, config),
      .required = true},
-    ROOT("seed", shape_count, seed, 0, UINT64_MAX),
+    ROOT("seed", shape_count, seed, 0, INT64_MAX),
     {.name = "duration",
      .read = shape_duration,
      .offset = offsetof(struct scenario, duration_ns),
