@@ -18,11 +18,6 @@ static bool is_known(const struct outcome *o, double quantile)
 static const double quantiles[] =
     {[EXPECT_P50] = 0.5, [EXPECT_P90] = 0.9, [EXPECT_P99] = 0.99, [EXPECT_P999] = 0.999};
 
-static double mean_ns(const struct crowd_stats *s)
-{
-    return s->ok ? (double)histogram_sum(&s->latency) / (double)s->ok : 0;
-}
-
 double report_metric(const struct outcome *o, size_t metric)
 {
     switch ((enum expect_metric)metric) {
@@ -30,7 +25,7 @@ double report_metric(const struct outcome *o, size_t metric)
     case EXPECT_OK: return (double)o->total.ok;
     case EXPECT_FAILED: return (double)o->total.failed;
     case EXPECT_RETRIES: return (double)o->retries;
-    case EXPECT_MEAN: return mean_ns(&o->total);
+    case EXPECT_MEAN: return histogram_mean(&o->total.latency);
     case EXPECT_MAX: return (double)histogram_max(&o->total.latency);
     case EXPECT_P50:
     case EXPECT_P90:
@@ -171,7 +166,7 @@ static void put_group(struct table *t, const struct outcome_clients *c)
     table_cell(t, TONE_PLAIN, c->name);
     table_cellf(t, TONE_PLAIN, "%llu", (unsigned long long)c->stats.requests);
     table_cellf(t, TONE_PLAIN, "%llu", (unsigned long long)c->stats.failed);
-    put_time(t, mean_ns(&c->stats), c->stats.ok > 0);
+    put_time(t, histogram_mean(&c->stats.latency), c->stats.ok > 0);
     for (size_t i = 0; i < ARRAY_LEN(shown); i++)
         put_time(t, (double)histogram_quantile(&c->stats.latency, shown[i]),
                  (double)c->stats.ok * (1 - shown[i]) >= QUANTILE_EVIDENCE);

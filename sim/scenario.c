@@ -47,12 +47,11 @@ const char *expect_metric_name(size_t metric)
 
 /* ---- the configuration ---- */
 
-static struct span keep_bytes(struct arena *a, struct span text)
+static struct span dup_text(struct arena *a, struct span text)
 {
-    uint8_t *copy = config_must(arena_alloc(a, text.n + 1, 1));
-    if (text.n > 0)
-        memcpy(copy, text.p, text.n);
-    return span_of(copy, text.n);
+    struct span copy = arena_dup(a, text);
+    (void)config_must(copy.p ? a : NULL);
+    return copy;
 }
 
 /* Relative to the folder of the scenario. */
@@ -76,7 +75,7 @@ static bool read_config_file(struct reading *r, const struct node *node,
         diagnose_error(r->d, node->at, "%s", why);
         return false;
     }
-    ret->text = keep_bytes(r->arena, span_of(text, len));
+    ret->text = dup_text(r->arena, span_of(text, len));
     free(text);
     return true;
 }
@@ -550,7 +549,7 @@ int scenario_of_config(const char *path, struct scenario **ret_scenario, char *r
         return EXIT_OPEN;
     struct scenario *s = scenario_new(path);
     s->config.path = s->config.source = s->path;
-    s->config.text = keep_bytes(&s->arena, span_of(text, len));
+    s->config.text = dup_text(&s->arena, span_of(text, len));
     free(text);
     *ret_scenario = s;
     return EXIT_OK;
@@ -579,7 +578,7 @@ int scenario_parse(const char *path, struct span text, bool traced,
     struct scenario *s = scenario_new(path);
     struct reading r = {.d = ret_diagnostics,
                         .arena = &s->arena,
-                        .text = keep_bytes(&s->arena, text),
+                        .text = dup_text(&s->arena, text),
                         .path = s->path};
     diagnostics_init(ret_diagnostics, s->path, r.text);
     read_whole(&r, s, traced);
