@@ -292,6 +292,21 @@ def test_of_no_answer_there_is_no_time(scenario):
         "p99": False, "max": False, "failed": True}
 
 
+def test_an_expectation_says_when_it_knows_little(scenario):
+    done = simulate(scenario(THREE + TAIL + 'expect: {p50: "<50ms", p99: "<50ms"}\n'))
+    assert done.returncode == 0, done
+    lines = [line for line in done.stdout.splitlines() if line.startswith("holds")]
+    assert [line.endswith("too few answers to be sure") for line in lines] == [False, True], lines
+
+
+def test_a_backend_has_its_name_in_each_pool(scenario):
+    """What befalls it by one name befalls it; it is listed once."""
+    text = THREE + '    - {name: other, backends: [{name: O1, address: "127.0.0.1:8881"}]}\n'
+    told = outcome(scenario(text + TAIL + "events: [{at: 1ms, backend: O1, becomes: dead}]\n"))
+    assert messages(told, "backend") == ["backend=O1 is dead"] and told["retries"] > 0, told["log"]
+    assert sorted(shares(told)) == ["B1", "B2", "B3"] and shares(told)["B1"] == 0
+
+
 def test_tls_is_left_out_and_said_so(scenario):
     path = scenario(THREE.replace("pool: app}", "pool: app, tls: {certificates: [{cert: /none.pem}]}}")
                     + "duration: 2s\nclients: [{rate: 50/s}]\nexpect: {failed: 0}\n")
