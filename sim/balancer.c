@@ -306,11 +306,14 @@ uint64_t balancer_in_flight(const struct balancer *b)
 
 /* ---- orders ---- */
 
-static struct pool *find_pool(struct balancer *b, const char *name)
+/* Without a name the first that has the backend, or may get it. */
+static struct pool *find_pool(struct balancer *b, const struct balancer_order *o)
 {
     struct pool *pool;
     for (size_t i = 0; (pool = engine_pool(b->engine, i)) != NULL; i++) {
-        if (!name || strcmp(pool_conf(pool)->name, name) == 0)
+        if (o->pool && strcmp(pool_conf(pool)->name, o->pool) != 0)
+            continue;
+        if (o->pool || o->act == ACT_ADD || pool_find(pool, span_cstr(o->backend)))
             return pool;
     }
     return NULL;
@@ -341,10 +344,10 @@ static void on_order(struct loop *loop, struct message *m)
 {
     (void)loop;
     struct errand *e = container_of(m, struct errand, message);
-    struct pool *pool = find_pool(e->balancer, e->order.pool);
+    struct pool *pool = find_pool(e->balancer, &e->order);
     struct backend *backend = pool ? pool_find(pool, span_cstr(e->order.backend)) : NULL;
     if (!pool)
-        log_error("sim", "refused: there is no pool of that name");
+        log_error("sim", "refused: there is no such pool, or none has a backend of that name");
     else if (!backend && e->order.act != ACT_ADD)
         log_error("sim", "refused: the pool has no backend of that name");
     else

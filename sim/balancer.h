@@ -64,7 +64,7 @@ enum balancer_act {
 };
 struct balancer_order {
     enum balancer_act act;
-    const char *pool;    /* NULL: the only one */
+    const char *pool;    /* NULL: the first that has it; of ADD the first */
     const char *backend; /* its name */
     const char *address; /* ADD */
     uint32_t weight;     /* ADD, WEIGHT */

@@ -186,9 +186,9 @@ void host_black_hole(struct host *h, bool black_hole)
         return;
     h->held = NULL;
     h->held_count = h->held_room = 0;
-    struct world *w = h->network->world;
+    /* Now, and not as events of this instant: one that was to arrive now anyway would overtake. */
     for (size_t i = 0; i < count; i++)
-        world_at(w, world_now(w), held[i].fn, held[i].cable, held[i].argument);
+        held[i].fn(held[i].cable, held[i].argument);
     free(held);
 }
 

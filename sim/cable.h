@@ -136,5 +136,5 @@ static inline uint32_t cable_room(const struct cable_end *e)
 
 static inline struct span cable_input(const struct cable_end *e)
 {
-    return span_of(e->bytes + e->taken, e->arrived - e->taken);
+    return e->bytes ? span_of(e->bytes + e->taken, e->arrived - e->taken) : span_of(NULL, 0);
 }

@@ -106,7 +106,11 @@ static int take_trace(struct runs *r, const char *log, char *why)
         fprintf(stderr, "poise: note: %s: lines that are no requests: %zu\n", log,
                 r->trace->skipped);
     scenario_take_trace(r->scenario, r->trace);
-    return EXIT_OK;
+    if (r->scenario->warm_up_ns < r->scenario->duration_ns)
+        return EXIT_OK;
+    (void)snprintf(why, WHY_MAX, "%s: it ends before 'warm_up' is over: nothing would be counted",
+                   log);
+    return fail(EXIT_CONFIG, why);
 }
 
 static int simulate(struct runs *r, struct diagnostics *d, const struct cli_args *args, char *why)

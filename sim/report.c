@@ -39,6 +39,8 @@ double report_metric(const struct outcome *o, size_t metric)
 bool report_holds(const struct outcome *o, size_t metric, const struct scenario_expect *e)
 {
     double value = report_metric(o, metric);
+    if (metric >= EXPECT_MEAN && o->total.ok == 0)
+        return false; /* of no answer there is no time */
     if (e->share)
         value = o->total.requests ? value / (double)o->total.requests : 0;
     switch (e->relation) {
@@ -236,9 +238,13 @@ static void print_expects(const struct outcome *o, const struct scenario *s, FIL
         const struct scenario_expect *e = &s->expects[i];
         if (!e->given)
             continue;
+        bool few =
+            o->total.ok > 0 && i >= EXPECT_P50 && i <= EXPECT_P999 && !is_known(o, quantiles[i]);
         metric_text(o, i, text, sizeof(text));
-        (void)fprintf(out, "%s  %s %s: it is %s\n", report_holds(o, i, e) ? "holds " : "MISSED",
-                      expect_metric_name(i), e->text, text);
+        (void)fprintf(out, "%s  %s %s: it is %s%s\n", report_holds(o, i, e) ? "holds " : "MISSED",
+                      expect_metric_name(i), e->text,
+                      few ? time_text(text, report_metric(o, i)) : text,
+                      few ? ", of too few answers to be sure" : "");
     }
     if (o->stuck)
         (void)fprintf(out,

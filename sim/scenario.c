@@ -470,7 +470,7 @@ static const struct shape root_shapes[] = {
      .read = read_config,
      .offset = offsetof(struct scenario, config),
      .required = true},
-    ROOT("seed", shape_count, seed, 0, UINT64_MAX),
+    ROOT("seed", shape_count, seed, 0, INT64_MAX),
     {.name = "duration",
      .read = shape_duration,
      .offset = offsetof(struct scenario, duration_ns),
@@ -505,6 +505,10 @@ static void check_whole(struct reading *r, const struct scenario *s, const struc
             diagnose_error(r->d, c->at,
                            "without latency in the network, clients of a closed loop need a "
                            "'think' time, or no time might ever pass");
+    }
+    for (size_t i = 0; i < s->event_count; i++) {
+        if (s->duration_ns && s->events[i].at_ns > s->duration_ns)
+            diagnose_error(r->d, s->events[i].at, "this would be after 'duration' is over");
     }
     if (s->duration_ns && s->warm_up_ns >= s->duration_ns)
         diagnose_error(r->d, root->at, "'warm_up' is no shorter than 'duration'");
@@ -568,6 +572,21 @@ void scenario_take_trace(struct scenario *s, const struct trace *t)
     s->warm_up_ns = MIN(s->warm_up_ns, s->duration_ns);
 }
 
+int scenario_parse(const char *path, struct span text, bool traced,
+                   struct diagnostics *ret_diagnostics, struct scenario **ret_scenario)
+{
+    struct scenario *s = scenario_new(path);
+    struct reading r = {.d = ret_diagnostics,
+                        .arena = &s->arena,
+                        .text = dup_text(&s->arena, text),
+                        .path = s->path};
+    diagnostics_init(ret_diagnostics, s->path, r.text);
+    read_whole(&r, s, traced);
+    diagnostics_sort(ret_diagnostics);
+    *ret_scenario = s;
+    return ret_diagnostics->errors ? EXIT_CONFIG : EXIT_OK;
+}
+
 int scenario_read(const char *path, bool traced, struct diagnostics *ret_diagnostics,
                   struct scenario **ret_scenario, char *ret_why, size_t why_size)
 {
@@ -577,18 +596,10 @@ int scenario_read(const char *path, bool traced, struct diagnostics *ret_diagnos
     diagnostics_init(ret_diagnostics, path, span_of(NULL, 0));
     if (config_read_file(path, &text, &len, ret_why, why_size) != 0)
         return EXIT_OPEN;
-    struct scenario *s = scenario_new(path);
-    struct reading r = {.d = ret_diagnostics,
-                        .arena = &s->arena,
-                        .text = dup_text(&s->arena, span_of(text, len)),
-                        .path = s->path};
-    free(text);
     diagnostics_fini(ret_diagnostics);
-    diagnostics_init(ret_diagnostics, s->path, r.text);
-    read_whole(&r, s, traced);
-    diagnostics_sort(ret_diagnostics);
-    *ret_scenario = s;
-    return ret_diagnostics->errors ? EXIT_CONFIG : EXIT_OK;
+    int code = scenario_parse(path, span_of(text, len), traced, ret_diagnostics, ret_scenario);
+    free(text);
+    return code;
 }
 
 void scenario_free(struct scenario **scenario)

@@ -120,6 +120,10 @@ struct scenario {
 NODISCARD int scenario_read(const char *path, bool traced, struct diagnostics *ret_diagnostics,
                             struct scenario **ret_scenario, char *ret_why, size_t why_size);
 
+/* The same of a text; `path` is for messages, and where the files that it names lie beside. */
+NODISCARD int scenario_parse(const char *path, struct span text, bool traced,
+                             struct diagnostics *ret_diagnostics, struct scenario **ret_scenario);
+
 /* The scenario of a configuration alone, which lacks clients. As above. */
 NODISCARD int scenario_of_config(const char *path, struct scenario **ret_scenario, char *ret_why,
                                  size_t why_size);

@@ -25,6 +25,7 @@
 struct model {
     struct server *server;
     char *pool, *name;
+    bool again; /* another name of a server that an earlier one has */
 };
 
 /* An event of the timeline on its way. */
@@ -82,20 +83,47 @@ static void on_log(void *user, const struct balancer *b, enum log_level level, c
 
 /* ---- backends ---- */
 
+static struct model *new_model(struct simulation *s, const char *pool, const char *name)
+{
+    struct model *m;
+    s->models = world_must(realloc(s->models, (s->model_count + 1) * sizeof(s->models[0])));
+    m = &s->models[s->model_count++];
+    *m = (struct model){.pool = world_must(strdup(pool)), .name = world_must(strdup(name))};
+    return m;
+}
+
+/* A backend at an address where there is one already: it is that by another name. */
+static void name_again(struct simulation *s, const char *pool, const char *name,
+                       const struct address *at)
+{
+    struct server *server = NULL;
+    for (size_t i = 0; i < s->model_count; i++) {
+        const struct model *m = &s->models[i];
+        if (!address_equal(server_address(m->server), at))
+            continue;
+        if (strcmp(m->pool, pool) == 0 && strcmp(m->name, name) == 0)
+            return;
+        server = m->server;
+    }
+    if (!server)
+        return;
+    struct model *m = new_model(s, pool, name);
+    m->server = server;
+    m->again = true;
+}
+
 static void add_model(struct simulation *s, const struct pool_conf *pool, const char *name,
                       const struct address *a)
 {
     struct address at =
         a->kind == ADDRESS_NAME ? network_resolve(s->network, a->text, a->port) : *a;
-    if (network_find(s->network, &at))
+    if (network_find(s->network, &at)) {
+        name_again(s, pool->name, name, &at);
         return;
+    }
     struct server_conf conf;
     scenario_model(s->scenario, pool->name, name, &conf);
-    struct model *m;
-    s->models = world_must(realloc(s->models, (s->model_count + 1) * sizeof(s->models[0])));
-    m = &s->models[s->model_count++];
-    m->pool = world_must(strdup(pool->name));
-    m->name = world_must(strdup(name));
+    struct model *m = new_model(s, pool->name, name);
     conf.name = m->name;
     conf.tcp = pool->protocol == PROTOCOL_TCP;
     m->server = world_must(server_new(s->world, s->network, &conf, &at, s->measured));
@@ -356,9 +384,10 @@ static void take_clients(const struct simulation *s, struct outcome *o)
 static void take_backends(const struct simulation *s, struct outcome *o)
 {
     o->backends = world_must(calloc(s->model_count + 1, sizeof(o->backends[0])));
-    o->backend_count = s->model_count;
     for (size_t i = 0; i < s->model_count; i++) {
-        struct outcome_backend *b = &o->backends[i];
+        if (s->models[i].again)
+            continue;
+        struct outcome_backend *b = &o->backends[o->backend_count++];
         (void)snprintf(b->name, sizeof(b->name), "%s", s->models[i].name);
         (void)snprintf(b->pool, sizeof(b->pool), "%s", s->models[i].pool);
         address_format(server_address(s->models[i].server), b->address);
@@ -431,7 +460,8 @@ static void clean_up(struct simulation *s)
     for (size_t i = 0; s->crowds && i < s->scenario->client_count; i++)
         crowd_free(&s->crowds[i]);
     for (size_t i = 0; i < s->model_count; i++) {
-        server_free(&s->models[i].server);
+        if (!s->models[i].again)
+            server_free(&s->models[i].server);
         free(s->models[i].pool);
         free(s->models[i].name);
     }

@@ -124,25 +124,84 @@ static const char *keep_text(void *keeper, struct span text)
     return config_must(arena_strdup(&s->arena, text));
 }
 
-static void check_event(const struct check *c, const struct scenario_event *e)
+static const struct pool_conf *find_pool(const struct check *c, const char *name)
+{
+    for (size_t i = 0; i < c->config_count; i++) {
+        const struct snapshot *s = c->configs[i];
+        for (size_t k = 0; k < s->pool_count; k++) {
+            if (strcmp(s->pools[k].name, name) == 0)
+                return &s->pools[k];
+        }
+    }
+    return NULL;
+}
+
+/* A model speaks one protocol. */
+static void check_protocol(const struct check *c, const struct pool_conf *pool,
+                           const struct address *a, struct place at)
+{
+    for (size_t i = 0; i < c->config_count; i++) {
+        for (size_t k = 0; k < c->configs[i]->pool_count; k++) {
+            const struct pool_conf *other = &c->configs[i]->pools[k];
+            bool same = (other->protocol == PROTOCOL_TCP) == (pool->protocol == PROTOCOL_TCP);
+            for (size_t n = 0; !same && n < other->backend_count; n++) {
+                if (!address_equal(&other->backends[n].address, a))
+                    continue;
+                diagnose_error(
+                    c->d, at,
+                    "pools %s and %s, of which one speaks TCP and one HTTP, have a "
+                    "backend at the same address; in the simulator it speaks one of them",
+                    pool->name, other->name);
+                return;
+            }
+        }
+    }
+}
+
+static void check_protocols(const struct check *c)
+{
+    for (size_t i = 0; i < c->config_count; i++) {
+        for (size_t k = 0; k < c->configs[i]->pool_count; k++) {
+            const struct pool_conf *pool = &c->configs[i]->pools[k];
+            for (size_t n = 0; pool->protocol == PROTOCOL_TCP && n < pool->backend_count; n++)
+                check_protocol(c, pool, &pool->backends[n].address, c->scenario->config.at);
+        }
+    }
+}
+
+static void check_added(const struct check *c, const struct scenario_event *e)
 {
     struct address a;
     const char *why;
+    const struct pool_conf *pool = NULL;
+    if (e->pool && !(pool = find_pool(c, e->pool)))
+        diagnose_error(c->d, e->at, "there is no pool named '%s'", e->pool);
+    else if (!e->pool && c->configs[0]->pool_count > 1)
+        diagnose_error(c->d, e->at, "'pool' is missing: there are several");
+    else if (!e->pool && c->configs[0]->pool_count > 0)
+        pool = &c->configs[0]->pools[0];
+    if (address_parse(span_cstr(e->address), keep_text, c->scenario, &a, &why) < 0)
+        diagnose_error(c->d, e->at, "'%s' is not an address: %s", e->address, why);
+    else if (pool)
+        check_protocol(c, pool, &a, e->at);
+}
+
+static void check_event(const struct check *c, const struct scenario_event *e)
+{
     if (e->balancer > c->scenario->balancers)
         diagnose_error(c->d, e->at, "there is no balancer %llu: 'balancers' is %llu",
                        (unsigned long long)e->balancer, (unsigned long long)c->scenario->balancers);
-    if (e->act == 1 + ACT_ADD) {
-        if (address_parse(span_cstr(e->address), keep_text, c->scenario, &a, &why) < 0)
-            diagnose_error(c->d, e->at, "'%s' is not an address: %s", e->address, why);
-    } else if (e->act != 1 + ACT_RELOAD && !knows_backend(c, e->pool, e->backend)) {
+    if (e->act == 1 + ACT_ADD)
+        check_added(c, e);
+    else if (e->act != 1 + ACT_RELOAD && !knows_backend(c, e->pool, e->backend))
         complain_backend(c, e->backend_at, e->backend);
-    }
 }
 
 static void check_names(const struct check *c)
 {
     const struct scenario *s = c->scenario;
     check_listeners(c);
+    check_protocols(c);
     for (size_t i = 0; i < s->backend_count; i++) {
         const struct scenario_backend *b = &s->backends[i];
         if (b->name && !knows_backend(c, b->pool, b->name))

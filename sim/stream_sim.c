@@ -226,6 +226,8 @@ enum send_result sim_send(struct stream *s, const struct slice *slices, size_t c
     if (!has(x, SIM_CONNECTING | SIM_FAIL_DUE) && push(x))
         return SEND_DONE;
     set(x, SIM_SENDING);
+    if (has(x, SIM_FAIL_DUE))
+        make_ready(x);
     return SEND_PENDING;
 }
 
@@ -312,10 +314,14 @@ static void tell_failed(struct sim_stream *x)
     x->s.ops->failed(&x->s, x->why);
 }
 
+/* What came before a reset is left for when it is wanted, unless who does not read now sends: of
+ * that the kernel says at once that it failed. */
 static bool may_fail(const struct sim_stream *x)
 {
     if (!has(x, SIM_FAIL_DUE) || has(x, SIM_CLOSED))
         return false;
+    if (has(x, SIM_SENDING) && !has(x, SIM_WANT_READ))
+        return true;
     return has(x, SIM_EOF | SIM_CONNECTING) || cable_input(x->end).n == 0;
 }
 

@@ -25,6 +25,12 @@
 
 #define TEXT_MAX 2048
 
+/* The longest line that the balancer itself writes is far shorter. */
+#define LINE_MAX_BYTES 1048576
+
+/* As the longest duration of a scenario. */
+#define SPAN_MS_MAX (INT64_C(7) * 86400 * 1000)
+
 struct row {
     struct trace_record record;
     int64_t wall_ms;
@@ -86,7 +92,8 @@ static bool read_time(const char *text, int64_t *ret_ms)
     if (!text ||
         sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &year, &month, &day, &hour, &minute, &second,
                &ms, &end) != 7 ||
-        end != 24 || text[end] || year < 1970 || month < 1 || month > 12 || day < 1 || day > 31)
+        end != 24 || text[end] || year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 ||
+        hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 || ms < 0)
         return false;
     *ret_ms = ((days_of(year, month, day) * 24 + hour) * 60 + minute) * 60000 +
               (int64_t)second * 1000 + ms;
@@ -149,26 +156,51 @@ static bool take_line(struct intake *r, const json_t *line)
     return true;
 }
 
+/* The next line without its end; false behind the last. SIZE_MAX: it is too long. */
+static bool next_line(FILE *file, char *line, size_t *ret_n)
+{
+    size_t n = 0;
+    bool whole = true;
+    int c;
+    while ((c = getc_unlocked(file)) != EOF && c != '\n') {
+        if (n == LINE_MAX_BYTES) {
+            whole = false;
+            break;
+        }
+        line[n++] = (char)c;
+    }
+    *ret_n = whole ? n : SIZE_MAX;
+    return c != EOF || n > 0;
+}
+
 static int read_lines(struct intake *r, FILE *file, char *why, size_t why_size)
 {
-    char *text = NULL;
-    size_t room = 0;
-    ssize_t n;
-    while ((n = getline(&text, &room, file)) > 0 && r->count < SIM_TRACE_MAX) {
-        json_t *line = json_loadb(text, (size_t)n, 0, NULL);
+    char *text = world_must(malloc(LINE_MAX_BYTES));
+    size_t n = 0, lines = 0;
+    while (next_line(file, text, &n) && n != SIZE_MAX && lines < SIM_TRACE_MAX) {
+        json_t *line = json_loadb(text, n, 0, NULL);
+        lines++;
         if (!json_is_object(line) || !take_line(r, line))
             r->trace->skipped++;
         json_decref(line);
     }
-    bool more = n > 0;
+    int error = ferror(file) ? errno : 0;
+    bool bad = true;
     free(text);
-    if (more)
-        (void)snprintf(why, why_size, "the log has more than %d requests", SIM_TRACE_MAX);
+    if (error)
+        (void)snprintf(why, why_size, "%s", strerror(error));
+    else if (n == SIZE_MAX)
+        (void)snprintf(why, why_size, "line %zu is longer than %d bytes: this is no access log",
+                       lines + 1, LINE_MAX_BYTES);
+    else if (lines == SIM_TRACE_MAX)
+        (void)snprintf(why, why_size, "the log has %d lines or more", SIM_TRACE_MAX);
     else if (r->count == 0)
         (void)snprintf(why, why_size,
                        "there is no request in it; it takes what access_log writes in the format "
                        "json");
-    return more || r->count == 0 ? EXIT_CONFIG : EXIT_OK;
+    else
+        bad = false;
+    return error ? EXIT_OPEN : bad ? EXIT_CONFIG : EXIT_OK;
 }
 
 /* ---- times and ranks ---- */
@@ -285,9 +317,15 @@ int trace_read(const char *path, uint64_t way_ns, struct trace **ret_trace, char
     char why[256] = "";
     int code = read_lines(&r, file, why, sizeof(why));
     (void)fclose(file);
+    if (code == EXIT_OK)
+        sort_rows(&r);
+    if (code == EXIT_OK && r.rows[r.count - 1].wall_ms - r.rows[0].wall_ms > SPAN_MS_MAX) {
+        (void)snprintf(why, sizeof(why),
+                       "from the first request to the last it is more than 7 days");
+        code = EXIT_CONFIG;
+    }
     if (code == EXIT_OK) {
         t->backends[t->backend_count] = (struct trace_backend){0};
-        sort_rows(&r);
         collect_times(&r);
         take_rows(&r);
     } else {

@@ -24,6 +24,8 @@ THREE = """config:
         - {name: B3, address: "127.0.0.1:8883"}
 """
 
+TAIL = "duration: 1s\nclients: [{rate: 50/s}]\n"
+
 
 def simulate(*words):
     return subprocess.run([BINARY, "simulate", *map(str, words)], capture_output=True, text=True, timeout=250)
@@ -261,6 +263,50 @@ def test_other_exit_codes(scenario, work):
     assert refused.returncode == 3 and "HTTP/2 to its backends" in refused.stderr
 
 
+def test_what_no_simulation_can_do_is_refused(scenario):
+    """An address with two protocols, a pool that is not there, an event when all is over."""
+    two = THREE.replace("config:\n  listeners:", "config:\n  listeners:\n"
+                        '    - {name: raw, listen: ":9000", protocol: tcp, pool: tcp}')
+    two += '    - {name: tcp, protocol: tcp, backends: [{name: R1, address: "127.0.0.1:8881"}]}\n'
+    some = "duration: 1s\nclients: [{rate: 50/s}, {rate: 50/s, listener: raw}]\n"
+    add = 'events: [{at: 1ms, do: add, backend: N, address: "127.0.0.1:1"%s}]\n'
+    for text, part in ((two + some, ":2:3: error: pools tcp and app"),
+                       (THREE + TAIL + add % ", pool: nobody", ":13:10: error: there is no pool named 'nobody'"),
+                       (two.replace("8881\"}]", "8891\"}]") + some + add % "", "error: 'pool' is missing"),
+                       (THREE + TAIL + "events: [{at: 2s, backend: B1, becomes: dead}]\n",
+                        ":13:10: error: this would be after 'duration' is over")):
+        done = simulate(scenario(text))
+        assert done.returncode == 3 and part in done.stderr, (part, done)
+
+
+def test_an_order_finds_the_pool_of_its_backend(scenario):
+    text = THREE + '    - {name: other, backends: [{name: O1, address: "127.0.0.1:8891"}]}\n'
+    told = outcome(scenario(text + TAIL + "events: [{at: 1ms, do: drain, backend: O1}]\n"))
+    assert any("pool=other backend=O1 change=draining" in m for m in messages(told, "pool")), told["log"]
+
+
+def test_of_no_answer_there_is_no_time(scenario):
+    text = THREE + TAIL + "backends: [{error_rate: 1}]\nexpect: {p99: \"<1s\", max: \"<1s\", failed: \">0\"}\n"
+    told = outcome(scenario(text), code=1)
+    assert told["ok"] == 0 and {e["metric"]: e["holds"] for e in told["expect"]} == {
+        "p99": False, "max": False, "failed": True}
+
+
+def test_an_expectation_says_when_it_knows_little(scenario):
+    done = simulate(scenario(THREE + TAIL + 'expect: {p50: "<50ms", p99: "<50ms"}\n'))
+    assert done.returncode == 0, done
+    lines = [line for line in done.stdout.splitlines() if line.startswith("holds")]
+    assert [line.endswith("too few answers to be sure") for line in lines] == [False, True], lines
+
+
+def test_a_backend_has_its_name_in_each_pool(scenario):
+    """What befalls it by one name befalls it; it is listed once."""
+    text = THREE + '    - {name: other, backends: [{name: O1, address: "127.0.0.1:8881"}]}\n'
+    told = outcome(scenario(text + TAIL + "events: [{at: 1ms, backend: O1, becomes: dead}]\n"))
+    assert messages(told, "backend") == ["backend=O1 is dead"] and told["retries"] > 0, told["log"]
+    assert sorted(shares(told)) == ["B1", "B2", "B3"] and shares(told)["B1"] == 0
+
+
 def test_tls_is_left_out_and_said_so(scenario):
     path = scenario(THREE.replace("pool: app}", "pool: app, tls: {certificates: [{cert: /none.pem}]}}")
                     + "duration: 2s\nclients: [{rate: 50/s}]\nexpect: {failed: 0}\n")
@@ -319,3 +365,15 @@ def test_logs_that_cannot_be_used(scenario, work):
     assert empty.returncode == 3 and "in the format json" in empty.stderr
     assert simulate("-c", path).returncode == 2
     assert simulate(path, "-c", path, "--trace", work / "x").returncode == 2
+    line = {"time": "2026-11-21T23:59:59.000Z", "target": "/", "response": 0.01}
+    for name, rows, code, part in (
+            ("year", [line, {**line, "time": "2027-11-21T23:59:59.000Z"}], 3, "more than 7 days"),
+            ("hour", [{**line, "time": "2026-11-21T99:59:59.000Z"}], 3, "no request in it"),
+            ("minus", [{**line, "time": "2026-11-21T-3:-9:-8.-99Z"}], 3, "no request in it"),
+            ("long", [line, {**line, "target": "/" + 2000000 * "a"}], 3, "line 2 is longer than 1048576 bytes"),
+            ("warm", [line], 3, "before 'warm_up' is over")):
+        warm = scenario(THREE + "duration: 60s\nwarm_up: 5s\n") if name == "warm" else path
+        done = simulate(warm, "--trace", recorded(work, rows))
+        assert done.returncode == code and part in done.stderr, (name, done)
+    assert simulate(path, "--trace", "/dev/zero").returncode == 3
+    assert "Is a directory" in simulate(path, "--trace", work).stderr

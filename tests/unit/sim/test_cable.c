@@ -218,6 +218,32 @@ static void a_black_hole_keeps_the_order(void **state)
     cable_close(&there, false);
 }
 
+static void end_black_hole(void *what, uint64_t argument)
+{
+    (void)argument;
+    host_black_hole(what, false);
+}
+
+/* What arrives at the very instant at which it ends comes after what was held. */
+static void nothing_overtakes_at_its_end(void **state)
+{
+    (void)state;
+    dial(1);
+    host_black_hole(&host, true);
+    uint64_t end = world_now(w) + 10 * LATENCY;
+    world_at(w, end, end_black_hole, &host, 0);
+    (void)cable_put(here, "ab", 2);
+    cable_flush(here);
+    later(9 * LATENCY);
+    cable_shut(here); /* arrives at that instant */
+    log_text[0] = 0;
+    later(LATENCY);
+    assert_said("asked@12000 asked@12000"); /* the end first would be "end" */
+    assert_int_equal(cable_input(there).n, 2);
+    cable_close(&here, true);
+    cable_close(&there, true);
+}
+
 /* However they jitter, bytes arrive as they were sent. */
 static void jitter_keeps_the_order(void **state)
 {
@@ -261,6 +287,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_there_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_as_tcp_does, setup, teardown),
         cmocka_unit_test_setup_teardown(a_black_hole_keeps_the_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_overtakes_at_its_end, setup, teardown),
         cmocka_unit_test_setup_teardown(jitter_keeps_the_order, setup, teardown),
         cmocka_unit_test_setup_teardown(names_keep_their_addresses, setup, teardown),
     };

@@ -212,6 +212,22 @@ static void refusal_and_reset(void **state)
     assert_string_equal(dialler.calls, "connected data backend_reset");
 }
 
+/* Who sends learns of the reset although what came before it is not read. */
+static void who_sends_is_told_of_a_reset(void **state)
+{
+    (void)state;
+    dial();
+    later(2 * LATENCY_NS);
+    send(&taker, 3, SEND_DONE);
+    stream_close(&taker.s, STREAM_CLOSE_RESET);
+    later(LATENCY_NS);
+    assert_string_equal(dialler.calls, "connected");
+    send(&dialler, 3, SEND_PENDING);
+    assert_string_equal(dialler.calls, "connected");
+    later(1);
+    assert_string_equal(dialler.calls, "connected backend_reset");
+}
+
 /* More than the window waits for the reader's credit. */
 static void credit_holds_back(void **state)
 {
@@ -298,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(connecting_and_ending, setup, teardown),
         cmocka_unit_test_setup_teardown(refusal_and_reset, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_sends_is_told_of_a_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(credit_holds_back, setup, teardown),
         cmocka_unit_test_setup_teardown(messages_and_timers, setup, teardown),
         cmocka_unit_test_setup_teardown(stopping, setup, teardown),
