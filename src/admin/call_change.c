@@ -61,13 +61,6 @@ static bool read_backend(struct call *c, const json_t *body, struct steer_backen
     return false;
 }
 
-/* A path or a host, for as long as it takes to write the address anew. */
-static const char *keep(void *keeper, struct span text)
-{
-    char *room = keeper;
-    return span_to_cstr(text, room, ADDRESS_TEXT_MAX) ? room : NULL;
-}
-
 /* The backend that has just been added; one without a name is named by its address in its usual
  * form. */
 static struct backend *find_added(struct pool *pool, const struct steer_backend *wanted)
@@ -77,7 +70,7 @@ static struct backend *find_added(struct pool *pool, const struct steer_backend 
     const char *why;
     if (wanted->name.n > 0)
         return look_find_backend(pool, wanted->name);
-    if (address_parse(wanted->address, keep, room, &a, &why) < 0)
+    if (address_parse(wanted->address, address_keep, room, &a, &why) < 0)
         return NULL;
     return look_find_backend(pool, span_of(text, address_format(&a, text)));
 }

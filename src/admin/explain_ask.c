@@ -127,10 +127,9 @@ static void write_host(struct writer *w, const struct url *u, const struct liste
         w_span(w, u->authority);
     } else {
         char text[ADDRESS_TEXT_MAX];
-        static const uint8_t any[16];
         const struct address *a = &l->addresses[0];
         bool ip = a->kind == ADDRESS_V4 || a->kind == ADDRESS_V6;
-        if (ip && memcmp(a->ip, any, sizeof(any)) != 0)
+        if (ip && !address_is_any(a))
             w_bytes(w, text, address_format(a, text));
         else
             w_str(w, "localhost");

@@ -15,9 +15,6 @@
 
 #include <string.h>
 
-/* How long we listen to a client whose connection is being closed. */
-#define LINGER_MS 2000
-
 /* First room for the text of a head; most fit. */
 #define BLOCK_ROOM_FIRST  2048
 #define BLOCK_ROOM_SECOND (16 * 1024)
@@ -115,7 +112,7 @@ static void on_end(struct h2_conn *h2, enum reason why)
     /* What the client still sends would reset the connection, and GOAWAY be lost with it. */
     c->state = CLIENT_H2_LINGER;
     stream_shutdown(c->base.stream);
-    set_timer(c, LINGER_MS);
+    set_timer(c, CLIENT_LINGER_MS);
 }
 
 /* ---- requests ---- */
@@ -326,7 +323,7 @@ static void leave_idle(struct client_h2 *c)
     }
     c->leaving = true;
     h2_conn_drain_now(&c->h2);
-    set_timer(c, LINGER_MS);
+    set_timer(c, CLIENT_LINGER_MS);
 }
 
 static void on_timer(struct timer *t)

@@ -475,6 +475,15 @@ int h2_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user
     return c->over ? NGHTTP2_ERR_CALLBACK_FAILURE : r;
 }
 
+/* One more than the limit that the client has confirmed: nghttp2 ends the connection for that. */
+static bool is_beyond_limit(const struct h2_conn *c, const nghttp2_frame *frame, int error)
+{
+    return c->server && error == NGHTTP2_ERR_PROTO && (frame->hd.stream_id & 1) &&
+           frame->hd.stream_id > nghttp2_session_get_last_proc_stream_id(c->session) &&
+           c->stream_count >= nghttp2_session_get_local_settings(
+                                  c->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
 int h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user)
 {
     (void)session;
@@ -482,6 +491,8 @@ int h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, in
     if (frame->hd.type == NGHTTP2_HEADERS) {
         c->block_open = false;
         c->block_of = NULL;
+        if (is_beyond_limit(c, frame, error))
+            return end_inside(c, REASON_h2_too_many_streams, NGHTTP2_PROTOCOL_ERROR);
         if (c->server && error == NGHTTP2_ERR_REFUSED_STREAM)
             h2_guard_refused(c, frame->hd.stream_id);
     }

@@ -4,7 +4,6 @@ cut, that are too many."""
 
 import collections
 import json
-import socket
 import ssl
 import threading
 import time

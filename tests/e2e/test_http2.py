@@ -5,8 +5,8 @@ import struct
 
 import pytest
 from h2wire import (
-    ACK, CANCEL, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR,
-    FRAME_SIZE_ERROR, GET, GOAWAY, HEADERS, NO_ERROR, PADDED, PING, POST, PREFACE, PRIORITY,
+    ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR,
+    FRAME_SIZE_ERROR, GET, GOAWAY, HEADERS, PADDED, PING, POST, PREFACE, PRIORITY,
     PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE,
     WITH_PRIORITY, Wire, frame, settings,
 )  # fmt: skip
@@ -141,6 +141,8 @@ CONNECTION = {
     "headers without stream": (P, headers_on(0)),
     "headers padding": (P, of(HEADERS, PADDED | END_HEADERS | END_STREAM, 1, b"\xff" + BLOCK)),
     "priority on itself": (P, of(PRIORITY, 0, 1, b"\0\0\0\x01\xff")),
+    "head that depends on itself": (P, of(HEADERS, END_HEADERS | END_STREAM | WITH_PRIORITY, 1,
+                                          b"\0\0\0\x01\xff" + BLOCK)),
     "priority without stream": (P, of(PRIORITY, 0, 0, b"\0\0\0\0\xff")),
     "reset without stream": (P, of(RST_STREAM, 0, 0, b"\0\0\0\x08")),
     "reset length": (F, of(RST_STREAM, 0, 1, b"\0\0\0", half)),
@@ -245,10 +247,6 @@ def upload(length, *pieces):
             w.data(1, p, end=i == len(pieces) - 1)
 
     return act
-
-
-def depends_on_itself(w):
-    w.frame(HEADERS, END_HEADERS | END_STREAM | WITH_PRIORITY, 1, b"\0\0\0\x01\xff" + BLOCK)
 
 
 STREAM = {

@@ -8,7 +8,7 @@ import pytest
 from h2origin import Origin
 from h2wire import (
     ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GET, HEADERS, PADDED,
-    PING, POST, PRIORITY, REFUSED_STREAM, SETTINGS, WINDOW_UPDATE, Wire, frame, settings,
+    PING, POST, PRIORITY, PROTOCOL_ERROR, REFUSED_STREAM, SETTINGS, WINDOW_UPDATE, Wire, frame, settings,
 )  # fmt: skip
 from programs import SCALE, config, pool, wait_until
 
@@ -163,6 +163,15 @@ def test_trailers_of_requests_beyond_the_limit(lb):
         w.until(lambda: len(w.streams) == 5, "five resets")
         w.ping()
         assert {i: s.reset for i, s in w.streams.items()} == dict.fromkeys(range(201, 211, 2), REFUSED_STREAM)
+
+
+def test_one_request_more_than_the_confirmed_limit(lb):
+    """The client knew better: the connection ends, and what was under way there says why."""
+    with Wire(lb.port) as w:
+        w.ping()
+        for i in range(1, 202, 2):
+            w.headers(i, to("/hang"))
+        ends_with(lb, w, "h2_too_many_streams", PROTOCOL_ERROR)
 
 
 def test_blocks_that_are_taken_are_no_flood(lb):

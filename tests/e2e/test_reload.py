@@ -14,7 +14,7 @@ import time
 import memory
 import pytest
 import web
-from programs import READY, SANITIZER, Held, config, pool, wait_until
+from programs import SANITIZER, Held, config, pool, wait_until
 
 DONE = r"^.* reload +done generation=(\d+) changes=(\d+)"
 FAILED = r"^.* reload +failed; the configuration before stays"
