@@ -120,6 +120,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     end_free(&e);
     library->held[true] -= others;
-    CHECK(h2_library_bytes(library) == 0 && library->held[true] == 0 && library->held[false] == 0);
+    CHECK(library->bytes == 0 && library->held[true] == 0 && library->held[false] == 0);
     return 0;
 }

@@ -51,17 +51,6 @@ enum reason_retry reason_retry(enum reason r)
     return (enum reason_retry)row(r)->retry;
 }
 
-const char *reason_fault_name(enum reason_fault f)
-{
-    static const char *const names[] = {
-        [REASON_FAULT_NONE] = "none",         [REASON_FAULT_CLIENT] = "client",
-        [REASON_FAULT_BACKEND] = "backend",   [REASON_FAULT_US] = "us",
-        [REASON_FAULT_OPERATOR] = "operator",
-    };
-    CHECK((unsigned)f < ARRAY_LEN(names));
-    return names[f];
-}
-
 bool reason_by_name(const char *name, enum reason *ret_reason)
 {
     for (unsigned i = 0; i < REASON_COUNT; i++) {

@@ -44,9 +44,6 @@ int reason_status(enum reason r);
 
 enum reason_fault reason_fault(enum reason r);
 
-/* "none", "client", "backend", "us", "operator". */
-const char *reason_fault_name(enum reason_fault f);
-
 enum reason_retry reason_retry(enum reason r);
 
 /* Finds a reason by its word; false when there is none (ret_reason untouched). */

@@ -84,37 +84,6 @@ void admin_verb_methods(struct span path, struct writer *w)
     }
 }
 
-/* RFC 3986: what may stand in a segment as it is, of what names are made of. A '/' stays, for the
- * last word takes it, and an escaped one would be refused. */
-static void w_segment(struct writer *w, struct span s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        uint8_t c = s.p[i];
-        if (ascii_is_alnum(c) || (c && strchr("-._~:@!$&'()*+,;=/", c))) {
-            w_u8(w, c);
-        } else {
-            static const char digits[] = "0123456789ABCDEF";
-            w_u8(w, '%');
-            w_u8(w, (uint8_t)digits[c >> 4]);
-            w_u8(w, (uint8_t)digits[c & 15]);
-        }
-    }
-}
-
-void admin_verb_path(struct writer *w, enum admin_verb verb,
-                     const struct span params[ADMIN_PARAMS_MAX])
-{
-    struct span rest = span_cstr(admin_verb_row(verb)->path);
-    for (size_t i = 0; rest.n > 0; i++) {
-        w_span(w, span_cut(&rest, '{'));
-        if (rest.n == 0)
-            return;
-        CHECK(i < ADMIN_PARAMS_MAX);
-        w_segment(w, params[i]);
-        (void)span_cut(&rest, '}');
-    }
-}
-
 const char *admin_verb_suggest(struct span path)
 {
     const char *fixed[ARRAY_LEN(rows)];

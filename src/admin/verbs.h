@@ -52,10 +52,5 @@ enum admin_found admin_verb_find(enum method method, struct span path,
 /* Writes the methods a path is there for: "GET, HEAD, POST". */
 void admin_verb_methods(struct span path, struct writer *w);
 
-/* Writes the path of a verb with `params` in place of its {words}, percent-encoded where needed:
- * what a client asks for. */
-void admin_verb_path(struct writer *w, enum admin_verb verb,
-                     const struct span params[ADMIN_PARAMS_MAX]);
-
 /* The path nearest to one that is not there, or NULL. */
 const char *admin_verb_suggest(struct span path);

@@ -72,9 +72,6 @@ struct h2_room {
 };
 struct h2_room *h2_library_room(struct h2_library *l);
 
-/* Bytes that the sessions and streams of this worker hold. */
-size_t h2_library_bytes(const struct h2_library *l);
-
 /* ---- a stream ---- */
 
 enum h2_block {

@@ -169,8 +169,3 @@ struct h2_room *h2_library_room(struct h2_library *l)
 {
     return &l->room;
 }
-
-size_t h2_library_bytes(const struct h2_library *l)
-{
-    return l->bytes;
-}

@@ -59,23 +59,12 @@ static void test_by_name(void **state)
     assert_int_equal(untouched, REASON_overload);
 }
 
-static void test_fault_names(void **state)
-{
-    (void)state;
-    assert_string_equal(reason_fault_name(REASON_FAULT_NONE), "none");
-    assert_string_equal(reason_fault_name(REASON_FAULT_CLIENT), "client");
-    assert_string_equal(reason_fault_name(REASON_FAULT_BACKEND), "backend");
-    assert_string_equal(reason_fault_name(REASON_FAULT_US), "us");
-    assert_string_equal(reason_fault_name(REASON_FAULT_OPERATOR), "operator");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_every_row_is_sound),
         cmocka_unit_test(test_by_name),
-        cmocka_unit_test(test_fault_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "verb_path.h"
+
 #define TOKEN "Authorization: Bearer secret-token\r\n"
 
 /* The answer to a request line, fields and a body. */
@@ -248,7 +250,7 @@ static void test_who_may(void **state)
             continue;
         struct writer w = writer_of(line, sizeof(line));
         w_printf(&w, "%s ", row->method_name);
-        admin_verb_path(&w, (enum admin_verb)v, names);
+        path_of_verb(&w, (enum admin_verb)v, names);
         w_cstr(&w);
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
             f.site.token = cases[i].token_configured ? "secret-token" : NULL;
