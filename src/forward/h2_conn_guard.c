@@ -241,11 +241,15 @@ static struct h2_verdict look_at_priority(struct h2_conn *c, int32_t id)
 }
 
 /* Heads are looked at before nghttp2 has what came before them, so a client's reset is remembered
- * here and not when it has closed the stream, which may not even have begun. */
-static void look_at_reset(struct h2_conn *c, int32_t id)
+ * here and not when it has closed the stream, which may not even have begun. Those of clients are
+ * counted by h2_guard_reset. */
+static struct h2_verdict look_at_reset(struct h2_conn *c, int32_t id)
 {
-    if (c->server && (id > c->last_id || h2_stream_of(c, id)) && find_gone(c, id) < 0)
+    if (!c->server)
+        return bad_control(c);
+    if ((id > c->last_id || h2_stream_of(c, id)) && find_gone(c, id) < 0)
         remember(c, id, H2_GONE_RESET);
+    return (struct h2_verdict){0};
 }
 
 /* The head of a frame, which nghttp2 may drop without a word. */
@@ -258,7 +262,7 @@ static struct h2_verdict look_at_head(struct h2_conn *c)
     case NGHTTP2_CONTINUATION: c->unwanted += block_cost(c->frame_left); break;
     case NGHTTP2_DATA: return look_at_data(c, id);
     case NGHTTP2_PRIORITY: return look_at_priority(c, id);
-    case NGHTTP2_RST_STREAM: look_at_reset(c, id); break; /* h2_guard_reset counts them */
+    case NGHTTP2_RST_STREAM: return look_at_reset(c, id);
     default: return bad_control(c);
     }
     return (struct h2_verdict){0};

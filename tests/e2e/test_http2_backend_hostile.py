@@ -11,7 +11,7 @@ from programs import wait_until
 pytest.importorskip("h2")
 import h2server  # noqa: E402
 from h2wire import (  # noqa: E402
-    CONTINUATION, DATA, HEADERS, PING, PUSH_PROMISE, SETTINGS, WINDOW_UPDATE, frame, literal,
+    CONTINUATION, DATA, HEADERS, PING, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, literal,
 )  # fmt: skip
 from test_http2_backend import balancer, serve  # noqa: E402, F401
 
@@ -56,6 +56,7 @@ HOSTILE = {
     "window of nothing": (lambda n: frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0)), {"backend_h2_error"}),
     "window too large": (lambda n: frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7FFFFFFF)), {"backend_h2_error"}),
     "settings of a wrong size": (lambda n: frame(SETTINGS, 0, 0, b"abc"), {"backend_h2_error"}),
+    "resets": (lambda n: frame(RST_STREAM, 0, 1, b"\0\0\0\x08") * 20000, {"backend_h2_error"}),
     "pings": (lambda n: frame(PING, 0, 0, b"12345678") * 20000, {"backend_h2_error"}),
     "settings": (lambda n: frame(SETTINGS) * 20000, {"backend_h2_error"}),
     "frame too large": (lambda n: b"\xff\xff\xff\x00\x00" + struct.pack(">I", n), {"backend_h2_error"}),
