@@ -91,6 +91,15 @@ static int no_challenge(struct door *d, const char *folder, const char *token)
     return -ENOENT;
 }
 
+static int no_challenges(struct door *d, const char *folder, char **ret_names, size_t *ret_len)
+{
+    (void)d;
+    (void)folder;
+    (void)ret_names;
+    (void)ret_len;
+    return -ENOENT;
+}
+
 static int no_tls_file(struct door *d, const char *path, struct tls_file *ret_file,
                        char ret_why[TLS_FILE_WHY_MAX])
 {
@@ -131,6 +140,7 @@ static const struct door_ops sim_ops = {
     .unbind = sim_unbind,
     .file = no_file,
     .challenge = no_challenge,
+    .challenges = no_challenges,
     .tls_file = no_tls_file,
     .tls_look = no_tls_look,
     .save = no_save,

@@ -314,6 +314,13 @@ def test_tls_is_left_out_and_said_so(scenario):
     assert done.returncode == 0 and "note: listener web: TLS is left out" in done.stderr, done
 
 
+def test_there_are_no_files_of_acme(scenario):
+    path = scenario(THREE.replace("pool: app}", "pool: app, acme_challenge: /nowhere}")
+                    + "duration: 2s\nclients: [{rate: 50/s, path: /.well-known/acme-challenge/abc}]\n")
+    told = outcome(path)
+    assert told["requests"] > 50 and told["failures"] == {"acme_unknown": told["requests"]}
+
+
 def recorded(work, rows):
     path = work / "recorded.log"
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
