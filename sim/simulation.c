@@ -34,10 +34,6 @@ struct fate {
     const struct scenario_event *event;
 };
 
-struct before {
-    struct board_sum sum;
-};
-
 struct simulation {
     struct scenario *scenario;
     const char *balance;
@@ -46,7 +42,7 @@ struct simulation {
     struct window measured;
     struct balancer **balancers;
     char (*names)[16];
-    struct before *before; /* by balancer: what was counted in the warm-up */
+    struct board_sum *before; /* by balancer: what was counted in the warm-up */
     size_t balancer_count;
     struct model *models;
     size_t model_count;
@@ -308,7 +304,7 @@ static void on_warm(void *what, uint64_t argument)
     (void)argument;
     struct simulation *s = what;
     for (size_t i = 0; i < s->balancer_count; i++)
-        read_board(s->balancers[i], &s->before[i].sum);
+        read_board(s->balancers[i], &s->before[i]);
 }
 
 /* ---- the run ---- */
@@ -405,8 +401,8 @@ static void take_balancers(const struct simulation *s, struct outcome *o)
         struct board_sum sum;
         read_board(s->balancers[i], &sum);
         memcpy(b->name, s->names[i], sizeof(b->name));
-        b->exchanges = sum.requests - s->before[i].sum.requests;
-        b->retries = sum.retries - s->before[i].sum.retries;
+        b->exchanges = sum.requests - s->before[i].requests;
+        b->retries = sum.retries - s->before[i].retries;
         b->workers = board_accounts(balancer_board(s->balancers[i]));
         o->retries += b->retries;
         o->turns += machine_turns(balancer_machine(s->balancers[i]));
